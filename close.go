@@ -1,0 +1,186 @@
+package relink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// Close ends the session. It returns at once; what was written lingers in the
+// background until it is delivered, over a new transport if need be, or until
+// CloseTimeout has passed: [Conn.Done] tells. Read and Write return
+// net.ErrClosed from now on.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.closed, c.finQueued = true, true
+	c.readers.wake()
+	c.writers.wake()
+	c.ackers.wake()
+	c.in.Reset(c.in.Limit(), c.in.End())
+	if c.done {
+		return nil
+	}
+	c.closeTimer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
+	l := c.link
+	if l == nil {
+		c.lingerLocked()
+		return nil
+	}
+	// What the application is blocked in returns; the library goes on for it.
+	if c.receiver == roleInline {
+		l.setReadDeadlineLocked(longAgo)
+	}
+	if c.sender == roleInline {
+		l.setWriteDeadlineLocked(longAgo)
+	}
+	c.startFlusherLocked()
+	c.startStandbyLocked()
+	c.lingerLocked()
+	return nil
+}
+
+// CloseWrite ends this side's stream: the peer reads everything that was
+// written and then io.EOF. The other direction goes on. On a suite whose wire
+// cannot say it (DH64RC4) it does nothing and returns errors.ErrUnsupported.
+func (c *Conn) CloseWrite() error {
+	if !c.traits.HalfClose {
+		return c.opError("close", fmt.Errorf("%w: the suite cannot close one direction", errors.ErrUnsupported))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.finQueued {
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.writeErr != nil {
+		return c.opError("close", c.writeErr)
+	}
+	c.finQueued = true
+	c.writers.wake()
+	c.startFlusherLocked()
+	return nil
+}
+
+// Abort ends the session at once and gives up what is not delivered. The peer
+// gets an error instead of the end of the stream, where the wire or the
+// transport can tell the two apart.
+func (c *Conn) Abort() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		wasClosed := c.closed
+		c.closed = true
+		if wasClosed {
+			return c.opError("close", net.ErrClosed)
+		}
+		return nil
+	}
+	c.closed = true
+	if l := c.link; l != nil {
+		c.link = nil
+		var last []byte
+		if l.codec != nil && c.sender == roleFree && len(l.wire) == 0 {
+			last = l.codec.Seal(nil, nil, suite.Control{Reset: suite.ResetAborted})
+		}
+		l.abort(last)
+	}
+	c.finishLocked(nil)
+	return nil
+}
+
+// closeTimedOut ends the lingering.
+func (c *Conn) closeTimedOut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var cause error
+	if c.acked < c.out.End() && (c.link == nil || c.traits.Acks || c.link.sent < c.out.End()) {
+		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.out.End()-c.acked)
+	}
+	c.finishLocked(cause)
+}
+
+// lingerLocked ends a closed session once there is nothing left to deliver.
+func (c *Conn) lingerLocked() {
+	if !c.closed || c.done || c.writing || c.sender != roleFree || c.mustSendLocked() {
+		return
+	}
+	if c.traits.HalfClose {
+		if c.finAcked || c.peerStopped {
+			c.finishLocked(nil)
+		}
+		return
+	}
+	// Without acknowledgements only a resume tells what has arrived, unless
+	// nothing was ever on its way.
+	if c.link == nil && c.maxSent == c.acked && c.acked == c.out.End() {
+		c.finishLocked(nil)
+	}
+}
+
+// halfCloseLocked ends the transport's outgoing direction, which is how the
+// classic wires say that nothing more comes. What the peer still sends is
+// drained, so that the kernel does not answer it with a reset, which would
+// destroy what is under way. The lock is released meanwhile.
+func (c *Conn) halfCloseLocked(l *link) {
+	l.halfClosed = true
+	w, ok := l.conn.(interface{ CloseWrite() error })
+	if !ok {
+		c.linkLostLocked(l, io.EOF)
+		return
+	}
+	c.mu.Unlock()
+	err := w.CloseWrite()
+	c.mu.Lock()
+	if err != nil {
+		c.linkLostLocked(l, err)
+	}
+}
+
+// linkLostLocked suspends the session, or ends it where there is nothing to
+// resume for.
+func (c *Conn) linkLostLocked(l *link, err error) {
+	if c.link != l || c.done {
+		return
+	}
+	c.link = nil
+	l.close()
+	c.lost = loss{at: time.Now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	c.run.reset()
+	switch {
+	case c.provisional:
+		return // its handshake's time limit decides
+	case c.finReceived && (c.peerStopped || c.finAcked):
+		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+		return
+	case c.closed && !c.traits.HalfClose && c.redial != nil && l.halfClosed && c.lost.clean:
+		c.finishLocked(nil) // the server has read to our end
+		return
+	}
+	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
+	if c.redial != nil {
+		c.redial.startLocked(c)
+	} else if !c.server.suspend(c) {
+		c.expireLocked(ErrSessionLost)
+	}
+	c.readers.wake()
+	c.writers.wake()
+}
+
+// expireLocked ends a suspended session on the server. On a wire without a
+// close message the clean end of the last transport was the client's Close.
+func (c *Conn) expireLocked(reason error) {
+	switch {
+	case c.link != nil || c.done:
+	case c.lost.clean && !c.traits.HalfClose:
+		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+	default:
+		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, c.lost.err))
+	}
+}

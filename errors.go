@@ -1,0 +1,81 @@
+package relink
+
+import (
+	"errors"
+	"net"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// The reasons for which a session or a handshake ends. Compare with errors.Is:
+// what Read, Write, Dial and events return wraps them in a *net.OpError that
+// names the operation and the peer.
+//
+// A connection that was closed on this side returns net.ErrClosed, one whose
+// deadline has passed os.ErrDeadlineExceeded, and Read returns io.EOF alone
+// where the stream has ended as the peer meant it to.
+var (
+	// ErrSessionLost means that the peer no longer has the session although it
+	// was not closed: the peer was restarted, has aborted the connection, or
+	// cannot resume. Dial again.
+	ErrSessionLost = errors.New("relink: session lost")
+
+	// ErrExpired means that no transport could resume the session within
+	// ResumeTimeout. Dial again, or raise ResumeTimeout on both sides.
+	ErrExpired = errors.New("relink: session expired before it could be resumed")
+
+	// ErrPeerClosed is returned by a Write after the peer has closed the
+	// connection.
+	ErrPeerClosed = errors.New("relink: the peer has closed the connection")
+
+	// ErrReplayGap means that a side misses bytes that the other no longer
+	// buffers. Raise ReplayLimit, or lower the socket buffers between the two:
+	// see the README on sizes.
+	ErrReplayGap = suite.ErrReplayGap
+
+	// ErrCounters means that the two sides' counts of bytes contradict each
+	// other.
+	ErrCounters = suite.ErrCounters
+
+	// ErrProtocol means that the peer sent what its protocol forbids.
+	ErrProtocol = suite.ErrProtocol
+
+	// ErrAuthentication means that a peer did not prove what it had to: a wrong
+	// key, a forged or a damaged message.
+	ErrAuthentication = suite.ErrAuthentication
+
+	// ErrUnknownSession means that a client asked to resume a session that this
+	// listener does not have, or has no longer.
+	ErrUnknownSession = suite.ErrUnknownSession
+
+	// ErrSuperseded means that another transport has resumed the session
+	// first. The session goes on.
+	ErrSuperseded = suite.ErrSuperseded
+
+	// ErrHandshakeTimeout means that a handshake took longer than
+	// HandshakeTimeout, or gave way to newer ones.
+	ErrHandshakeTimeout = errors.New("relink: handshake timed out")
+
+	// ErrTooManySessions means that a client was turned away because of
+	// MaxSessions, or because too many new sessions wait for Accept.
+	ErrTooManySessions = errors.New("relink: too many sessions")
+
+	// ErrNoSuite means that a client's first bytes belong to none of the
+	// listener's suites.
+	ErrNoSuite = errors.New("relink: the client speaks none of the listener's suites")
+)
+
+var (
+	errNetworkChanged = errors.New("relink: the application reported a change of network")
+	errSilent         = errors.New("relink: the peer did not answer within LivenessTimeout")
+	errDraining       = errors.New("relink: the listener takes no new sessions")
+)
+
+// opError wraps err as package net does, so that it names the peer.
+func (c *Conn) opError(op string, err error) error {
+	e := &net.OpError{Op: op, Net: "relink", Err: err}
+	if a := c.addrs.Load(); a != nil {
+		e.Source, e.Addr = a.local, a.remote
+	}
+	return e
+}

@@ -1,0 +1,183 @@
+package relink
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// An EventKind says what an [Event] tells.
+type EventKind int
+
+// The kinds of events. For each session they come in this order: opened, then
+// any number of suspended, resuming and resumed, then closed.
+const (
+	// EventOpened: a new session is established.
+	EventOpened EventKind = iota + 1
+	// EventSuspended: the session has lost its transport. Err says how.
+	EventSuspended
+	// EventResuming: the client begins an attempt to redial and resume. Err is
+	// what the attempt before it failed with, if there was one.
+	EventResuming
+	// EventResumed: the session goes on over a new transport. Replayed and Gap
+	// are set.
+	EventResumed
+	// EventRefused: a handshake failed on the listener, and its transport was
+	// closed. Conn is nil, Err says why.
+	EventRefused
+	// EventClosed: the session has ended and nothing of it is left. Err is nil
+	// after an end that was meant, otherwise the reason.
+	EventClosed
+)
+
+// String names the kind in lower case.
+func (k EventKind) String() string {
+	switch k {
+	case EventOpened:
+		return "opened"
+	case EventSuspended:
+		return "suspended"
+	case EventResuming:
+		return "resuming"
+	case EventResumed:
+		return "resumed"
+	case EventRefused:
+		return "refused"
+	case EventClosed:
+		return "closed"
+	default:
+		return fmt.Sprintf("EventKind(%d)", int(k))
+	}
+}
+
+// An Event tells what happened to a session, or that a handshake was refused.
+type Event struct {
+	Kind   EventKind
+	Conn   *Conn     // nil where a handshake was refused
+	Remote net.Addr  // the peer's address, nil if unknown
+	Time   time.Time // when it happened, which is before it is delivered
+
+	// Replayed is the number of bytes that this side has to send again. Set for
+	// EventResumed.
+	Replayed int64
+	// Gap is how long the session was without a transport. Set for
+	// EventResumed. Zero where the new transport came before the old one was
+	// seen to be lost.
+	Gap time.Duration
+	// Err is the reason, where there is one.
+	Err error
+	// Dropped counts the events that were dropped before this one because
+	// OnEvent or the Logger did not keep up.
+	Dropped int
+}
+
+// maxQueuedEvents bounds the events that wait for a slow receiver.
+const maxQueuedEvents = 1024
+
+// A notifier hands events to the application in order. Its goroutine exists
+// only while there is something to deliver.
+type notifier struct {
+	onEvent func(Event)
+	logger  *slog.Logger
+
+	mu      sync.Mutex // guards the fields below
+	queue   []Event
+	running bool
+	dropped int
+}
+
+func newNotifier(s *settings) *notifier {
+	if s.OnEvent == nil && s.Logger == nil {
+		return nil
+	}
+	return &notifier{onEvent: s.OnEvent, logger: s.Logger}
+}
+
+// post queues the event and never blocks. It may be called under any lock.
+func (n *notifier) post(e Event) {
+	if n == nil {
+		return
+	}
+	e.Time = time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.queue) >= maxQueuedEvents {
+		n.dropped++
+		return
+	}
+	e.Dropped, n.dropped = n.dropped, 0
+	n.queue = append(n.queue, e)
+	if !n.running {
+		n.running = true
+		go n.deliver()
+	}
+}
+
+// deliver empties the queue and ends.
+func (n *notifier) deliver() {
+	for {
+		n.mu.Lock()
+		if len(n.queue) == 0 {
+			n.queue, n.running = nil, false
+			n.mu.Unlock()
+			return
+		}
+		e := n.queue[0]
+		n.queue = n.queue[1:]
+		n.mu.Unlock()
+		n.contain(e, n.log)
+		n.contain(e, n.call)
+	}
+}
+
+func (n *notifier) call(e Event) {
+	if n.onEvent != nil {
+		n.onEvent(e)
+	}
+}
+
+// contain calls f and keeps its panic from taking the process down: an
+// observer's mistake must not end what it observes.
+func (n *notifier) contain(e Event, f func(Event)) {
+	defer func() {
+		if r := recover(); r != nil && n.logger != nil {
+			defer func() { _ = recover() }() // it may have been the logger
+			n.logger.Error("relink: an event handler panicked", "event", e.Kind.String(), "panic", fmt.Sprint(r))
+		}
+	}()
+	f(e)
+}
+
+func (n *notifier) log(e Event) {
+	if n.logger == nil {
+		return
+	}
+	level := slog.LevelInfo
+	switch e.Kind {
+	case EventRefused:
+		level = slog.LevelWarn
+	case EventResuming:
+		level = slog.LevelDebug
+	case EventOpened, EventSuspended, EventResumed, EventClosed:
+	}
+	attrs := make([]slog.Attr, 0, 6)
+	if e.Conn != nil {
+		attrs = append(attrs, slog.String("session", e.Conn.ID()))
+	}
+	if e.Remote != nil {
+		attrs = append(attrs, slog.String("remote", e.Remote.String()))
+	}
+	if e.Kind == EventResumed {
+		attrs = append(attrs, slog.Int64("replayed", e.Replayed), slog.Duration("gap", e.Gap))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	if e.Dropped > 0 {
+		attrs = append(attrs, slog.Int("dropped", e.Dropped))
+	}
+	n.logger.LogAttrs(context.Background(), level, "relink: "+e.Kind.String(), attrs...)
+}

@@ -1,0 +1,347 @@
+package relink
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A stream is a transport during its handshake, with a buffer: see
+// [suite.Stream].
+type stream struct {
+	conn net.Conn
+	buf  []byte // what has arrived and was not taken: buf[pos:]
+	pos  int
+}
+
+// streamBuffer is the first size of a stream's buffer: enough for every
+// message of the classic suites.
+const streamBuffer = 256
+
+func newStream(t net.Conn) *stream {
+	return &stream{conn: t, buf: make([]byte, 0, streamBuffer)}
+}
+
+// Write sends all of p.
+func (s *stream) Write(p []byte) (int, error) {
+	sent := 0
+	for sent < len(p) {
+		n, err := writeTransport(s.conn, p[sent:])
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// Next returns the next n bytes.
+func (s *stream) Next(n int) ([]byte, error) {
+	if n < 0 || n > suite.MaxMessage {
+		return nil, suite.Malformed("a message of %d bytes", n)
+	}
+	for len(s.buf)-s.pos < n {
+		if err := s.fill(n); err != nil {
+			if errors.Is(err, io.EOF) && len(s.buf) > s.pos {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+	b := s.buf[s.pos : s.pos+n]
+	s.pos += n
+	return b, nil
+}
+
+// fill reads once, with room for n bytes in all.
+func (s *stream) fill(n int) error {
+	rest := s.buf[s.pos:]
+	if n > cap(s.buf) {
+		s.buf = append(make([]byte, 0, n), rest...)
+	} else {
+		s.buf = s.buf[:copy(s.buf[:cap(s.buf)], rest)]
+	}
+	s.pos = 0
+	k, err := readTransport(s.conn, s.buf[len(s.buf):cap(s.buf)])
+	s.buf = s.buf[:len(s.buf)+k]
+	if k > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// rest returns what has arrived beyond the handshake.
+func (s *stream) rest() []byte { return s.buf[s.pos:] }
+
+// choose returns the protocol that the client's first bytes belong to. A
+// listener with one protocol leaves the judgement to it.
+func (s *stream) choose(protocols []suite.Protocol) (int, error) {
+	if len(protocols) == 1 {
+		return 0, nil
+	}
+	for {
+		undecided := false
+		if len(s.buf) > 0 {
+			for i, p := range protocols {
+				switch p.Match(s.buf) {
+				case suite.MatchYes:
+					return i, nil
+				case suite.MatchMore:
+					undecided = true
+				case suite.MatchNo:
+				}
+			}
+			if !undecided || len(s.buf) == cap(s.buf) {
+				return 0, fmt.Errorf("%w: it begins with % x", ErrNoSuite, s.buf[:min(8, len(s.buf))])
+			}
+		}
+		if err := s.fill(0); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// A handshake is one transport on the listener that has not proven anything
+// yet. It outlives the transport where it has offered a session that a resume
+// may still complete.
+type handshake struct {
+	// Constant after creation.
+	l      *Listener
+	stream *stream
+	index  int // of the protocol, once it is known
+
+	// Guarded by the listener's lock.
+	over     bool // established, taken over, failed, or timed out
+	timedOut bool
+	timer    *time.Timer
+	elem     *list.Element
+	offered  *Conn // the provisional session
+}
+
+// run is the handshake's goroutine.
+func (h *handshake) run() {
+	remote := h.stream.conn.RemoteAddr()
+	err := h.serve()
+	if err == nil {
+		return
+	}
+	h.l.mu.Lock()
+	timedOut := h.timedOut
+	offered := h.offered != nil && !h.over
+	h.l.mu.Unlock()
+	if timedOut {
+		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
+	}
+	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
+	h.sayGoodbye()
+	if !offered {
+		h.settle() // else the offer stands until the time is up
+	}
+}
+
+// serve finds the protocol and lets it speak. A panic of a transport or a
+// protocol ends this handshake and nothing else.
+func (h *handshake) serve() error {
+	i, err := h.stream.choose(h.l.set.protocols)
+	if err != nil {
+		return err
+	}
+	h.index = i
+	return h.l.set.protocols[i].Serve(h.stream, h)
+}
+
+// goodbyeTime and goodbyeBytes bound how long a refused client is listened to,
+// so that its unread bytes do not turn the refusal into a reset.
+const (
+	goodbyeTime  = time.Second
+	goodbyeBytes = 64 << 10
+)
+
+// sayGoodbye closes the transport so that what was said last arrives.
+func (h *handshake) sayGoodbye() {
+	t := h.stream.conn
+	timer := time.AfterFunc(goodbyeTime, func() { _ = t.Close() })
+	defer timer.Stop()
+	if w, ok := t.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, t, goodbyeBytes)
+	}
+	_ = t.Close()
+}
+
+// settle ends the handshake, whatever it came to, and reports whether it was
+// still under way.
+func (h *handshake) settle() bool {
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
+	return h.settleLocked()
+}
+
+func (h *handshake) settleLocked() bool {
+	if h.over {
+		return false
+	}
+	h.over = true
+	h.timer.Stop()
+	h.l.handshakes.Remove(h.elem)
+	return true
+}
+
+// expire ends the handshake because its time is up or because newer ones need
+// its place.
+func (h *handshake) expire() {
+	h.l.mu.Lock()
+	first := h.settleLocked()
+	h.timedOut = h.timedOut || first
+	offered := h.offered
+	h.l.mu.Unlock()
+	if !first {
+		return
+	}
+	closeTransport(h.stream.conn)
+	if offered != nil {
+		offered.mu.Lock()
+		if offered.provisional {
+			offered.finishLocked(ErrHandshakeTimeout)
+		}
+		offered.mu.Unlock()
+	}
+}
+
+// Offer implements [suite.Host].
+func (h *handshake) Offer(s suite.Session, k suite.Key) error {
+	c := newConn(h.l.set, h.l.set.protocols[h.index], s, h.l.notify)
+	c.server, c.provisional = h.l, true
+	c.addrs.Store(&addresses{h.stream.conn.LocalAddr(), h.stream.conn.RemoteAddr()})
+	c.place.offer = h
+	return h.l.offer(h, c, k)
+}
+
+// Establish implements [suite.Host].
+func (h *handshake) Establish(sl suite.Link) error {
+	c := h.offered
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.provisional || c.done {
+		return ErrSuperseded
+	}
+	if !h.settle() {
+		return ErrHandshakeTimeout
+	}
+	return c.admitLocked(h, 0, sl)
+}
+
+// Find implements [suite.Host].
+func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
+	c, ok := h.l.find(tableKey{h.index, k})
+	if !ok {
+		return nil, false
+	}
+	return target{c, h}, true
+}
+
+// admitLocked gives a session its first link and the application the session.
+func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
+	c.provisional = false
+	offer := c.place.offer
+	c.place.offer = nil
+	if err := h.l.admit(c); err != nil {
+		c.provisional = true // never seen
+		c.finishLocked(err)
+		return err
+	}
+	if offer != h && offer.settle() {
+		closeTransport(offer.stream.conn)
+	}
+	c.openedLocked(h.stream.conn)
+	c.attachLocked(h.stream.conn, h.stream.rest(), told, sl)
+	return nil
+}
+
+// A target is a session on the listener as one handshake's resume sees it.
+type target struct {
+	c *Conn
+	h *handshake
+}
+
+// Session implements [suite.Target].
+func (t target) Session() suite.Session { return t.c.session }
+
+// Claim implements [suite.Target].
+func (t target) Claim() suite.Claim {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	return suite.Claim{
+		Offsets: suite.Offsets{Sent: t.c.out.End(), Received: t.c.received},
+		Epoch:   t.c.epoch,
+	}
+}
+
+// Check implements [suite.Target].
+func (t target) Check(peer suite.Offsets) error {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	return t.c.checkTargetLocked(peer)
+}
+
+func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
+	if c.done {
+		return ErrUnknownSession
+	}
+	if err := c.checkLocked(peer); err != nil {
+		return err
+	}
+	if c.closed && !c.traits.HalfClose && peer.Received == c.out.End() {
+		c.finishLocked(nil) // the client has everything
+		return suite.ErrFinished
+	}
+	return nil
+}
+
+// Early implements [suite.Target].
+func (t target) Early(offset int64, data []byte) {
+	c := t.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done || c.provisional || c.finReceived || offset != c.received {
+		return
+	}
+	data = data[:min(len(data), c.in.Room())]
+	c.received += int64(len(data))
+	c.depositLocked(append([]byte(nil), data...), true)
+	if c.receiver == roleInline && c.link != nil {
+		c.link.setReadDeadlineLocked(longAgo) // the Read takes it from the buffer
+	}
+}
+
+// SetKeys implements [suite.Target].
+func (t target) SetKeys(keys ...suite.Key) error { return t.h.l.setKeys(t.c, t.h.index, keys) }
+
+// TakeOver implements [suite.Target].
+func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
+	c := t.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.checkTargetLocked(sl.Peer); err != nil {
+		return err
+	}
+	if c.epoch != claim.Epoch {
+		return ErrSuperseded
+	}
+	if c.link == nil && !c.provisional && !t.h.l.resumes() {
+		return ErrUnknownSession // the listener was closed meanwhile
+	}
+	if !t.h.settle() {
+		return ErrHandshakeTimeout
+	}
+	if c.provisional {
+		return c.admitLocked(t.h, claim.Received, sl)
+	}
+	t.h.l.unsuspend(c)
+	c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)
+	return nil
+}

@@ -1,0 +1,198 @@
+package scp_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A script is a suite.Stream with the peer's bytes fixed beforehand.
+type script struct {
+	in       []byte
+	out      bytes.Buffer
+	asked    int // bytes that Next was asked for
+	writeErr error
+}
+
+func (s *script) Next(n int) ([]byte, error) {
+	if n <= 0 || n > suite.MaxMessage {
+		panic("Next out of bounds")
+	}
+	s.asked += n
+	switch {
+	case len(s.in) == 0:
+		return nil, io.EOF
+	case len(s.in) < n:
+		s.in = nil
+		return nil, io.ErrUnexpectedEOF
+	}
+	b := s.in[:n:n]
+	s.in = s.in[n:]
+	return b, nil
+}
+
+func (s *script) Write(p []byte) (int, error) {
+	if s.writeErr != nil {
+		return 0, s.writeErr
+	}
+	return s.out.Write(p)
+}
+
+// A wire is one end of an unbuffered transport.
+type wire struct {
+	io.Writer
+	r   io.Reader
+	buf [suite.MaxMessage]byte
+}
+
+func (w *wire) Next(n int) ([]byte, error) {
+	_, err := io.ReadFull(w.r, w.buf[:n])
+	return w.buf[:n], err
+}
+
+// A recorded stream keeps what was written to it.
+type recorded struct {
+	suite.Stream
+	out bytes.Buffer
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.out.Write(p)
+	return r.Stream.Write(p)
+}
+
+// wires returns the ends of a transport.
+func wires() (client, server *recorded) {
+	cr, sw := io.Pipe()
+	sr, cw := io.Pipe()
+	return &recorded{Stream: &wire{Writer: cw, r: cr}}, &recorded{Stream: &wire{Writer: sw, r: sr}}
+}
+
+// end is one side's core: counts and the beginning of its replay buffer.
+type end struct {
+	suite.Offsets
+	start int64 // of the replay buffer
+}
+
+func (e *end) check(peer suite.Offsets) error {
+	switch {
+	case peer.Received > e.Sent:
+		return suite.ErrCounters
+	case peer.Received < e.start:
+		return suite.ErrReplayGap
+	default:
+		return nil
+	}
+}
+
+// clientCore implements suite.Client.
+type clientCore struct{ end }
+
+func (c *clientCore) Offsets() suite.Offsets               { return c.end.Offsets }
+func (c *clientCore) Check(peer suite.Offsets) error       { return c.check(peer) }
+func (c *clientCore) Pending([]byte) (offset int64, n int) { return c.Sent, 0 }
+
+// target implements suite.Target.
+type target struct {
+	end
+	session  suite.Session
+	checkErr error
+
+	mu    sync.Mutex // guards what follows
+	epoch int64
+	link  *suite.Link // of the last link, nil if there was none
+	seen  int         // how often anything but Session was called
+}
+
+func (t *target) Session() suite.Session { return t.session }
+
+func (t *target) Claim() suite.Claim {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen++
+	return suite.Claim{Offsets: t.Offsets, Epoch: t.epoch}
+}
+
+func (t *target) Check(peer suite.Offsets) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen++
+	if t.checkErr != nil {
+		return t.checkErr
+	}
+	return t.check(peer)
+}
+
+func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen++
+	if c.Epoch != t.epoch {
+		return suite.ErrSuperseded
+	}
+	if err := t.check(l.Peer); err != nil {
+		return err
+	}
+	t.epoch++
+	t.link = &l
+	return nil
+}
+
+func (t *target) Early(int64, []byte)        { panic("the SCP wire has no early data") }
+func (t *target) SetKeys(...suite.Key) error { panic("the SCP wire has one key") }
+
+// host implements suite.Host.
+type host struct {
+	offerErr error
+
+	mu          sync.Mutex // guards what follows
+	targets     map[suite.Key]*target
+	offered     *target
+	offers      int
+	established int
+}
+
+var errNothingOffered = errors.New("nothing was offered")
+
+func (h *host) add(k suite.Key, t *target) {
+	if h.targets == nil {
+		h.targets = make(map[suite.Key]*target)
+	}
+	h.targets[k] = t
+}
+
+func (h *host) Offer(s suite.Session, k suite.Key) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.offers++
+	if h.offerErr != nil {
+		return h.offerErr
+	}
+	if h.targets[k] != nil {
+		return suite.ErrKeyTaken
+	}
+	h.offered = &target{session: s}
+	h.add(k, h.offered)
+	return nil
+}
+
+func (h *host) Establish(l suite.Link) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.offered == nil {
+		return errNothingOffered
+	}
+	h.established++
+	h.offered.epoch, h.offered.link = 1, &l
+	return nil
+}
+
+func (h *host) Find(k suite.Key) (suite.Target, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, ok := h.targets[k]
+	return t, ok
+}

@@ -1,0 +1,73 @@
+package snet
+
+import (
+	"fmt"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// Open runs the client's side of a new session (New session).
+func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
+	private, err := p.newKey()
+	if err != nil {
+		return nil, suite.Link{}, fmt.Errorf("relink: making a key: %w", err)
+	}
+	hello := clientHello{public: private.PublicKey()}
+	if err := write(s, hello.encode(), "the client hello (steps 1 and 2)"); err != nil {
+		return nil, suite.Link{}, err
+	}
+
+	b, err := read(s, serverHelloSize, "the server hello (step 3)")
+	if err != nil {
+		return nil, suite.Link{}, err
+	}
+	answer := decodeServerHello(b)
+	agreed, err := private.SharedSecret(answer.public)
+	if err != nil {
+		return nil, suite.Link{}, suite.Malformed("the server's public key (step 3): %w", err)
+	}
+	session := p.newSession(agreed)
+	session.id = order.Uint64(answer.sealedID[:]) ^ idMask(&session.in)
+
+	// Whether this arrives is not known. If it does not, the server still
+	// knows the session, and a resume completes it (Provisional sessions).
+	proof := session.key.mac(answer.challenge[:])
+	if err := write(s, proof[:], "the proof (step 4)"); err != nil {
+		return nil, suite.Link{}, err
+	}
+	return session, suite.Link{}, nil
+}
+
+// Resume runs the client's side of a resume (Resume).
+func (s *session) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
+	own := c.Offsets()
+	request := resumeRequest{id: s.id, sent: uint64(own.Sent), received: uint64(own.Received)}
+	if err := write(t, request.encode(s.key), "the resume request (steps 1 and 2)"); err != nil {
+		return suite.Link{}, err
+	}
+
+	b, err := read(t, resumeAnswerSize, "the answer to the resume (step 3)")
+	if err != nil {
+		return suite.Link{}, err
+	}
+	answer := decodeResumeAnswer(b)
+	if answer.refusal() {
+		return suite.Link{}, fmt.Errorf("%w (step 3: 24 zero bytes)", suite.ErrRefused)
+	}
+	peer, err := offsets(answer.sent, answer.received)
+	if err != nil {
+		return suite.Link{}, fmt.Errorf("the server's answer (step 3): %w", err)
+	}
+	// This wire has no way for a client to refuse but to close before step 4,
+	// so that the server's session stays as it is.
+	if err := c.Check(peer); err != nil {
+		return suite.Link{}, fmt.Errorf("%w (step 3: the server has sent %d and received %d)",
+			err, peer.Sent, peer.Received)
+	}
+
+	proof := s.key.mac(answer.challenge[:])
+	if err := write(t, proof[:], "the proof (step 4)"); err != nil {
+		return suite.Link{}, err
+	}
+	return suite.Link{Peer: peer}, nil
+}

@@ -1,0 +1,170 @@
+package snet
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// maxOffers bounds how many ids are tried for one session. Among n sessions a
+// second is needed once in 2^64/n times.
+const maxOffers = 8
+
+// Serve runs the server's side of a handshake. The first byte says which.
+func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
+	b, err := read(s, typeSize, "the first byte (step 1)")
+	if err != nil {
+		return err
+	}
+	switch b[0] {
+	case typeNew:
+		return p.serveNew(s, h)
+	case typeResume:
+		return p.serveResume(s, h)
+	}
+	return suite.Malformed("the first byte (step 1) is %#02x", b[0])
+}
+
+// serveNew runs the server's side of a new session from step 2 (New session).
+func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
+	b, err := read(s, clientHelloBody, "the client hello (step 2)")
+	if err != nil {
+		return err
+	}
+	hello := decodeClientHello(b)
+	private, err := p.newKey()
+	if err != nil {
+		return fmt.Errorf("relink: making a key: %w", err)
+	}
+	agreed, err := private.SharedSecret(hello.public)
+	if err != nil {
+		return suite.Malformed("the client's public key (step 2): %w", err)
+	}
+
+	// Once offered, the session can be found by a resume on another transport,
+	// because the client may believe in it from here on although step 4 never
+	// arrives (Provisional sessions). So nothing of it changes after Offer.
+	session := p.newSession(agreed)
+	mask := idMask(&session.out)
+	if err := p.offer(session, h); err != nil {
+		return fmt.Errorf("relink: registering the session (step 3): %w", err)
+	}
+
+	answer := serverHello{public: private.PublicKey(), challenge: p.newChallenge()}
+	order.PutUint64(answer.sealedID[:], session.id^mask)
+	if err := write(s, answer.encode(), "the server hello (step 3)"); err != nil {
+		return err
+	}
+
+	if err := session.readProof(s, answer.challenge); err != nil {
+		return err
+	}
+	if err := h.Establish(suite.Link{}); err != nil {
+		return fmt.Errorf("relink: establishing the session (step 4): %w", err)
+	}
+	return nil
+}
+
+// offer gives the session an id that no other has.
+func (p *Protocol) offer(s *session, h suite.Host) error {
+	var err error
+	for range maxOffers {
+		s.id = p.nonZero()
+		if err = h.Offer(s, lookup(s.id)); !errors.Is(err, suite.ErrKeyTaken) {
+			break
+		}
+	}
+	return err
+}
+
+// serveResume runs the server's side of a resume from step 2 (Resume). Its
+// request can be replayed by whoever has seen it: nothing about the session
+// changes, and nothing of it is held, before step 4 has been verified.
+func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
+	body, err := read(s, resumeRequestBody, "the resume request (step 2)")
+	if err != nil {
+		return err
+	}
+	request := decodeResumeRequest(body)
+
+	// The MAC comes before everything else that could be judged. An unknown id
+	// costs one as well, so that time tells little about which ids exist.
+	target, known := h.Find(lookup(request.id))
+	own := new(session)
+	if known {
+		own = ownSession(target)
+	}
+	proven := authentic(own.key, body)
+	switch {
+	case !known:
+		return refuse(s, fmt.Errorf("%w: id %016x (step 2)", suite.ErrUnknownSession, request.id))
+	case !proven:
+		return refuse(s, fmt.Errorf("%w: the MAC of a resume request for session %016x is wrong (step 2)",
+			suite.ErrAuthentication, request.id))
+	}
+	peer, err := offsets(request.sent, request.received)
+	if err != nil {
+		return refuse(s, fmt.Errorf("the client's request (step 2): %w", err))
+	}
+	claim := target.Claim()
+	if err := target.Check(peer); err != nil {
+		return refuse(s, fmt.Errorf("%w (step 2: the client has sent %d and received %d)",
+			err, peer.Sent, peer.Received))
+	}
+
+	answer := resumeAnswer{
+		sent:      uint64(claim.Sent),
+		received:  uint64(claim.Received),
+		challenge: p.newChallenge(),
+	}
+	if err := write(s, answer.encode(), "the answer to the resume (step 3)"); err != nil {
+		return err
+	}
+	if err := own.readProof(s, answer.challenge); err != nil {
+		return err
+	}
+	// What has become impossible since step 3 is not refused here, for the
+	// client is past the point where it would understand. Its next attempt
+	// gets the zeros.
+	if err := target.TakeOver(claim, suite.Link{Peer: peer}); err != nil {
+		return fmt.Errorf("relink: taking the session over (step 4): %w", err)
+	}
+	return nil
+}
+
+// ownSession returns what serveNew gave to the host.
+func ownSession(t suite.Target) *session {
+	s, ok := t.Session().(*session)
+	if !ok {
+		panic(fmt.Sprintf("relink: internal error: an snet id leads to a %T", t.Session()))
+	}
+	return s
+}
+
+// refuse sends the final no to a resume and returns why (Refusal).
+func refuse(s suite.Stream, reason error) error {
+	var zeros [refusalSize]byte
+	if err := write(s, zeros[:], "the refusal (step 3')"); err != nil {
+		return fmt.Errorf("%w; %w", reason, err)
+	}
+	return reason
+}
+
+// newChallenge returns a random challenge that is not zero.
+func (p *Protocol) newChallenge() (c challenge) {
+	order.PutUint64(c[:], p.nonZero())
+	return c
+}
+
+// readProof reads step 4 and verifies it.
+func (s *session) readProof(t suite.Stream, c challenge) error {
+	proof, err := read(t, proofSize, "the proof (step 4)")
+	if err != nil {
+		return err
+	}
+	if !s.key.verify(c[:], proof) {
+		return fmt.Errorf("%w: the MAC of the challenge is wrong (step 4)", suite.ErrAuthentication)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package suite
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The reasons for which a handshake fails. The core exports those that an
+// application can meet under the same names.
+var (
+	// ErrRefused is the server's final no to a resume.
+	ErrRefused = errors.New("relink: the server refused to resume the session")
+
+	// ErrReplayGap means that the peer misses bytes that are no longer
+	// buffered.
+	ErrReplayGap = errors.New("relink: bytes that the peer misses are no longer buffered")
+
+	// ErrCounters means that the two sides' counts contradict each other.
+	ErrCounters = errors.New("relink: the peer's byte counts contradict this side's")
+
+	// ErrUnknownSession means that a resume names no session of this listener.
+	ErrUnknownSession = errors.New("relink: unknown or expired session")
+
+	// ErrAuthentication means that a peer did not prove what it had to.
+	ErrAuthentication = errors.New("relink: authentication failed")
+
+	// ErrProtocol means that a peer sent what its protocol forbids.
+	ErrProtocol = errors.New("relink: protocol violation")
+
+	// ErrSuperseded means that another transport has taken the session
+	// meanwhile.
+	ErrSuperseded = errors.New("relink: another transport has taken the session over")
+
+	// ErrFinished means that a session which was closed on this side has
+	// nothing left to deliver.
+	ErrFinished = errors.New("relink: the session is closed and everything was delivered")
+
+	// ErrKeyTaken means that a session with this key exists.
+	ErrKeyTaken = errors.New("relink: session key in use")
+)
+
+// Malformed returns an [ErrProtocol] that says what was wrong with a message.
+func Malformed(format string, a ...any) error {
+	return fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, a...))
+}

@@ -1,0 +1,204 @@
+// Package suite is the seam between the core of relink and its wire
+// protocols.
+//
+// A protocol (internal/snet, internal/scp, internal/noise) implements
+// [Protocol], [Session] and, where its wire has records, [Codec]. The core
+// implements [Stream], [Client], [Host] and [Target]. A protocol therefore
+// never sees a net.Conn, starts no goroutine and reads no clock: the core owns
+// transports, time limits and locks, a protocol owns bytes and keys. Whatever a
+// protocol does can be driven from a test with byte slices alone.
+//
+// A byte that the application writes passes [Session.Encrypt] on its way into
+// the replay buffer and [Codec.Seal] on its way from there to the transport. A
+// protocol fills one of the two places, or both, or none.
+package suite
+
+import "io"
+
+// Traits says what the wire of a protocol can carry.
+type Traits struct {
+	// Acks: the peer acknowledges what it holds, so that the replay buffer is
+	// freed by acknowledgements and nothing else. Without it history gives
+	// way to new data. A protocol with Acks has a [Codec].
+	Acks bool
+
+	// HalfClose: the wire carries the end of a direction, so that it arrives
+	// at an exact offset and the end of a transport means nothing.
+	HalfClose bool
+
+	// Pings: the wire carries pings, so that a silent dead link is found on
+	// any transport.
+	Pings bool
+}
+
+// A Match is what the first bytes of a conversation tell a listener that
+// serves several protocols.
+type Match int
+
+// The verdicts of [Protocol.Match].
+const (
+	MatchNo   Match = iota // not this protocol
+	MatchMore              // could be: more bytes are needed
+	MatchYes               // this protocol
+)
+
+// A Key is what a listener finds a session by. It is unique among the sessions
+// of one protocol on one listener.
+type Key [16]byte
+
+// Offsets are one side's counts of application bytes over the life of a
+// session.
+type Offsets struct {
+	// Sent is how much this side's application has written.
+	Sent int64
+	// Received is how much this side has received in order and will not need
+	// again.
+	Received int64
+}
+
+// Unknown stands for a count that a wire does not tell.
+const Unknown int64 = -1
+
+// A Protocol is one wire protocol with its options, both sides of it. It holds
+// no state of any session and is safe for concurrent use.
+type Protocol interface {
+	// String names the protocol, as the documentation does.
+	String() string
+
+	// Traits says what its wire can carry.
+	Traits() Traits
+
+	// Match judges the first bytes that a client has sent, at least one.
+	Match(first []byte) Match
+
+	// Open runs the client's side of the handshake of a new session.
+	Open(s Stream) (Session, Link, error)
+
+	// Serve runs the server's side of one handshake, of a new session or of a
+	// resume, and ends with [Host.Establish] or [Target.TakeOver]. An error
+	// means that the handshake failed and that the transport is to be closed;
+	// what the wire has for a refusal has been sent by then.
+	Serve(s Stream, h Host) error
+}
+
+// A Session is what one side knows of one session beyond its offsets: ids,
+// secrets, the state of its ciphers. Encrypt and Decrypt are called by at most
+// one goroutine each at a time; everything else may be called at any time from
+// any goroutine.
+type Session interface {
+	// ID names the session to people and logs. It is not a secret, and does
+	// not change.
+	ID() string
+
+	// Encrypt turns the next len(src) bytes of the application's stream into
+	// what the replay buffer holds. dst is as long as src and does not overlap
+	// it. A protocol without a session cipher copies.
+	Encrypt(dst, src []byte)
+
+	// Decrypt is the inverse on the receiving side. dst may be src.
+	Decrypt(dst, src []byte)
+
+	// Resume runs the client's side of one attempt to resume. An error that is
+	// [ErrRefused], [ErrReplayGap], or [ErrCounters] is final, any other is a
+	// reason to try again on another transport.
+	Resume(s Stream, c Client) (Link, error)
+}
+
+// A Stream is a transport during a handshake. It buffers: what has arrived
+// beyond the handshake becomes the first input of the link.
+type Stream interface {
+	io.Writer
+
+	// Next returns the next n bytes, waiting for them. The slice is valid
+	// until the next call. n is at most [MaxMessage]. The error is
+	// io.ErrUnexpectedEOF where the transport ends within the n bytes and
+	// io.EOF where it ends before them.
+	Next(n int) ([]byte, error)
+}
+
+// MaxMessage bounds what a protocol may ask of [Stream.Next] in one call.
+const MaxMessage = 20 << 10
+
+// A Link is what a handshake has agreed for one transport.
+type Link struct {
+	// Codec frames the data of this transport. Nil means that the wire carries
+	// the contents of the replay buffer and nothing else.
+	Codec Codec
+
+	// Peer holds the peer's counts as the handshake told them: this side sends
+	// from Peer.Received on, and the peer replays up to Peer.Sent. Zero for a
+	// new session.
+	Peer Offsets
+
+	// First is the record that convinced a server, where the protocol has the
+	// client confirm a handshake with its first record. The zero Record
+	// otherwise.
+	First Record
+}
+
+// Client is the client's core as a protocol sees it during a resume.
+type Client interface {
+	// Offsets returns the counts to tell the server. The old transport is
+	// detached by now, so that they stand still.
+	Offsets() Offsets
+
+	// Check says whether the stream can go on from the server's counts:
+	// [ErrReplayGap] or [ErrCounters] if not.
+	Check(peer Offsets) error
+
+	// Pending copies data into p that the server is not known to have, and
+	// returns its offset and length.
+	Pending(p []byte) (offset int64, n int)
+}
+
+// Host is the listener as a protocol sees it during one handshake.
+type Host interface {
+	// Offer registers a session whose handshake is not yet complete, under
+	// the key by which a resume may find it, and ties it to this handshake. It
+	// returns [ErrKeyTaken] when the key is in use, and another error when the
+	// listener takes no new sessions.
+	Offer(s Session, k Key) error
+
+	// Establish hands the session of [Host.Offer] to the application with the
+	// handshake's transport as its first link.
+	Establish(l Link) error
+
+	// Find returns the session that is registered under the key.
+	Find(k Key) (Target, bool)
+}
+
+// A Claim is a view of a session at one moment, taken for a resume that is not
+// yet proven. Taking one changes nothing.
+type Claim struct {
+	Offsets
+	// Epoch is the number of links that the session has had.
+	Epoch int64
+}
+
+// A Target is a live session on the server, as a resume sees it.
+type Target interface {
+	// Session returns what the protocol gave to [Host.Offer].
+	Session() Session
+
+	// Claim takes the view that the answer to the client tells.
+	Claim() Claim
+
+	// Check says whether the stream can go on from the client's counts:
+	// [ErrReplayGap] or [ErrCounters] if not, [ErrFinished] if the session
+	// has been closed here and the client has everything.
+	Check(peer Offsets) error
+
+	// Early takes data that came ahead of the proof, when it begins exactly at
+	// what has been received; otherwise, and beyond what there is room for, it
+	// is dropped, which is no loss.
+	Early(offset int64, data []byte)
+
+	// SetKeys replaces the keys under which the session is found.
+	SetKeys(keys ...Key) error
+
+	// TakeOver makes the handshake's transport the session's link, in place of
+	// the one it has. The claim is the one that the client was told. It
+	// returns [ErrSuperseded] when another resume has won meanwhile, and what
+	// Check returns when the stream can no longer go on.
+	TakeOver(c Claim, l Link) error
+}

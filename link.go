@@ -1,0 +1,141 @@
+package relink
+
+import (
+	"net"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// Interruptible is implemented by a transport that says of itself whether a
+// Read or Write that ended with os.ErrDeadlineExceeded may be repeated without
+// harm. TCP and Unix sockets and net.Pipe are known and need not implement it.
+//
+// An interruptible transport is read and written by the application's own
+// goroutines. Any other (crypto/tls cannot write after a write deadline, a
+// WebSocket dies of a read deadline) never gets a deadline, and is read and
+// written by goroutines of the library.
+type Interruptible interface {
+	Interruptible() bool
+}
+
+// pipeType is the type of net.Pipe's ends, which has no exported name.
+var pipeType = sync.OnceValue(func() reflect.Type {
+	a, b := net.Pipe()
+	_, _ = a.Close(), b.Close()
+	return reflect.TypeOf(a)
+})
+
+func isInterruptible(t net.Conn) bool {
+	switch t := t.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	case Interruptible:
+		return t.Interruptible()
+	default:
+		return reflect.TypeOf(t) == pipeType()
+	}
+}
+
+// A link is one transport of a session, from the end of its handshake to its
+// loss. The lock is that of the session.
+type link struct {
+	// Constant after creation.
+
+	conn          net.Conn
+	codec         suite.Codec // nil: the wire carries the stream alone
+	interruptible bool
+
+	// Owned by whoever holds the receiver role.
+
+	input  []byte // what has arrived and is not yet taken: input[inPos:]
+	inPos  int
+	single [1]byte
+
+	// Owned by whoever holds the sender role.
+
+	wire    []byte // sealed records, of which wire[wirePos:] must go out next
+	wirePos int
+
+	// Guarded by the session's lock.
+
+	pos           int64 // stream offset of the next byte to arrive
+	sent          int64 // stream offset of the next byte to hand over
+	readDeadline  time.Time
+	writeDeadline time.Time
+	finSent       bool
+	stopSent      bool
+	halfClosed    bool
+	probe         probe
+}
+
+// newLink makes a link of a transport whose handshake is complete. rest is what
+// had arrived beyond the handshake.
+func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
+	l := &link{conn: t, codec: sl.Codec, interruptible: isInterruptible(t)}
+	if len(rest) > 0 {
+		l.input = append([]byte(nil), rest...)
+	}
+	return l
+}
+
+// setReadDeadlineLocked passes a deadline to an interruptible transport.
+func (l *link) setReadDeadlineLocked(t time.Time) {
+	if l.interruptible && !l.readDeadline.Equal(t) {
+		l.readDeadline = t
+		_ = l.conn.SetReadDeadline(t) // fails only on a closed transport, which Read reports
+	}
+}
+
+func (l *link) setWriteDeadlineLocked(t time.Time) {
+	if l.interruptible && !l.writeDeadline.Equal(t) {
+		l.writeDeadline = t
+		_ = l.conn.SetWriteDeadline(t)
+	}
+}
+
+// longAgo is a deadline that has passed: it interrupts what is under way.
+var longAgo = time.Unix(1, 0)
+
+// close closes the transport in the background, because some transports block
+// in Close.
+func (l *link) close() { closeTransport(l.conn) }
+
+func closeTransport(t net.Conn) {
+	go func() { _ = t.Close() }()
+}
+
+// abort closes the transport so that the peer sees an error and not a clean
+// end, where the transport can do that. last is sent before, if possible.
+func (l *link) abort(last []byte) {
+	go func() {
+		if len(last) > 0 && l.interruptible {
+			_ = l.conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = l.conn.Write(last)
+			_ = l.conn.Close()
+			return
+		}
+		if t, ok := l.conn.(interface{ SetLinger(int) error }); ok {
+			_ = t.SetLinger(0)
+		}
+		_ = l.conn.Close()
+	}()
+}
+
+// tcpConn returns the TCP connection below a transport, following NetConn as
+// wrappers offer it, or nil.
+func tcpConn(t net.Conn) *net.TCPConn {
+	for range 8 { // wrappers do not nest deeper; a cycle must not hang us
+		switch c := t.(type) {
+		case *net.TCPConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			t = c.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}

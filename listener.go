@@ -1,0 +1,418 @@
+package relink
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A Listener accepts sessions over the transports of an inner listener. A
+// transport that resumes a session never shows up in Accept: it is put below
+// the Conn that is there already. All methods may be called from any goroutine.
+type Listener struct {
+	// Constant after creation.
+	inner  net.Listener
+	set    *settings
+	notify *notifier
+	wake   chan struct{} // ends a pause of the sweeper
+	quit   chan struct{} // closed when accepting ends
+
+	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
+	acceptable sync.Cond  // backlog, failed or closed has changed
+	backlog    []*Conn    // established, not yet accepted
+	failure    error      // why accepting has ended
+	closed     bool
+	draining   bool // Shutdown was called
+	drained    chan struct{}
+	table      map[tableKey]*Conn
+	live       int        // sessions that are established and not ended
+	handshakes *list.List // of *handshake, the oldest first
+	suspended  *list.List // of *Conn, the first to expire first
+	watch      []*Conn    // sessions that want attention: see tick
+	sweeping   bool
+}
+
+// A tableKey finds a session of one of the listener's protocols.
+type tableKey struct {
+	protocol int
+	key      suite.Key
+}
+
+// A place is where the listener keeps a session. It is guarded by the
+// listener's lock, but offer by the session's.
+type place struct {
+	keys      []tableKey
+	suspended *list.Element
+	expires   time.Time
+	offer     *handshake // whose session this is while it is provisional
+	live      bool       // counted in Listener.live
+}
+
+// Listen listens on the address with package net and accepts sessions of the
+// suites there, with otherwise default settings.
+func Listen(network, address string, suites ...Suite) (*Listener, error) {
+	cfg := Config{Suites: suites}
+	if _, err := cfg.resolve(); err != nil {
+		return nil, err
+	}
+	inner, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	l, err := NewListener(inner, cfg)
+	if err != nil {
+		_ = inner.Close()
+	}
+	return l, err
+}
+
+// NewListener returns a Listener that takes its transports from inner, of
+// whatever kind they are. It accepts from inner at once, and closes it when it
+// is closed.
+func NewListener(inner net.Listener, cfg Config) (*Listener, error) {
+	if inner == nil {
+		return nil, errors.New("relink: NewListener needs an inner listener")
+	}
+	set, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{
+		inner:      inner,
+		set:        set,
+		notify:     newNotifier(set),
+		wake:       make(chan struct{}, 1),
+		quit:       make(chan struct{}),
+		table:      make(map[tableKey]*Conn),
+		handshakes: list.New(),
+		suspended:  list.New(),
+	}
+	l.acceptable.L = &l.mu
+	go l.acceptLoop()
+	return l, nil
+}
+
+// Accept waits for the next new session and returns it; it is a *[Conn].
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptConn()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptConn is [Listener.Accept] with the concrete type. After Close it
+// returns an error that is net.ErrClosed, after a failure of the inner listener
+// that failure. During Shutdown it waits.
+func (l *Listener) AcceptConn() (*Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.closed:
+			return nil, l.opError(net.ErrClosed)
+		case len(l.backlog) > 0:
+			c := l.backlog[0]
+			l.backlog[0] = nil
+			if l.backlog = l.backlog[1:]; len(l.backlog) == 0 {
+				l.backlog = nil
+			}
+			return c, nil
+		case l.failure != nil:
+			return nil, l.opError(l.failure)
+		}
+		l.acceptable.Wait()
+	}
+}
+
+func (l *Listener) opError(err error) error {
+	return &net.OpError{Op: "accept", Net: "relink", Addr: l.Addr(), Err: err}
+}
+
+// Addr returns the inner listener's address.
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Close ends accepting, closes the inner listener, and ends the handshakes
+// under way and the sessions that nobody has accepted. Live sessions go on, but
+// can no longer be resumed: one that loses its transport, or has none now, ends
+// with [ErrSessionLost]. To let sessions end in their own time call
+// [Listener.Shutdown] first.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return l.opError(net.ErrClosed)
+	}
+	l.closed = true
+	close(l.quit)
+	backlog := l.backlog
+	l.backlog = nil
+	var handshakes []*handshake
+	for e := l.handshakes.Front(); e != nil; e = e.Next() {
+		handshakes = append(handshakes, e.Value.(*handshake))
+	}
+	var suspended []*Conn
+	for e := l.suspended.Front(); e != nil; e = e.Next() {
+		suspended = append(suspended, e.Value.(*Conn))
+	}
+	l.acceptable.Broadcast()
+	l.mu.Unlock()
+	err := l.inner.Close()
+	for _, h := range handshakes {
+		h.expire()
+	}
+	for _, c := range backlog {
+		_ = c.Abort()
+	}
+	for _, c := range suspended {
+		c.mu.Lock()
+		c.expireLocked(ErrSessionLost)
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// Shutdown refuses new sessions and goes on serving the ones there are, resumes
+// included, until all have ended or ctx does. Then it closes the listener, and
+// returns ctx.Err if sessions were left.
+func (l *Listener) Shutdown(ctx context.Context) error {
+	l.mu.Lock()
+	l.draining = true
+	if l.drained == nil {
+		l.drained = make(chan struct{})
+		if l.live == 0 {
+			close(l.drained)
+		}
+	}
+	drained := l.drained
+	l.mu.Unlock()
+	var err error
+	select {
+	case <-drained:
+	case <-l.quit:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if cerr := l.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
+		err = cerr
+	}
+	return err
+}
+
+// The pauses after temporary errors of the inner listener.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// acceptLoop takes transports from the inner listener and gives each its
+// handshake's goroutine.
+func (l *Listener) acceptLoop() {
+	pause := time.Duration(0)
+	for {
+		t, err := acceptContained(l.inner)
+		if err == nil {
+			pause = 0
+			l.begin(t)
+			continue
+		}
+		if !isTemporary(err) {
+			l.mu.Lock()
+			l.failure = err
+			l.acceptable.Broadcast()
+			l.mu.Unlock()
+			return
+		}
+		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		if l.set.Logger != nil {
+			l.set.Logger.Warn("relink: accept failed; trying again", "error", err, "pause", pause)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-l.quit:
+			timer.Stop()
+		}
+	}
+}
+
+// acceptContained keeps an inner listener's mistakes from doing harm.
+func acceptContained(inner net.Listener) (t net.Conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			t, err = nil, fmt.Errorf("relink: the inner listener panicked: %v", p)
+		}
+	}()
+	t, err = inner.Accept()
+	if err == nil && isNil(t) {
+		err = errors.New("relink: the inner listener returned neither a transport nor an error")
+	}
+	return t, err
+}
+
+// isTemporary reports whether Accept may work again: the process or the system
+// is short of something, or a connection was gone before it was accepted.
+func isTemporary(err error) bool {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var temporary interface{ Temporary() bool } // what net/http goes by
+	return errors.As(err, &temporary) && temporary.Temporary() && !errors.Is(err, net.ErrClosed)
+}
+
+// begin starts a handshake. The oldest gives way if there are too many.
+func (l *Listener) begin(t net.Conn) {
+	h := &handshake{l: l, stream: newStream(t)}
+	var oldest *handshake
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		closeTransport(t)
+		return
+	}
+	if l.handshakes.Len() >= l.set.MaxHandshakes {
+		oldest = l.handshakes.Front().Value.(*handshake)
+	}
+	h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
+	h.elem = l.handshakes.PushBack(h)
+	l.mu.Unlock()
+	if oldest != nil {
+		oldest.expire()
+	}
+	go h.run()
+}
+
+// offer registers a provisional session.
+func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := tableKey{h.index, k}
+	switch {
+	case h.over:
+		return ErrHandshakeTimeout
+	case l.draining || l.closed:
+		return errDraining
+	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	case l.table[key] != nil:
+		return suite.ErrKeyTaken
+	}
+	l.table[key] = c
+	c.place.keys = []tableKey{key}
+	h.offered = c
+	return nil
+}
+
+// admit makes a session that has proven itself one of the live ones, and
+// queues it for Accept.
+func (l *Listener) admit(c *Conn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return errDraining
+	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	}
+	l.live++
+	c.place.live = true
+	l.backlog = append(l.backlog, c)
+	l.acceptable.Signal()
+	return nil
+}
+
+// find returns the session with the key.
+func (l *Listener) find(k tableKey) (*Conn, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.table[k]
+	return c, ok && !l.closed
+}
+
+// resumes reports whether sessions can be resumed here.
+func (l *Listener) resumes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.closed
+}
+
+// setKeys replaces a session's keys.
+func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(c.place.keys) == 0 {
+		return ErrUnknownSession // ended meanwhile
+	}
+	var next []tableKey
+	for _, k := range keys {
+		key := tableKey{protocol, k}
+		if other := l.table[key]; other != nil && other != c {
+			return suite.ErrKeyTaken
+		}
+		next = append(next, key)
+	}
+	for _, k := range c.place.keys {
+		delete(l.table, k)
+	}
+	for _, k := range next {
+		l.table[k] = c
+	}
+	c.place.keys = next
+	return nil
+}
+
+// forget drops a session that has ended.
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range c.place.keys {
+		delete(l.table, k)
+	}
+	c.place.keys = nil
+	l.unsuspendLocked(c)
+	if c.place.live {
+		c.place.live = false
+		l.live--
+		if l.live == 0 && l.drained != nil {
+			close(l.drained)
+		}
+	}
+}
+
+// suspend notes that a session has lost its link and when it expires. It
+// returns false when it cannot be resumed.
+func (l *Listener) suspend(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	c.place.expires = time.Now().Add(l.set.ResumeTimeout)
+	c.place.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
+	if l.suspended.Len() == 1 {
+		l.sweepLocked()
+	}
+	return true
+}
+
+func (l *Listener) unsuspend(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsuspendLocked(c)
+}
+
+func (l *Listener) unsuspendLocked(c *Conn) {
+	if c.place.suspended != nil {
+		l.suspended.Remove(c.place.suspended)
+		c.place.suspended = nil
+	}
+}

@@ -1,0 +1,110 @@
+package relink
+
+import (
+	"net"
+	"time"
+)
+
+// A silent drop shows in three ways. A TCP connection on which nothing is under
+// way is probed by the kernel's keep-alive. One on which data is under way
+// is judged by what the kernel knows of its acknowledgements, because neither
+// keep-alive nor a bare TCP_USER_TIMEOUT does: the first is off while data is
+// unacknowledged, and the second also kills a peer that is alive and has
+// paused reading. A suite with pings uses those, over any transport.
+
+// livenessSteps is how often within LivenessTimeout a link is looked at.
+const livenessSteps = 8
+
+// A probe is what is known of a link's life. The lock is the session's.
+type probe struct {
+	tcp   *net.TCPConn // below the transport, or nil
+	heard bool         // something has arrived since the last look
+	asked bool         // something was sent that is not known to have arrived
+	ping  bool         // a ping is under way
+	quiet time.Time    // since when an answer is due; zero if none is
+	next  time.Time    // when to look again
+}
+
+// start sets the transport's keep-alive, where there is one.
+func (p *probe) start(t net.Conn, timeout time.Duration) {
+	if p.tcp = tcpConn(t); p.tcp == nil {
+		return
+	}
+	// An error means a closed connection, which its first Read reports.
+	_ = p.tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable:   true,
+		Idle:     roundUp(timeout / 2),
+		Interval: roundUp(timeout / 6),
+		Count:    3,
+	})
+}
+
+// roundUp returns d in whole seconds, which is what the kernel counts in.
+func roundUp(d time.Duration) time.Duration {
+	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
+}
+
+// tickLivenessLocked declares the link lost if an answer has been due for too
+// long, and reports whether to look again.
+func (c *Conn) tickLivenessLocked(l *link, now time.Time) (again bool) {
+	p := &l.probe
+	timeout := c.set.LivenessTimeout
+	if timeout < 0 {
+		p.heard = false
+		return false
+	}
+	var due, silent bool
+	switch {
+	case c.traits.Pings:
+		due = c.acked < c.maxSent || p.ping || p.tcp == nil
+		silent = !p.heard
+		p.heard = false
+	case p.tcp == nil || !p.asked:
+		p.heard = false
+		return false // nothing to judge by, or nothing due
+	case now.Before(p.next):
+		return true
+	default:
+		p.heard = false
+		p.next = now.Add(timeout / livenessSteps)
+		info, ok := readTCPInfo(p.tcp)
+		if !ok {
+			return false
+		}
+		due = info.unacked > 0 || info.unsent > 0
+		silent = info.silentFor > timeout/livenessSteps && info.retrying()
+		p.asked = due
+	}
+	switch {
+	case !due:
+		p.quiet = time.Time{}
+		return false
+	case !silent || p.quiet.IsZero():
+		p.quiet, p.ping = now, false
+	case now.Sub(p.quiet) >= timeout:
+		c.linkLostLocked(l, errSilent)
+		return false
+	case c.traits.Pings && !p.ping && now.Sub(p.quiet) >= timeout/2:
+		p.ping, c.pingDue = true, true
+		c.startFlusherLocked()
+	}
+	return true
+}
+
+// A tcpInfo is what the kernel knows of a connection's outgoing data.
+type tcpInfo struct {
+	unacked     uint32        // segments under way
+	unsent      uint32        // bytes that wait, for instance for the peer's window
+	retransmits uint8         // of the oldest segment, unanswered so far
+	probes      uint8         // of a closed window, unanswered so far
+	silentFor   time.Duration // since the last acknowledgement
+}
+
+// minProbes is how many probes of a closed window must be unanswered: a living
+// peer answers each, however long it does not read.
+const minProbes = 2
+
+// retrying reports whether the kernel repeats itself without an answer.
+func (i tcpInfo) retrying() bool {
+	return i.unacked > 0 && i.retransmits > 0 || i.probes >= minProbes
+}

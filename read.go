@@ -1,0 +1,432 @@
+package relink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// How a byte comes in: the holder of the receiver role reads the link's
+// transport (receiveLocked), opens records where the link has a codec, accounts
+// for what arrived (arrivedLocked) and decrypts it into the caller's slice or
+// into the session's buffer. The role belongs to the application's Read while
+// there is one, otherwise to the standby goroutine.
+
+const (
+	// standbyBound is how much a standby reads ahead of an application that is
+	// not reading, on a wire without a window of its own.
+	standbyBound = 256 << 10
+
+	// standbyChunk is how much a standby reads at a time.
+	standbyChunk = 16 << 10
+
+	// minInput is the first size of a link's record buffer, so that an idle
+	// session stays small.
+	minInput = 1 << 10
+
+	// maxEmptyReads is how often a transport may return no bytes and no error
+	// in a row.
+	maxEmptyReads = 100
+)
+
+// Read reads data from the stream, across any number of transports. It returns
+// io.EOF where the peer has ended the stream, os.ErrDeadlineExceeded (in a
+// *net.OpError) when the read deadline has passed, net.ErrClosed after Close,
+// and a typed error when the session is lost. Data that has arrived before the
+// end of a session is returned first.
+func (c *Conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	n, err := c.readLocked(p)
+	c.mu.Unlock()
+	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is returned bare, by definition
+		err = c.opError("read", err)
+	}
+	return n, err
+}
+
+func (c *Conn) readLocked(p []byte) (int, error) {
+	for {
+		switch {
+		case c.closed:
+			return 0, net.ErrClosed
+		case expired(c.readDeadline):
+			return 0, os.ErrDeadlineExceeded
+		case len(p) == 0:
+			return 0, nil
+		case c.in.Len() > 0:
+			c.run.reset()
+			return c.takeLocked(p), nil
+		case c.readErr != nil:
+			return 0, c.readErr
+		case c.finReceived:
+			return 0, io.EOF
+		}
+		l := c.link
+		if l != nil && l.interruptible && c.receiver == roleFree {
+			c.receiver = roleInline
+			c.standing = false
+			c.readSeq++
+			n := c.receiveLocked(l, p)
+			c.receiver = roleFree
+			c.receiverLeftLocked()
+			if n > 0 {
+				c.run.reset()
+				return n, nil
+			}
+			continue
+		}
+		if l != nil && l.interruptible && c.receiver == roleBackground {
+			l.setReadDeadlineLocked(longAgo) // the standby gives the role back
+		}
+		c.readers.wait(c.readDeadline)
+	}
+}
+
+// takeLocked gives the application data from the session's buffer.
+func (c *Conn) takeLocked(p []byte) int {
+	start := c.in.Start()
+	n := c.in.CopyTo(p, start)
+	c.in.Free(start + int64(n))
+	if c.traits.Acks {
+		c.consumedMoreLocked()
+	}
+	if c.receiver == roleFree && c.in.Len() <= c.standbyLimitLocked()/2 && c.readers.n == 0 {
+		c.startStandbyLocked()
+	}
+	return n
+}
+
+// consumedLocked is the offset up to which the application has taken the
+// peer's stream.
+func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) }
+
+// receiverLeftLocked decides who reads now that the receiver role is free.
+func (c *Conn) receiverLeftLocked() {
+	if c.readers.n > 0 {
+		c.readers.wake()
+		return
+	}
+	if c.link == nil {
+		return
+	}
+	if !c.startStandbyLocked() && (c.server == nil || c.traits.Acks || c.traits.Pings) {
+		c.watchLocked() // a standby starts if the application stays away
+	}
+}
+
+// startStandbyLocked gives a free receiver role to a goroutine of the library
+// if there is something for it to read.
+func (c *Conn) startStandbyLocked() bool {
+	if c.receiver != roleFree || !c.standbyWantedLocked(c.link) {
+		return false
+	}
+	c.receiver = roleBackground
+	go c.standby()
+	return true
+}
+
+// standbyWantedLocked says whether the link is to be read although no Read
+// waits: always where Read cannot do it itself, to drain a replay, to drain
+// what a peer still sends to a closed session, and when the application has
+// been away for a while.
+func (c *Conn) standbyWantedLocked(l *link) bool {
+	if l == nil || c.done {
+		return false
+	}
+	if l.interruptible && c.readers.n > 0 && !c.closed {
+		return false
+	}
+	if !c.closed && c.in.Len() >= c.standbyLimitLocked() {
+		return false
+	}
+	return !l.interruptible || c.closed || c.standing || c.drainTo > c.received
+}
+
+// standbyLimitLocked bounds what is held for an application that is not
+// reading. A replay is drained up to ReplayLimit, because the peer may not read
+// before it has been taken. With acknowledgements the window is the bound.
+func (c *Conn) standbyLimitLocked() int {
+	switch {
+	case c.traits.Acks:
+		return math.MaxInt
+	case c.drainTo > c.received:
+		return c.set.ReplayLimit
+	default:
+		return min(standbyBound, c.set.ReplayLimit)
+	}
+}
+
+// standby holds the receiver role until a Read wants it, the link is lost, or
+// there is no reason for it any more.
+func (c *Conn) standby() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.standbyWantedLocked(c.link) {
+		c.receiveLocked(c.link, nil)
+	}
+	c.receiver = roleFree
+	c.receiverLeftLocked()
+}
+
+// chunks are the slices that a standby reads into.
+var chunks = sync.Pool{New: func() any { return new([standbyChunk]byte) }}
+
+// receiveLocked reads the link once. Data goes to p and its length is returned,
+// or, where p is nil or too small, to the session's buffer. The lock is
+// released while the transport is read.
+func (c *Conn) receiveLocked(l *link, p []byte) int {
+	if p == nil {
+		l.setReadDeadlineLocked(noDeadline)
+	} else {
+		l.setReadDeadlineLocked(c.readDeadline)
+	}
+	if l.codec != nil {
+		return c.receiveRecordLocked(l, p)
+	}
+	if p != nil {
+		c.mu.Unlock()
+		n, err := l.readStream(p)
+		c.mu.Lock()
+		skip := c.arrivedLocked(l, n)
+		if fresh := p[skip:n]; len(fresh) > 0 {
+			c.mu.Unlock()
+			n = copy(p, fresh) // over what had come before
+			c.session.Decrypt(p[:n], p[:n])
+			c.mu.Lock()
+		} else {
+			n = 0
+		}
+		c.readFailedLocked(l, err)
+		return n
+	}
+	limit := standbyChunk
+	if !c.closed {
+		limit = min(limit, c.standbyLimitLocked()-c.in.Len())
+	}
+	c.mu.Unlock()
+	chunk := chunks.Get().(*[standbyChunk]byte)
+	n, err := l.readStream(chunk[:limit])
+	c.mu.Lock()
+	skip := c.arrivedLocked(l, n)
+	c.depositLocked(chunk[skip:n], true)
+	chunks.Put(chunk)
+	c.readFailedLocked(l, err)
+	return 0
+}
+
+// arrivedLocked accounts for n bytes of the peer's stream that came over the
+// link, and returns how many of them, at the front, are not to be taken: those
+// that had arrived before, over an older link; all of them if the link has been
+// superseded, because then they come again.
+func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
+	if c.link != l || n == 0 {
+		return n
+	}
+	if l.pos > math.MaxInt64-int64(n) {
+		c.failLocked(fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters))
+		return n
+	}
+	l.probe.heard = true
+	if l.pos < c.received {
+		skip = int(min(int64(n), c.received-l.pos))
+	}
+	l.pos += int64(n)
+	c.received += int64(n - skip)
+	return skip
+}
+
+// depositLocked puts data that arrivedLocked has counted into the session's
+// buffer.
+func (c *Conn) depositLocked(data []byte, encrypted bool) {
+	if len(data) == 0 || c.closed {
+		return
+	}
+	if encrypted {
+		c.session.Decrypt(data, data)
+	}
+	if c.in.Append(data) != len(data) {
+		panic(fmt.Sprintf("%v: no room for %d bytes beside %d", errInternal, len(data), c.in.Len()))
+	}
+	c.readers.wake()
+}
+
+// readFailedLocked judges an error of the transport's Read. An expired deadline
+// is not the loss of a link.
+func (c *Conn) readFailedLocked(l *link, err error) {
+	if err == nil || l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	c.linkLostLocked(l, err)
+}
+
+// readStream reads from what the handshake left over, then from the transport.
+func (l *link) readStream(p []byte) (int, error) {
+	if l.inPos < len(l.input) {
+		n := copy(p, l.input[l.inPos:])
+		if l.inPos += n; l.inPos == len(l.input) {
+			l.input, l.inPos = nil, 0
+		}
+		return n, nil
+	}
+	return readTransport(l.conn, p)
+}
+
+type reader interface{ Read(p []byte) (int, error) }
+
+// readTransport reads at least one byte, or returns an error. It holds the
+// transport to the contract of io.Reader.
+func readTransport(t reader, p []byte) (int, error) {
+	for range maxEmptyReads {
+		n, err := t.Read(p)
+		if n < 0 || n > len(p) {
+			return 0, fmt.Errorf("relink: the transport's Read returned %d for a slice of %d bytes", n, len(p))
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// receiveRecordLocked is receiveLocked for a link with a codec.
+func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
+	c.mu.Unlock()
+	rec, err := l.readRecord()
+	c.mu.Lock()
+	n := 0
+	if err == nil {
+		n = c.takeRecordLocked(l, rec, p)
+	} else if errors.Is(err, suite.ErrProtocol) || errors.Is(err, suite.ErrAuthentication) {
+		c.linkLostLocked(l, err)
+	} else {
+		c.readFailedLocked(l, err)
+	}
+	return n
+}
+
+// readRecord returns the next record of the link. Its data is valid until the
+// next call.
+func (l *link) readRecord() (suite.Record, error) {
+	for {
+		if l.inPos < len(l.input) {
+			rec, n, err := l.codec.Open(l.input[l.inPos:])
+			if err != nil || n > 0 {
+				l.inPos += n
+				return rec, err
+			}
+		}
+		l.makeInputRoom()
+		n, err := readTransport(l.conn, l.input[len(l.input):cap(l.input)])
+		l.input = l.input[:len(l.input)+n]
+		if err != nil && n == 0 {
+			return suite.Record{}, err
+		}
+	}
+}
+
+// makeInputRoom makes room behind the input for the transport to read into. The
+// buffer grows as a record needs it and goes when it is empty, so that an idle
+// link holds little.
+func (l *link) makeInputRoom() {
+	rest := l.input[l.inPos:]
+	if len(rest) == 0 && cap(l.input) != minInput {
+		l.input, l.inPos = make([]byte, 0, minInput), 0
+		return
+	}
+	if len(rest) < cap(l.input) {
+		l.input, l.inPos = l.input[:copy(l.input[:cap(l.input)], rest)], 0
+		return
+	}
+	grown := make([]byte, len(rest), l.codec.MaxRecord())
+	copy(grown, rest)
+	l.input, l.inPos = grown, 0
+}
+
+// takeRecordLocked takes one record's data and control.
+func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
+	if c.link != l {
+		return 0
+	}
+	l.probe.heard = true
+	skip := c.arrivedLocked(l, len(rec.Data))
+	data := rec.Data[skip:]
+	if c.done {
+		return 0
+	}
+	if len(data) > 0 && (c.finReceived || c.received > c.toldLimit) {
+		c.failLocked(fmt.Errorf("%w: data beyond the limit or the end of the stream", ErrProtocol))
+		return 0
+	}
+	n := 0
+	if len(data) > 0 {
+		if p != nil && c.in.Len() == 0 && !c.closed {
+			n = min(len(p), len(data))
+			c.session.Decrypt(p[:n], data[:n])
+			data = data[n:]
+		}
+		c.depositLocked(data, true)
+		c.ackDue.data(c.received)
+		c.consumedMoreLocked()
+	}
+	c.controlLocked(l, rec.Control)
+	return n
+}
+
+// controlLocked does what a record's control says.
+func (c *Conn) controlLocked(l *link, k suite.Control) {
+	if k.Reset != 0 {
+		c.failLocked(fmt.Errorf("%w: the peer has reset the connection (code %d)", ErrSessionLost, k.Reset))
+		return
+	}
+	if k.Ack {
+		if k.Received < 0 || k.Received > c.maxSent || k.Consumed > k.Received || k.FinReceived && !l.finSent && !c.finAcked {
+			c.failLocked(fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", ErrProtocol, k.Received, c.maxSent))
+			return
+		}
+		c.ackedLocked(k.Received)
+		c.peerConsumed = max(c.peerConsumed, k.Consumed)
+		if k.Limit > c.peerLimit {
+			c.peerLimit = k.Limit
+			c.startFlusherLocked()
+		}
+		c.finAcked = c.finAcked || k.FinReceived
+		c.ackers.wake()
+	}
+	if k.Fin {
+		c.finReceived = true
+		c.ackDue.now()
+		c.readers.wake()
+	}
+	if k.Stop && !c.peerStopped {
+		c.peerStopped = true
+		if c.writeErr == nil {
+			c.writeErr = ErrPeerClosed
+		}
+		c.writers.wake()
+	}
+	if k.Ping {
+		c.pongDue = true
+	}
+	if c.pongDue || c.ackDue.urgent {
+		c.startFlusherLocked()
+	} else if c.ackDue.pending {
+		c.watchLocked()
+	}
+	c.lingerLocked()
+}
+
+// ackedLocked frees what the peer is known to hold.
+func (c *Conn) ackedLocked(offset int64) {
+	if offset <= c.acked {
+		return
+	}
+	c.acked = offset
+	c.out.Free(offset)
+	c.writers.wake()
+}

@@ -1,0 +1,6 @@
+package replay
+
+const (
+	MinChunk = minChunk
+	MaxChunk = maxChunk
+)

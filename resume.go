@@ -1,0 +1,264 @@
+package relink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// checkLocked says whether the stream can go on from the peer's counts.
+func (c *Conn) checkLocked(peer suite.Offsets) error {
+	switch {
+	case peer.Received < 0 || peer.Received > c.out.End():
+		return fmt.Errorf("%w: it has received %d bytes of %d written", ErrCounters, peer.Received, c.out.End())
+	case peer.Sent != suite.Unknown && peer.Sent < c.received:
+		return fmt.Errorf("%w: it has sent %d bytes of %d received", ErrCounters, peer.Sent, c.received)
+	case !c.traits.Acks && peer.Received < c.out.Start():
+		return fmt.Errorf("%w: it has received %d bytes, and the buffer begins at %d: raise ReplayLimit (%d bytes) or lower the socket buffers", ErrReplayGap, peer.Received, c.out.Start(), c.set.ReplayLimit)
+	default:
+		return nil
+	}
+}
+
+// attachLocked makes the transport the session's link. told is the count of
+// received bytes that the peer was told and sends from: what has arrived
+// since then, over the old link, comes again and is skipped.
+func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) {
+	if old := c.link; old != nil {
+		old.close() // proven to be superseded, whether or not it seems alive
+		c.lost.at = time.Time{}
+	}
+	l := newLink(t, rest, sl)
+	c.link = l
+	c.epoch++
+	c.addrs.Store(&addresses{t.LocalAddr(), t.RemoteAddr()})
+	l.pos = told
+	l.sent = max(sl.Peer.Received, c.acked)
+	replayed := max(0, c.maxSent-l.sent)
+	c.maxSent = max(c.maxSent, l.sent)
+	c.ackedLocked(l.sent)
+	if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {
+		c.drainTo = math.MaxInt64 // until a tick finds the peer quiet
+	}
+	if c.traits.Acks {
+		c.ackDue.now() // tells the limit
+	}
+	if c.set.LivenessTimeout > 0 {
+		l.probe.start(t, c.set.LivenessTimeout)
+	}
+	if c.epoch > 1 {
+		e := Event{Kind: EventResumed, Conn: c, Remote: t.RemoteAddr(), Replayed: replayed}
+		if !c.lost.at.IsZero() {
+			e.Gap = time.Since(c.lost.at)
+		}
+		c.stats.Resumes++
+		c.stats.LongestGap = max(c.stats.LongestGap, e.Gap)
+		c.notify.post(e)
+	}
+	c.readers.wake()
+	c.writers.wake()
+	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
+		c.takeRecordLocked(l, r, nil)
+	}
+	if c.receiver == roleFree {
+		c.receiverLeftLocked()
+	}
+	c.startFlusherLocked()
+	c.lingerLocked()
+}
+
+// A clientView is the Conn of a client as its protocol sees it.
+type clientView struct{ c *Conn }
+
+func (v clientView) Offsets() suite.Offsets {
+	v.c.mu.Lock()
+	defer v.c.mu.Unlock()
+	return suite.Offsets{Sent: v.c.out.End(), Received: v.c.received}
+}
+
+func (v clientView) Check(peer suite.Offsets) error {
+	v.c.mu.Lock()
+	defer v.c.mu.Unlock()
+	return v.c.checkLocked(peer)
+}
+
+func (v clientView) Pending(p []byte) (int64, int) {
+	v.c.mu.Lock()
+	defer v.c.mu.Unlock()
+	if most := v.c.sendEndLocked() - v.c.acked; int64(len(p)) > most {
+		p = p[:max(0, most)]
+	}
+	return v.c.acked, v.c.out.CopyTo(p, v.c.acked)
+}
+
+// A redialer brings a client's session back to life. Its goroutine exists while
+// the session is suspended.
+type redialer struct {
+	// Constant after creation.
+	dial func(ctx context.Context) (net.Conn, error)
+	wake chan struct{} // ends a pause
+
+	// Guarded by the session's lock.
+	running bool
+	cancel  context.CancelFunc // ends the attempt under way
+	hurried bool               // the attempt was ended for a new one
+}
+
+func (r *redialer) startLocked(c *Conn) {
+	if !r.running {
+		r.running = true
+		go c.resumeLoop()
+	}
+}
+
+// hurryLocked gives up the attempt or the pause under way, for a new attempt
+// at once.
+func (r *redialer) hurryLocked() {
+	if r.cancel != nil {
+		r.hurried = true
+		r.cancel()
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *redialer) stopLocked() { r.hurryLocked() }
+
+// NetworkChanged tells a client that its network has changed or that the device
+// has woken: the transport is replaced now, without waiting until its loss is
+// noticed. On a server, and on a session that has ended, it does nothing.
+func (c *Conn) NetworkChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.redial == nil || c.done {
+		return
+	}
+	if l := c.link; l != nil {
+		c.linkLostLocked(l, errNetworkChanged)
+		return
+	}
+	c.redial.hurryLocked()
+}
+
+// resumeLoop redials until the session has a link, ends, or expires. It expires
+// only after an attempt that began after the time was up: a device may have
+// slept through all of it.
+func (c *Conn) resumeLoop() {
+	var failure error
+	var deadline time.Time
+	pauses := 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for fresh := true; c.link == nil && !c.done; {
+		if fresh {
+			deadline, failure, pauses, fresh = c.lost.at.Add(c.set.ResumeTimeout), nil, 0, false
+		}
+		last := !time.Now().Before(deadline)
+		err := c.attemptLocked(failure)
+		switch {
+		case err == nil:
+			fresh = true // the new link may have been lost already
+			continue
+		case c.done:
+			continue
+		case errors.Is(err, suite.ErrReplayGap), errors.Is(err, suite.ErrCounters):
+			c.failLocked(err)
+			continue
+		case errors.Is(err, suite.ErrRefused):
+			c.refusedLocked(err)
+			continue
+		case last && !c.redial.hurried:
+			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, err))
+			continue
+		}
+		failure = err
+		pause := min(c.backoff(pauses), max(0, time.Until(deadline)))
+		pauses++
+		c.mu.Unlock()
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-c.redial.wake:
+			pauses = 0
+		}
+		timer.Stop()
+		c.mu.Lock()
+	}
+	c.redial.running = false
+}
+
+// backoff returns the pause after a number of pauses: exponential, with full
+// jitter, so that the clients of a server that comes back do not come at once.
+func (c *Conn) backoff(n int) time.Duration {
+	most := c.set.MaxBackoff
+	if n < 32 && c.set.MinBackoff<<n > 0 {
+		most = min(most, c.set.MinBackoff<<n)
+	}
+	return rand.N(most + 1)
+}
+
+// refusedLocked ends the session on the server's word. On a wire without a
+// close message, the clean end of the last transport and a refusal are how the
+// server says that it has closed the session.
+func (c *Conn) refusedLocked(err error) {
+	if c.lost.clean && !c.traits.HalfClose && !errors.Is(err, ErrAuthentication) {
+		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+		return
+	}
+	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, err, c.lost.err))
+}
+
+// attemptLocked dials once and resumes. The lock is released meanwhile.
+func (c *Conn) attemptLocked(before error) error {
+	select { // what woke an attempt must not shorten the pause after it
+	case <-c.redial.wake:
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.set.AttemptTimeout)
+	defer cancel()
+	c.redial.cancel, c.redial.hurried = cancel, false
+	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
+	c.mu.Unlock()
+	t, err := dialContained(ctx, c.redial.dial)
+	var sl suite.Link
+	var s *stream
+	if err == nil {
+		s = newStream(t)
+		err = within(ctx, t, func() (err error) {
+			sl, err = c.session.Resume(s, clientView{c})
+			return err
+		})
+	}
+	c.mu.Lock()
+	c.redial.cancel = nil
+	if err == nil && (c.done || c.link != nil) {
+		err = net.ErrClosed
+	}
+	if err != nil {
+		if t != nil {
+			closeTransport(t)
+		}
+		return err
+	}
+	c.attachLocked(t, s.rest(), c.received, sl)
+	return nil
+}
+
+// within runs a handshake on a transport, which is closed if ctx ends first.
+func within(ctx context.Context, t net.Conn, handshake func() error) error {
+	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
+	err := handshake()
+	if !stop() { // the transport is closed, or about to be
+		return fmt.Errorf("%w: %w", ErrHandshakeTimeout, context.Cause(ctx))
+	}
+	return err
+}

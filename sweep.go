@@ -1,0 +1,185 @@
+package relink
+
+import (
+	"math"
+	"time"
+)
+
+// Sessions that nobody waits for are looked after by ticks: a session asks for
+// them when it has a reason (watchLocked) and gets them until it has none. On a
+// client a timer of its own ticks. On a server the listener's sweeper ticks
+// for all that asked, and expires suspended sessions; it never walks
+// sessions that have nothing to be done. An idle session, whose application
+// waits in Read, has no timer and no goroutine.
+
+// tickEvery is the time between ticks.
+const tickEvery = 100 * time.Millisecond
+
+// watchLocked asks for ticks.
+func (c *Conn) watchLocked() {
+	if c.watched || c.done || c.link == nil {
+		return
+	}
+	c.watched = true
+	switch {
+	case c.server != nil:
+		c.server.watchSession(c)
+	case c.timer == nil:
+		c.timer = time.AfterFunc(tickEvery, c.timerTick)
+	default:
+		c.timer.Reset(tickEvery)
+	}
+}
+
+// timerTick is a client's tick.
+func (c *Conn) timerTick() {
+	if c.tick() {
+		c.timer.Reset(tickEvery)
+	}
+}
+
+// tick does what is due and reports whether there is a reason for another.
+func (c *Conn) tick() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched = false
+	l := c.link
+	if l == nil || c.done {
+		return false
+	}
+	// A protocol that does not tell how much it replays has replayed it all
+	// when it falls silent.
+	if c.drainTo == math.MaxInt64 && !l.probe.heard {
+		c.drainTo = 0
+		if c.receiver == roleBackground && !c.standbyWantedLocked(l) {
+			l.setReadDeadlineLocked(longAgo)
+		}
+	}
+	again := c.drainTo == math.MaxInt64
+	if c.tickStandbyLocked() {
+		again = true
+	}
+	if c.ackDue.pending {
+		c.ackDue.now()
+		c.startFlusherLocked()
+	}
+	if c.link == l && c.tickLivenessLocked(l, time.Now()) {
+		again = true
+	}
+	c.watched = again && c.link != nil && !c.done
+	return c.watched
+}
+
+// tickStandbyLocked starts a standby where the application has not been in Read
+// for a whole tick.
+func (c *Conn) tickStandbyLocked() (again bool) {
+	if c.receiver != roleFree || c.readers.n > 0 || c.standing {
+		return false
+	}
+	if c.server != nil && !c.traits.Acks && !c.traits.Pings {
+		return false
+	}
+	if c.readSeq != c.tickSeq {
+		c.tickSeq = c.readSeq
+		return true
+	}
+	c.standing = true
+	c.startStandbyLocked()
+	return false
+}
+
+// watchSession puts a session on the list of those that get ticks.
+func (l *Listener) watchSession(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = append(l.watch, c)
+	if len(l.watch) == 1 {
+		l.sweepLocked()
+	}
+}
+
+// sweepLocked starts the sweeper, or wakes it.
+func (l *Listener) sweepLocked() {
+	if !l.sweeping {
+		l.sweeping = true
+		go l.sweep()
+		return
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sweep is the sweeper's goroutine. It exists only while a session wants ticks
+// or is suspended.
+func (l *Listener) sweep() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var batch []*Conn
+	for {
+		pause, ok := l.nextSweep()
+		if !ok {
+			return
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-l.wake:
+			continue
+		}
+		l.mu.Lock()
+		batch, l.watch = l.watch, batch[:0]
+		l.mu.Unlock()
+		for i, c := range batch {
+			if !c.tick() {
+				batch[i] = nil
+			}
+		}
+		l.mu.Lock()
+		for i, c := range batch {
+			if c != nil {
+				l.watch = append(l.watch, c)
+			}
+			batch[i] = nil
+		}
+		l.mu.Unlock()
+		for c := l.nextExpired(); c != nil; c = l.nextExpired() {
+			c.mu.Lock()
+			c.expireLocked(ErrExpired)
+			c.mu.Unlock()
+		}
+	}
+}
+
+// nextSweep returns the time until there is something to do, or false when
+// there is nothing and the sweeper ends.
+func (l *Listener) nextSweep() (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch first := l.suspended.Front(); {
+	case len(l.watch) > 0:
+		return tickEvery, true
+	case first != nil:
+		return time.Until(first.Value.(*Conn).place.expires), true
+	default:
+		l.sweeping = false
+		return 0, false
+	}
+}
+
+// nextExpired takes the next session whose time is up off the list.
+func (l *Listener) nextExpired() *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.suspended.Front()
+	if first == nil {
+		return nil
+	}
+	c := first.Value.(*Conn)
+	if time.Now().Before(c.place.expires) {
+		return nil
+	}
+	l.unsuspendLocked(c)
+	return c
+}

@@ -1,0 +1,397 @@
+package relink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// How a byte goes out: Write encrypts it straight into the replay buffer (out);
+// the holder of the sender role takes it from there to the link's transport
+// (pumpLocked), sealed into records where the link has a codec. A Write that
+// finds the role free sends its own bytes and leaves; otherwise whoever holds
+// the role sends them too. A flusher goroutine takes the role when Writes come
+// in a row, so that they gather, and when something is left over.
+
+const (
+	// maxPending bounds, on a wire without acknowledgements, the bytes that wait
+	// for a connected transport.
+	maxPending = 256 << 10
+
+	// encryptStep is how much a Write encrypts before the sender gets at it.
+	encryptStep = 64 << 10
+
+	// burstWrites Writes in a row, each within burstGap of the one before and
+	// with no Read between, are a burst: they are handed to the flusher.
+	burstWrites = 4
+	burstGap    = 8 * time.Microsecond
+)
+
+// noDeadline is the absence of a deadline.
+var noDeadline time.Time
+
+// A streak recognises bursts of Writes. A request that waits for its answer
+// never pays for a clock here.
+type streak struct {
+	n    int
+	last time.Duration // since started, at the end of the last Write
+}
+
+// started is what streaks count their time from.
+var started = time.Now()
+
+// begin is called at the start of a Write and says whether it belongs to a
+// burst.
+func (s *streak) begin() bool {
+	if s.n >= 2 && time.Since(started)-s.last > burstGap {
+		s.n = 0
+	}
+	s.n++
+	return s.n >= burstWrites
+}
+
+// end is called at the end of a Write.
+func (s *streak) end() {
+	if s.n >= 2 {
+		s.last = time.Since(started)
+	}
+}
+
+func (s *streak) reset() { s.n = 0 }
+
+// Write takes p into the session's buffer, encrypting it on the way, and sends
+// it. It neither changes p nor keeps it. Bytes in the buffer count as written:
+// they are delivered over this transport or the next. Write blocks while the
+// buffer is full (while suspended: when ReplayLimit is reached), until there is
+// room, the write deadline passes, or the session ends; then it returns how
+// many bytes were taken. It may be larger than the buffer. Writes of several
+// goroutines do not interleave.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	n, err := c.writeLocked(p)
+	c.mu.Unlock()
+	if err != nil {
+		err = c.opError("write", err)
+	}
+	return n, err
+}
+
+func (c *Conn) writeLocked(p []byte) (n int, err error) {
+	for c.writing {
+		if err := c.mayWriteLocked(); err != nil {
+			return 0, err
+		}
+		c.writers.wait(c.writeDeadline)
+	}
+	if err := c.mayWriteLocked(); err != nil || len(p) == 0 {
+		return 0, err
+	}
+	c.writing = true
+	burst := c.run.begin()
+	for n < len(p) && err == nil {
+		var k int
+		if k, err = c.appendLocked(p[n:]); k > 0 {
+			n += k
+			if n < len(p) {
+				c.startFlusherLocked() // sends while the rest is being encrypted
+			}
+		}
+	}
+	c.writing = false
+	if c.done {
+		c.releaseOutLocked()
+	}
+	c.writers.wake()
+	if n > 0 {
+		c.sendLocked(burst)
+	}
+	c.run.end()
+	return n, err
+}
+
+// mayWriteLocked says why a Write cannot go on, if so.
+func (c *Conn) mayWriteLocked() error {
+	switch {
+	case c.closed || c.finQueued:
+		return net.ErrClosed
+	case c.writeErr != nil:
+		return c.writeErr
+	case expired(c.writeDeadline):
+		return os.ErrDeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// appendLocked takes some of p into the buffer, waiting for room. The lock is
+// released while it encrypts.
+func (c *Conn) appendLocked(p []byte) (int, error) {
+	for {
+		if err := c.mayWriteLocked(); err != nil {
+			return 0, err
+		}
+		if room := min(c.roomLocked(), encryptStep); room > 0 {
+			b := c.out.Reserve(min(room, len(p)))
+			if len(b) == 0 {
+				return 0, fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters)
+			}
+			c.mu.Unlock()
+			c.session.Encrypt(b, p[:len(b)])
+			c.mu.Lock()
+			if c.done {
+				c.out.Commit(0)
+				return 0, c.writeEndLocked()
+			}
+			c.out.Commit(len(b))
+			return len(b), nil
+		}
+		c.startFlusherLocked()
+		if c.traits.Acks && c.link != nil && c.readers.n == 0 {
+			c.standing = true // somebody must read the acknowledgements
+			c.startStandbyLocked()
+		}
+		c.writers.wait(c.writeDeadline)
+	}
+}
+
+// writeEndLocked is the error of a Write that found the session at its end.
+func (c *Conn) writeEndLocked() error {
+	if c.closed {
+		return net.ErrClosed
+	}
+	return c.writeErr
+}
+
+// roomLocked is how much may be appended now. Without acknowledgements,
+// history gives way while a link is there, so that half the limit stays free
+// for a suspension, during which nothing gives way.
+func (c *Conn) roomLocked() int {
+	if c.traits.Acks || c.link == nil {
+		return c.out.Room()
+	}
+	c.trimLocked()
+	pending := c.out.End() - c.link.sent
+	return min(c.out.Room(), int(max(0, int64(min(maxPending, c.set.ReplayLimit/4))-pending)))
+}
+
+// trimLocked lets history give way on a wire without acknowledgements.
+func (c *Conn) trimLocked() {
+	if keep := c.out.End() - int64(c.set.ReplayLimit/2); keep > c.out.Start() {
+		c.out.Free(min(keep, c.link.sent))
+	}
+}
+
+// sendLocked sees to it that what was appended is sent.
+func (c *Conn) sendLocked(burst bool) {
+	l := c.link
+	if l == nil || c.sender != roleFree {
+		return
+	}
+	if burst || !l.interruptible {
+		c.startFlusherLocked()
+		return
+	}
+	c.sender = roleInline
+	c.pumpLocked(l, c.out.End())
+}
+
+// startFlusherLocked gives a free sender role to a goroutine of the library if
+// there is something to send.
+func (c *Conn) startFlusherLocked() {
+	if c.sender != roleFree || !c.mustSendLocked() {
+		return
+	}
+	c.sender = roleBackground
+	go c.flush()
+}
+
+func (c *Conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pumpLocked(nil, 0)
+}
+
+// mustSendLocked says whether the sender has anything to do.
+func (c *Conn) mustSendLocked() bool {
+	l := c.link
+	if l == nil || c.done {
+		return false
+	}
+	return l.wirePos < len(l.wire) || l.sent < c.sendEndLocked() || c.finDueLocked(l) ||
+		c.controlDueLocked(l) || c.halfCloseDueLocked(l)
+}
+
+// sendEndLocked is the offset up to which data may be sent now.
+func (c *Conn) sendEndLocked() int64 {
+	switch {
+	case c.peerStopped:
+		return 0
+	case c.traits.Acks:
+		return min(c.out.End(), c.peerLimit)
+	default:
+		return c.out.End()
+	}
+}
+
+// finDueLocked says whether the end of the stream is to be sent over the link.
+func (c *Conn) finDueLocked(l *link) bool {
+	return c.traits.HalfClose && c.finQueued && !c.finAcked && !l.finSent && !c.peerStopped && l.sent == c.out.End()
+}
+
+// controlDueLocked says whether there is control that does not wait for data.
+func (c *Conn) controlDueLocked(l *link) bool {
+	return l.codec != nil && (c.ackDue.urgent || c.pongDue || c.pingDue || c.closed && !l.stopSent)
+}
+
+// halfCloseDueLocked says whether the transport's own end is all that is left
+// to send, on a wire that has no other.
+func (c *Conn) halfCloseDueLocked(l *link) bool {
+	return c.closed && !c.traits.HalfClose && !l.halfClosed && l.sent == c.out.End()
+}
+
+// pumpLocked sends. The caller has taken the sender role, which pumpLocked
+// gives back. With a link (a Write's), it sends over that link until the offset
+// is out; without (the flusher's), over whatever link there is until nothing is
+// left. The lock is released while the transport is written.
+func (c *Conn) pumpLocked(own *link, until int64) {
+	for c.mustSendLocked() {
+		l := c.link
+		deadline := noDeadline
+		if own != nil {
+			if l != own || l.sent >= until && l.wirePos == len(l.wire) {
+				break
+			}
+			deadline = c.writeDeadline
+		}
+		if !c.sendStepLocked(l, deadline) {
+			break
+		}
+	}
+	c.sender = roleFree
+	c.startFlusherLocked() // what is left over
+	c.lingerLocked()
+}
+
+// sendStepLocked hands one slice to the transport and reports whether to go on.
+func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
+	if c.halfCloseDueLocked(l) && l.wirePos == len(l.wire) {
+		c.halfCloseLocked(l)
+		return true
+	}
+	l.setWriteDeadlineLocked(deadline)
+	var n int
+	var err error
+	if l.codec == nil {
+		loan := c.out.Lend(l.sent, 0)
+		c.mu.Unlock()
+		n, err = writeTransport(l.conn, loan.Bytes())
+		c.mu.Lock()
+		c.out.Return(loan)
+		if c.link == l {
+			c.handedOverLocked(l, l.sent+int64(n))
+		}
+	} else {
+		if l.wirePos == len(l.wire) {
+			c.sealLocked(l)
+		}
+		c.mu.Unlock()
+		n, err = writeTransport(l.conn, l.wire[l.wirePos:])
+		c.mu.Lock()
+		if l.wirePos += n; l.wirePos == len(l.wire) {
+			l.releaseWire()
+		}
+	}
+	if n > 0 {
+		l.probe.asked = true
+		c.watchLocked()
+	}
+	if err == nil {
+		return true
+	}
+	if !l.interruptible || !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.linkLostLocked(l, err)
+	}
+	return false
+}
+
+// handedOverLocked notes that the link's transport has the stream up to the
+// offset.
+func (c *Conn) handedOverLocked(l *link, offset int64) {
+	if replayed := min(offset, c.maxSent) - l.sent; replayed > 0 {
+		c.stats.Replayed += replayed
+	}
+	l.sent = offset
+	c.maxSent = max(c.maxSent, offset)
+	if !c.traits.Acks {
+		c.trimLocked()
+		c.writers.wake()
+	}
+}
+
+// writeTransport writes to a transport and holds it to the contract of
+// io.Writer; one that takes less than it was given without an error is given
+// the rest in the next step.
+func writeTransport(t io.Writer, b []byte) (int, error) {
+	n, err := t.Write(b)
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, len(b))
+	}
+	if n == 0 && err == nil && len(b) > 0 {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// wires are the buffers that records are sealed into.
+var wires = sync.Pool{New: func() any { return new([]byte) }}
+
+func (l *link) releaseWire() {
+	w := l.wire[:0]
+	l.wire, l.wirePos = nil, 0
+	wires.Put(&w)
+}
+
+// sealLocked seals the next record of the link: data as far as the limit
+// allows, and all control that waits. The lock is released while it seals.
+func (c *Conn) sealLocked(l *link) {
+	k := c.takeControlLocked(l)
+	loan := c.out.Lend(l.sent, 0)
+	data := loan.Bytes()
+	if most := max(0, min(c.sendEndLocked()-l.sent, int64(l.codec.MaxData()))); int64(len(data)) > most {
+		data = data[:most]
+	}
+	if end := l.sent + int64(len(data)); end == c.out.End() && c.finQueued && !c.peerStopped && !l.finSent && c.traits.HalfClose {
+		k.Fin, l.finSent = true, true
+	}
+	c.handedOverLocked(l, l.sent+int64(len(data)))
+	w := wires.Get().(*[]byte)
+	c.mu.Unlock()
+	sealed := l.codec.Seal((*w)[:0], data, k)
+	c.mu.Lock()
+	l.wire, l.wirePos = sealed, 0
+	c.out.Return(loan)
+}
+
+// takeControlLocked collects the control that waits to be carried.
+func (c *Conn) takeControlLocked(l *link) suite.Control {
+	var k suite.Control
+	if c.ackDue.pending || c.ackDue.urgent || c.pongDue {
+		k.Ack, k.Received, k.FinReceived = true, c.received, c.finReceived
+		k.Consumed = c.consumedLocked()
+		k.Limit = k.Consumed + int64(c.set.ReplayLimit)
+		c.toldLimit = k.Limit
+		c.ackDue.told(c.received)
+	}
+	k.Ping, k.Pong = c.pingDue, c.pongDue
+	c.pingDue, c.pongDue = false, false
+	if c.closed {
+		k.Stop, l.stopSent = true, true
+	}
+	return k
+}
