@@ -29,11 +29,15 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.closeTimer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
+	// The end goes out once more, together with the news that nobody reads here
+	// any more: that it is acknowledged shows that the peer has heard both.
+	c.finAcked = false
 	l := c.link
 	if l == nil {
 		c.lingerLocked()
 		return nil
 	}
+	l.finSent = false
 	// What the application is blocked in returns; the library goes on for it.
 	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo)
@@ -77,22 +81,37 @@ func (c *Conn) Abort() error {
 	if c.done {
 		wasClosed := c.closed
 		c.closed = true
+		c.in.Reset(0, c.in.End())
 		if wasClosed {
 			return c.opError("close", net.ErrClosed)
 		}
 		return nil
 	}
 	c.closed = true
-	if l := c.link; l != nil {
-		c.link = nil
-		var last []byte
-		if l.codec != nil && c.sender == roleFree && len(l.wire) == 0 {
-			last = l.codec.Seal(nil, nil, suite.Control{Reset: suite.ResetAborted})
-		}
-		l.abort(last)
-	}
+	c.resetLocked(suite.ResetAborted)
 	c.finishLocked(nil)
 	return nil
+}
+
+// resetLocked drops the link and tells the peer why, where the wire has a word
+// for it and nothing else is half sent.
+func (c *Conn) resetLocked(code suite.ResetCode) {
+	l := c.link
+	if l == nil {
+		return
+	}
+	c.link = nil
+	var last []byte
+	if l.codec != nil && c.sender == roleFree && len(l.wire) == 0 {
+		last = l.codec.Seal(nil, nil, suite.Control{Reset: code})
+	}
+	l.abort(last)
+}
+
+// violatedLocked ends the session because the peer broke the protocol.
+func (c *Conn) violatedLocked(err error) {
+	c.resetLocked(suite.ResetProtocol)
+	c.failLocked(err)
 }
 
 // closeTimedOut ends the lingering.
@@ -100,10 +119,26 @@ func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var cause error
-	if c.acked < c.out.End() && (c.link == nil || c.traits.Acks || c.link.sent < c.out.End()) {
+	if c.acked < c.out.End() && !c.handedAllLocked() {
 		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.out.End()-c.acked)
 	}
+	if c.traits.HalfClose || cause != nil {
+		c.resetLocked(suite.ResetLinger) // a clean end would say that all has arrived
+	}
 	c.finishLocked(cause)
+}
+
+// handedAllLocked reports whether, on a wire without acknowledgements, the last
+// transport has taken everything and showed no sign of having lost it. It is
+// the best that such a wire can tell.
+func (c *Conn) handedAllLocked() bool {
+	if c.traits.Acks || c.maxSent < c.out.End() {
+		return false
+	}
+	if c.link != nil {
+		return c.link.sent == c.out.End()
+	}
+	return c.lost.clean
 }
 
 // lingerLocked ends a closed session once there is nothing left to deliver.
@@ -150,8 +185,12 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		return
 	}
 	c.link = nil
-	l.close()
 	c.lost = loss{at: time.Now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	if c.lost.clean {
+		l.close()
+	} else {
+		l.abort(nil) // a clean end could be taken for that of the stream
+	}
 	c.run.reset()
 	switch {
 	case c.provisional:

@@ -47,7 +47,8 @@ type Config struct {
 	// are kept to be sent again together with those that wait to be sent.
 	// Default 4 MiB, at least [MinReplayLimit]. Both sides. Memory grows with
 	// use; nothing is allocated in advance. On a wire without acknowledgements
-	// choose at least twice the socket buffers of every hop: see the README.
+	// half of it stays filled with history once that much was sent, so a server
+	// of many sessions wants less; choose at least twice the socket buffers of every hop: see the README.
 	ReplayLimit int
 
 	// ResumeTimeout is how long a session may be without a transport before it
@@ -64,9 +65,12 @@ type Config struct {
 
 	// LivenessTimeout is how long a link may be silent although an answer is
 	// due until it counts as lost. Default 15 seconds, at least
-	// [MinLivenessTimeout]. A negative value switches the detection off. Both
-	// sides. On a suite without pings it needs a transport that is TCP
-	// underneath.
+	// [MinLivenessTimeout]. A negative value switches the detection off and
+	// leaves the transport's keep-alive as it is. Both sides. On a suite
+	// without pings it needs a transport that is TCP underneath, and on such a
+	// transport an idle link is left to the kernel's keep-alive, whose times are
+	// whole seconds: a probe each half of LivenessTimeout, and three more at
+	// intervals of a sixth, each rounded up. A phone's radio wakes for each.
 	LivenessTimeout time.Duration
 
 	// AttemptTimeout bounds one attempt to redial and resume. Default 5
@@ -103,6 +107,19 @@ type Config struct {
 type settings struct {
 	Config
 	protocols []suite.Protocol
+}
+
+// configure tells the protocols which side they are for.
+func (s *settings) configure(server bool) error {
+	for i, p := range s.protocols {
+		if p, ok := p.(suite.Configurable); ok {
+			var err error
+			if s.protocols[i], err = p.Configure(server, int64(s.ReplayLimit)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // resolve checks the configuration and fills in the defaults.

@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -18,7 +19,23 @@ var suites = []relink.Suite{
 	relink.DH64RC4(),
 	relink.DH64RC4(relink.WithClearStream()),
 	relink.SCP(),
+	recordSuite,
+	noiseSuite,
+	relink.InsecureNoise(),
 }
+
+// noiseSuite has both sides' options.
+var noiseSuite = func() relink.Suite {
+	k := relink.GenerateKey()
+	public, err := k.PublicKey()
+	if err != nil {
+		panic(err)
+	}
+	return relink.Noise(relink.NoiseServer(k), relink.NoiseClient(public))
+}()
+
+// recordSuite has what the wires above have not: see records.
+var _, recordSuite = newRecords()
 
 // forEachSuite runs a test for every suite.
 func forEachSuite(t *testing.T, f func(t *testing.T, s relink.Suite)) {
@@ -50,6 +67,21 @@ var transportKinds = []transportKind{
 		n.SetOptions(faultnet.Options{Opaque: true})
 		return n.Listen(), n.Dial
 	}},
+	{"cut", func(testing.TB) (net.Listener, func(context.Context, string, string) (net.Conn, error)) {
+		n := faultnet.New()
+		n.OnDial(cutAgainAndAgain)
+		return n.Listen(), n.Dial
+	}},
+}
+
+// cutAgainAndAgain cuts every path in one direction, somewhere behind the
+// handshake of a new session, which is tried only once.
+func cutAgainAndAgain(i int, p *faultnet.Path) error {
+	const longestHandshake = 512
+	most := 64 << (i % 16) // some live long enough for something to get through
+	kind := [...]faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[i%3]
+	p.CutAt(faultnet.Dir(rand.IntN(2)), int64(longestHandshake+rand.IntN(most)), kind)
+	return nil
 }
 
 // A pipeListener hands out the ends of net.Pipe.
@@ -105,7 +137,15 @@ func TestNetConn(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			forEachSuite(t, func(t *testing.T, s relink.Suite) {
 				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-					c1, c2, l := pair(t, s, k, relink.Config{ResumeTimeout: 300 * time.Millisecond})
+					// Short, because the end of a classic session shows only then. Cuts
+					// can hit many resumes in a row: these must fit in, and hurry.
+					cfg := relink.Config{
+						ResumeTimeout: 300 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+					}
+					if k.name == "cut" {
+						cfg.ResumeTimeout = 2 * time.Second
+					}
+					c1, c2, l := pair(t, s, k, cfg)
 					return c1, c2, func() {
 						_ = c1.Abort()
 						_ = c2.Abort()

@@ -34,6 +34,7 @@ type Conn struct {
 
 	epoch       int64         // links so far
 	link        *link         // nil while there is none
+	earlyEpoch  int64         // the epoch in which early data was last given
 	provisional bool          // server: the handshake is not complete
 	closed      bool          // Close or Abort was called
 	done        bool          // nothing is left but what Read may still take
@@ -70,6 +71,7 @@ type Conn struct {
 	acked         int64         // the peer has received up to here
 	run           streak        // Writes without a Read between
 	finQueued     bool          // CloseWrite or Close: the stream ends at out.End
+	finSent       bool          // a link was given the end
 
 	// Acknowledgements, where the suite has them.
 
@@ -273,7 +275,7 @@ func (c *Conn) Done() <-chan struct{} {
 // FromConn returns the Conn below conn: conn itself, or what its NetConn
 // methods lead to (as that of *tls.Conn does).
 func FromConn(conn net.Conn) (*Conn, bool) {
-	for conn != nil {
+	for range 64 { // a wrapper that leads back to itself must not hang us
 		if c, ok := conn.(*Conn); ok {
 			return c, true
 		}
@@ -328,7 +330,7 @@ func (c *Conn) finishLocked(cause error) {
 		c.redial.stopLocked()
 	}
 	if c.server != nil {
-		c.server.forget(c)
+		c.server.forget(c, c.epitaphLocked(cause))
 	}
 	if !c.writing { // else the Write that is encrypting into it returns it
 		c.releaseOutLocked()

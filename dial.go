@@ -39,6 +39,9 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	if len(set.protocols) != 1 {
 		return nil, fmt.Errorf("relink: a Dialer takes exactly one suite, and Config.Suites has %d", len(set.protocols))
 	}
+	if err := set.configure(false); err != nil {
+		return nil, err
+	}
 	transport := d.DialTransport
 	if transport == nil {
 		transport = new(net.Dialer).DialContext
@@ -109,7 +112,7 @@ func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, er
 	}
 	results := make(chan result)
 	go func() {
-		var r result
+		r := result{err: errNoTransport} // stays if the dialer calls runtime.Goexit
 		defer func() {
 			if p := recover(); p != nil {
 				r = result{err: fmt.Errorf("relink: DialTransport panicked: %v", p)}

@@ -48,6 +48,10 @@ var (
 	// listener does not have, or has no longer.
 	ErrUnknownSession = suite.ErrUnknownSession
 
+	// ErrBusy means that a server takes no new sessions at the moment. Dial
+	// again later.
+	ErrBusy = suite.ErrBusy
+
 	// ErrSuperseded means that another transport has resumed the session
 	// first. The session goes on.
 	ErrSuperseded = suite.ErrSuperseded

@@ -33,6 +33,10 @@ const (
 	EventClosed
 )
 
+// eventAcceptFailed goes to the Logger alone: the inner listener returned a
+// temporary error, and is tried again.
+const eventAcceptFailed EventKind = 0
+
 // String names the kind in lower case.
 func (k EventKind) String() string {
 	switch k {
@@ -118,9 +122,15 @@ func (n *notifier) post(e Event) {
 
 // deliver empties the queue and ends.
 func (n *notifier) deliver() {
+	emptied := false
+	defer func() {
+		if !emptied { // a handler has called runtime.Goexit
+			go n.deliver()
+		}
+	}()
 	for {
 		n.mu.Lock()
-		if len(n.queue) == 0 {
+		if emptied = len(n.queue) == 0; emptied {
 			n.queue, n.running = nil, false
 			n.mu.Unlock()
 			return
@@ -134,7 +144,7 @@ func (n *notifier) deliver() {
 }
 
 func (n *notifier) call(e Event) {
-	if n.onEvent != nil {
+	if n.onEvent != nil && e.Kind != eventAcceptFailed {
 		n.onEvent(e)
 	}
 }
@@ -155,8 +165,10 @@ func (n *notifier) log(e Event) {
 	if n.logger == nil {
 		return
 	}
-	level := slog.LevelInfo
+	level, message := slog.LevelInfo, "relink: "+e.Kind.String()
 	switch e.Kind {
+	case eventAcceptFailed:
+		level, message = slog.LevelWarn, "relink: accept failed; trying again"
 	case EventRefused:
 		level = slog.LevelWarn
 	case EventResuming:
@@ -179,5 +191,5 @@ func (n *notifier) log(e Event) {
 	if e.Dropped > 0 {
 		attrs = append(attrs, slog.Int("dropped", e.Dropped))
 	}
-	n.logger.LogAttrs(context.Background(), level, "relink: "+e.Kind.String(), attrs...)
+	n.logger.LogAttrs(context.Background(), level, message, attrs...)
 }

@@ -146,7 +146,12 @@ func (h *handshake) run() {
 
 // serve finds the protocol and lets it speak. A panic of a transport or a
 // protocol ends this handshake and nothing else.
-func (h *handshake) serve() error {
+func (h *handshake) serve() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: a handshake panicked: %v", errInternal, p)
+		}
+	}()
 	i, err := h.stream.choose(h.l.set.protocols)
 	if err != nil {
 		return err
@@ -237,11 +242,13 @@ func (h *handshake) Establish(sl suite.Link) error {
 
 // Find implements [suite.Host].
 func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
-	c, ok := h.l.find(tableKey{h.index, k})
-	if !ok {
-		return nil, false
+	if c, ok := h.l.find(tableKey{h.index, k}); ok {
+		return target{c, h}, true
 	}
-	return target{c, h}, true
+	if t, ok := h.l.findEnded(tableKey{h.index, k}); ok {
+		return t, true
+	}
+	return nil, false
 }
 
 // admitLocked gives a session its first link and the application the session.
@@ -304,18 +311,38 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 
 // Early implements [suite.Target].
 func (t target) Early(offset int64, data []byte) {
-	c := t.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done || c.provisional || c.finReceived || offset != c.received {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	t.c.earlyLocked(offset, data)
+}
+
+// earlyLocked takes data that came with a handshake. What has arrived before is
+// skipped, and what cannot be taken dropped: it comes again.
+func (c *Conn) earlyLocked(offset int64, data []byte) {
+	skip := c.received - offset
+	if c.done || c.provisional || c.finReceived || offset > c.received || skip >= int64(len(data)) {
 		return
 	}
+	data = data[skip:]
 	data = data[:min(len(data), c.in.Room())]
 	c.received += int64(len(data))
 	c.depositLocked(append([]byte(nil), data...), true)
 	if c.receiver == roleInline && c.link != nil {
 		c.link.setReadDeadlineLocked(longAgo) // the Read takes it from the buffer
 	}
+}
+
+// Pending implements [suite.Target].
+func (t target) Pending(offset int64, p []byte) int {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	if most := t.c.sendEndLocked() - offset; int64(len(p)) > most {
+		p = p[:max(0, most)]
+	}
+	if t.c.provisional || offset < t.c.out.Start() || !t.c.mayGiveEarlyLocked() {
+		return 0
+	}
+	return t.c.out.CopyTo(p, offset)
 }
 
 // SetKeys implements [suite.Target].
@@ -334,6 +361,9 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	}
 	if c.link == nil && !c.provisional && !t.h.l.resumes() {
 		return ErrUnknownSession // the listener was closed meanwhile
+	}
+	if err := c.checkFreedLocked(sl.Peer); err != nil {
+		return err
 	}
 	if !t.h.settle() {
 		return ErrHandshakeTimeout

@@ -50,14 +50,16 @@ type link struct {
 
 	// Owned by whoever holds the receiver role.
 
-	input  []byte // what has arrived and is not yet taken: input[inPos:]
-	inPos  int
-	single [1]byte
+	input    []byte // what has arrived and is not yet taken: input[inPos:]
+	inPos    int
+	long     *[]byte // what input lies in while records are long, or nil
+	lastRead int     // bytes that the transport last had
 
 	// Owned by whoever holds the sender role.
 
 	wire    []byte // sealed records, of which wire[wirePos:] must go out next
 	wirePos int
+	wireBuf *[]byte // what wire lies in
 
 	// Guarded by the session's lock.
 
@@ -67,7 +69,10 @@ type link struct {
 	writeDeadline time.Time
 	finSent       bool
 	stopSent      bool
+	asked         bool // a ping is under way for the sake of its acknowledgement
 	halfClosed    bool
+	replayUnknown bool // the peer has not told how much it replays
+	quiet         int  // ticks in a row without a byte, while replayUnknown
 	probe         probe
 }
 
@@ -75,6 +80,9 @@ type link struct {
 // had arrived beyond the handshake.
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 	l := &link{conn: t, codec: sl.Codec, interruptible: isInterruptible(t)}
+	if l.interruptible {
+		_ = t.SetDeadline(noDeadline) // one that a dialer has left behind would never end
+	}
 	if len(rest) > 0 {
 		l.input = append([]byte(nil), rest...)
 	}
@@ -107,12 +115,16 @@ func closeTransport(t net.Conn) {
 	go func() { _ = t.Close() }()
 }
 
+// lastWordsTime bounds how long a reset may take to leave.
+const lastWordsTime = 100 * time.Millisecond
+
 // abort closes the transport so that the peer sees an error and not a clean
 // end, where the transport can do that. last is sent before, if possible.
 func (l *link) abort(last []byte) {
 	go func() {
-		if len(last) > 0 && l.interruptible {
-			_ = l.conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if len(last) > 0 {
+			timer := time.AfterFunc(lastWordsTime, func() { _ = l.conn.Close() })
+			defer timer.Stop()
 			_, _ = l.conn.Write(last)
 			_ = l.conn.Close()
 			return

@@ -30,6 +30,7 @@ type Listener struct {
 	failure    error      // why accepting has ended
 	closed     bool
 	draining   bool // Shutdown was called
+	shut       bool // Shutdown has closed it, and nobody called Close since
 	drained    chan struct{}
 	table      map[tableKey]*Conn
 	live       int        // sessions that are established and not ended
@@ -37,6 +38,7 @@ type Listener struct {
 	suspended  *list.List // of *Conn, the first to expire first
 	watch      []*Conn    // sessions that want attention: see tick
 	sweeping   bool
+	ended      graveyard
 }
 
 // A tableKey finds a session of one of the listener's protocols.
@@ -82,6 +84,9 @@ func NewListener(inner net.Listener, cfg Config) (*Listener, error) {
 	}
 	set, err := cfg.resolve()
 	if err != nil {
+		return nil, err
+	}
+	if err := set.configure(true); err != nil {
 		return nil, err
 	}
 	l := &Listener{
@@ -147,7 +152,12 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	if l.closed {
+		first := l.shut
+		l.shut = false
 		l.mu.Unlock()
+		if first {
+			return nil // http.Server closes what Shutdown has closed
+		}
 		return l.opError(net.ErrClosed)
 	}
 	l.closed = true
@@ -198,9 +208,20 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	case <-drained:
 	case <-l.quit:
 	case <-ctx.Done():
-		err = ctx.Err()
+		select {
+		case <-drained: // both at once
+		default:
+			err = ctx.Err()
+		}
 	}
-	if cerr := l.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
+	cerr := l.Close()
+	if errors.Is(cerr, net.ErrClosed) {
+		return err
+	}
+	l.mu.Lock()
+	l.shut = true
+	l.mu.Unlock()
+	if err == nil {
 		err = cerr
 	}
 	return err
@@ -231,14 +252,13 @@ func (l *Listener) acceptLoop() {
 			return
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		if l.set.Logger != nil {
-			l.set.Logger.Warn("relink: accept failed; trying again", "error", err, "pause", pause)
-		}
+		l.notify.post(Event{Kind: eventAcceptFailed, Err: err})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-l.quit:
 			timer.Stop()
+			return // an inner listener may call its end temporary, again and again
 		}
 	}
 }
@@ -318,7 +338,7 @@ func (l *Listener) admit(c *Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.closed:
+	case l.draining || l.closed:
 		return errDraining
 	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
 		return ErrTooManySessions
@@ -336,6 +356,14 @@ func (l *Listener) find(k tableKey) (*Conn, bool) {
 	defer l.mu.Unlock()
 	c, ok := l.table[k]
 	return c, ok && !l.closed
+}
+
+// findEnded returns the tombstone with the key.
+func (l *Listener) findEnded(k tableKey) (*tombstone, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, ok := l.ended.find(k)
+	return t, ok && !l.closed
 }
 
 // resumes reports whether sessions can be resumed here.
@@ -371,9 +399,12 @@ func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
 }
 
 // forget drops a session that has ended.
-func (l *Listener) forget(c *Conn) {
+func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if end != nil && !l.closed && len(c.place.keys) > 0 {
+		l.ended.bury(&tombstone{c.session, end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)})
+	}
 	for _, k := range c.place.keys {
 		delete(l.table, k)
 	}
@@ -382,7 +413,13 @@ func (l *Listener) forget(c *Conn) {
 	if c.place.live {
 		c.place.live = false
 		l.live--
-		if l.live == 0 && l.drained != nil {
+		if l.live > 0 {
+			return
+		}
+		if l.watch = nil; l.sweeping {
+			l.sweepLocked() // only ended sessions were left to look after
+		}
+		if l.drained != nil {
 			close(l.drained)
 		}
 	}
@@ -414,5 +451,8 @@ func (l *Listener) unsuspendLocked(c *Conn) {
 	if c.place.suspended != nil {
 		l.suspended.Remove(c.place.suspended)
 		c.place.suspended = nil
+		if l.sweeping && l.suspended.Len() == 0 {
+			l.sweepLocked() // it may be the time that it waited for, and its end
+		}
 	}
 }

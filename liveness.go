@@ -45,48 +45,62 @@ func roundUp(d time.Duration) time.Duration {
 }
 
 // tickLivenessLocked declares the link lost if an answer has been due for too
-// long, and reports whether to look again.
-func (c *Conn) tickLivenessLocked(l *link, now time.Time) (again bool) {
-	p := &l.probe
-	timeout := c.set.LivenessTimeout
-	if timeout < 0 {
-		p.heard = false
+// long, and reports whether to look again. heard says that something has
+// arrived since the last look.
+func (c *Conn) tickLivenessLocked(l *link, now time.Time, heard bool) (again bool) {
+	switch {
+	case c.set.LivenessTimeout < 0:
 		return false
-	}
-	var due, silent bool
-	switch {
 	case c.traits.Pings:
-		due = c.acked < c.maxSent || p.ping || p.tcp == nil
-		silent = !p.heard
-		p.heard = false
-	case p.tcp == nil || !p.asked:
-		p.heard = false
-		return false // nothing to judge by, or nothing due
-	case now.Before(p.next):
-		return true
+		return c.tickPingsLocked(l, now, heard)
+	case l.probe.tcp != nil && l.probe.asked:
+		return c.tickTCPLocked(l, now)
 	default:
-		p.heard = false
-		p.next = now.Add(timeout / livenessSteps)
-		info, ok := readTCPInfo(p.tcp)
-		if !ok {
-			return false
-		}
-		due = info.unacked > 0 || info.unsent > 0
-		silent = info.silentFor > timeout/livenessSteps && info.retrying()
-		p.asked = due
+		return false // nothing to judge by, or nothing due
 	}
-	switch {
+}
+
+// tickPingsLocked goes by what arrives: any progress is a sign of life. An idle
+// link is pinged only where no keep-alive of the kernel's does it.
+func (c *Conn) tickPingsLocked(l *link, now time.Time, heard bool) (again bool) {
+	p := &l.probe
+	due := c.acked < c.maxSent || l.finSent && !c.finAcked || p.ping || p.tcp == nil
+	switch silence := now.Sub(p.quiet); {
 	case !due:
 		p.quiet = time.Time{}
 		return false
-	case !silent || p.quiet.IsZero():
+	case heard || p.quiet.IsZero():
 		p.quiet, p.ping = now, false
-	case now.Sub(p.quiet) >= timeout:
+	case silence >= c.set.LivenessTimeout:
 		c.linkLostLocked(l, errSilent)
 		return false
-	case c.traits.Pings && !p.ping && now.Sub(p.quiet) >= timeout/2:
+	case silence >= c.set.LivenessTimeout/2 && !p.ping:
 		p.ping, c.pingDue = true, true
 		c.startFlusherLocked()
+	}
+	return true
+}
+
+// tickTCPLocked goes by what the kernel knows of its acknowledgements.
+func (c *Conn) tickTCPLocked(l *link, now time.Time) (again bool) {
+	p := &l.probe
+	if now.Before(p.next) {
+		return true
+	}
+	p.next = now.Add(c.set.LivenessTimeout / livenessSteps)
+	info, ok := readTCPInfo(p.tcp)
+	if p.asked = ok && (info.unacked > 0 || info.unsent > 0); !p.asked {
+		p.quiet = time.Time{}
+		return false
+	}
+	if p.quiet.IsZero() {
+		p.quiet = now
+	} else if answered := now.Add(-info.silentFor); p.quiet.Before(answered) {
+		p.quiet = answered
+	}
+	if now.Sub(p.quiet) >= c.set.LivenessTimeout && info.retrying() {
+		c.linkLostLocked(l, errSilent)
+		return false
 	}
 	return true
 }

@@ -43,6 +43,9 @@ const (
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	n, err := c.readLocked(p)
+	if err != nil && c.receiver == roleFree {
+		c.receiverLeftLocked() // a standby may have left for this Read
+	}
 	c.mu.Unlock()
 	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is returned bare, by definition
 		err = c.opError("read", err)
@@ -62,10 +65,10 @@ func (c *Conn) readLocked(p []byte) (int, error) {
 		case c.in.Len() > 0:
 			c.run.reset()
 			return c.takeLocked(p), nil
+		case c.finReceived:
+			return 0, io.EOF // whatever became of the session afterwards
 		case c.readErr != nil:
 			return 0, c.readErr
-		case c.finReceived:
-			return 0, io.EOF
 		}
 		l := c.link
 		if l != nil && l.interruptible && c.receiver == roleFree {
@@ -74,7 +77,9 @@ func (c *Conn) readLocked(p []byte) (int, error) {
 			c.readSeq++
 			n := c.receiveLocked(l, p)
 			c.receiver = roleFree
-			c.receiverLeftLocked()
+			if n == 0 || !c.watched || c.standing || c.readers.n > 0 || c.drainTo > c.received {
+				c.receiverLeftLocked()
+			}
 			if n > 0 {
 				c.run.reset()
 				return n, nil
@@ -96,7 +101,7 @@ func (c *Conn) takeLocked(p []byte) int {
 	if c.traits.Acks {
 		c.consumedMoreLocked()
 	}
-	if c.receiver == roleFree && c.in.Len() <= c.standbyLimitLocked()/2 && c.readers.n == 0 {
+	if c.receiver == roleFree && c.in.Len() <= c.standbyLimitLocked()/2 {
 		c.startStandbyLocked()
 	}
 	return n
@@ -108,14 +113,11 @@ func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) }
 
 // receiverLeftLocked decides who reads now that the receiver role is free.
 func (c *Conn) receiverLeftLocked() {
-	if c.readers.n > 0 {
-		c.readers.wake()
+	c.readers.wake()
+	if c.startStandbyLocked() || c.readers.n > 0 || c.link == nil {
 		return
 	}
-	if c.link == nil {
-		return
-	}
-	if !c.startStandbyLocked() && (c.server == nil || c.traits.Acks || c.traits.Pings) {
+	if c.server == nil || c.traits.Acks || c.traits.Pings {
 		c.watchLocked() // a standby starts if the application stays away
 	}
 }
@@ -195,10 +197,17 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 		c.mu.Lock()
 		skip := c.arrivedLocked(l, n)
 		if fresh := p[skip:n]; len(fresh) > 0 {
-			c.mu.Unlock()
-			n = copy(p, fresh) // over what had come before
+			locked := len(fresh) <= cipherInLock
+			if !locked {
+				c.mu.Unlock()
+			}
+			if n = len(fresh); skip > 0 {
+				copy(p, fresh) // over what had come before
+			}
 			c.session.Decrypt(p[:n], p[:n])
-			c.mu.Lock()
+			if !locked {
+				c.mu.Lock()
+			}
 		} else {
 			n = 0
 		}
@@ -228,16 +237,17 @@ func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
 	if c.link != l || n == 0 {
 		return n
 	}
-	if l.pos > math.MaxInt64-int64(n) {
+	l.probe.heard = true
+	end := l.pos + int64(n)
+	if end < 0 {
 		c.failLocked(fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters))
 		return n
 	}
-	l.probe.heard = true
-	if l.pos < c.received {
+	if l.pos != c.received { // behind it: some of this came over an older link
 		skip = int(min(int64(n), c.received-l.pos))
 	}
-	l.pos += int64(n)
-	c.received += int64(n - skip)
+	l.pos = end
+	c.received = max(c.received, end)
 	return skip
 }
 
@@ -284,7 +294,7 @@ type reader interface{ Read(p []byte) (int, error) }
 func readTransport(t reader, p []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := t.Read(p)
-		if n < 0 || n > len(p) {
+		if uint(n) > uint(len(p)) { // or negative
 			return 0, fmt.Errorf("relink: the transport's Read returned %d for a slice of %d bytes", n, len(p))
 		}
 		if n > 0 || err != nil {
@@ -302,8 +312,12 @@ func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 	n := 0
 	if err == nil {
 		n = c.takeRecordLocked(l, rec, p)
-	} else if errors.Is(err, suite.ErrProtocol) || errors.Is(err, suite.ErrAuthentication) {
-		c.linkLostLocked(l, err)
+	} else if errors.Is(err, suite.ErrAuthentication) {
+		c.linkLostLocked(l, err) // a damaged path must not end a session
+	} else if errors.Is(err, suite.ErrProtocol) {
+		if c.link == l {
+			c.violatedLocked(err)
+		}
 	} else {
 		c.readFailedLocked(l, err)
 	}
@@ -323,29 +337,38 @@ func (l *link) readRecord() (suite.Record, error) {
 		}
 		l.makeInputRoom()
 		n, err := readTransport(l.conn, l.input[len(l.input):cap(l.input)])
-		l.input = l.input[:len(l.input)+n]
+		l.input, l.lastRead = l.input[:len(l.input)+n], n
 		if err != nil && n == 0 {
 			return suite.Record{}, err
 		}
 	}
 }
 
+// inputs are the buffers of links that receive long records.
+var inputs = sync.Pool{New: func() any { return new([]byte) }}
+
 // makeInputRoom makes room behind the input for the transport to read into. The
-// buffer grows as a record needs it and goes when it is empty, so that an idle
-// link holds little.
+// buffer grows to that of a long record when one comes, and shrinks when the
+// transport has little to say, so that an idle link holds little.
 func (l *link) makeInputRoom() {
 	rest := l.input[l.inPos:]
-	if len(rest) == 0 && cap(l.input) != minInput {
-		l.input, l.inPos = make([]byte, 0, minInput), 0
-		return
+	switch {
+	case len(rest) == 0 && l.long != nil && l.lastRead < minInput:
+		inputs.Put(l.long)
+		l.long = nil
+		l.input = make([]byte, 0, minInput)
+	case len(rest) == 0 && cap(l.input) < minInput:
+		l.input = make([]byte, 0, minInput)
+	case len(rest) < cap(l.input):
+		l.input = l.input[:copy(l.input[:cap(l.input)], rest)]
+	default:
+		l.long = inputs.Get().(*[]byte)
+		if size := l.codec.MaxRecord(); cap(*l.long) < size {
+			*l.long = make([]byte, size)
+		}
+		l.input = append((*l.long)[:0], rest...)
 	}
-	if len(rest) < cap(l.input) {
-		l.input, l.inPos = l.input[:copy(l.input[:cap(l.input)], rest)], 0
-		return
-	}
-	grown := make([]byte, len(rest), l.codec.MaxRecord())
-	copy(grown, rest)
-	l.input, l.inPos = grown, 0
+	l.inPos = 0
 }
 
 // takeRecordLocked takes one record's data and control.
@@ -360,7 +383,7 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 		return 0
 	}
 	if len(data) > 0 && (c.finReceived || c.received > c.toldLimit) {
-		c.failLocked(fmt.Errorf("%w: data beyond the limit or the end of the stream", ErrProtocol))
+		c.violatedLocked(fmt.Errorf("%w: data beyond the limit or the end of the stream", ErrProtocol))
 		return 0
 	}
 	n := 0
@@ -385,8 +408,8 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		return
 	}
 	if k.Ack {
-		if k.Received < 0 || k.Received > c.maxSent || k.Consumed > k.Received || k.FinReceived && !l.finSent && !c.finAcked {
-			c.failLocked(fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", ErrProtocol, k.Received, c.maxSent))
+		if k.Received < 0 || k.Received > c.maxSent || k.Consumed > k.Received || k.FinReceived && !c.finSent {
+			c.violatedLocked(fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", ErrProtocol, k.Received, c.maxSent))
 			return
 		}
 		c.ackedLocked(k.Received)
@@ -399,6 +422,10 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		c.ackers.wake()
 	}
 	if k.Fin {
+		if l.pos != c.received {
+			c.violatedLocked(fmt.Errorf("%w: the stream ends at offset %d, and %d bytes have arrived", ErrProtocol, l.pos, c.received))
+			return
+		}
 		c.finReceived = true
 		c.ackDue.now()
 		c.readers.wake()
@@ -409,9 +436,13 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 			c.writeErr = ErrPeerClosed
 		}
 		c.writers.wake()
+		c.ackers.wake()
 	}
 	if k.Ping {
 		c.pongDue = true
+	}
+	if k.Pong {
+		l.asked = false
 	}
 	if c.pongDue || c.ackDue.urgent {
 		c.startFlusherLocked()
@@ -421,12 +452,22 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 	c.lingerLocked()
 }
 
-// ackedLocked frees what the peer is known to hold.
+// ackedLocked notes what the peer is known to hold.
 func (c *Conn) ackedLocked(offset int64) {
-	if offset <= c.acked {
-		return
+	c.acked = max(c.acked, offset)
+	c.freeAckedLocked()
+}
+
+// freeAckedLocked frees what the peer holds. Bytes that the link has still to
+// send stay: the peer got them over the link before, after it had said where
+// this one begins, and counts from there.
+func (c *Conn) freeAckedLocked() {
+	offset := c.acked
+	if l := c.link; l != nil {
+		offset = min(offset, l.sent)
 	}
-	c.acked = offset
-	c.out.Free(offset)
-	c.writers.wake()
+	if offset > c.out.Start() {
+		c.out.Free(offset)
+		c.writers.wake()
+	}
 }

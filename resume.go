@@ -27,6 +27,16 @@ func (c *Conn) checkLocked(peer suite.Offsets) error {
 	}
 }
 
+// checkFreedLocked says whether the link can begin at the peer's count. What
+// was acknowledged is freed, so that a link cannot begin below it; a peer that
+// wants that contradicts itself.
+func (c *Conn) checkFreedLocked(peer suite.Offsets) error {
+	if c.traits.Acks && peer.Received < c.acked {
+		return fmt.Errorf("%w: it has received %d bytes and acknowledged %d before", ErrCounters, peer.Received, c.acked)
+	}
+	return nil
+}
+
 // attachLocked makes the transport the session's link. told is the count of
 // received bytes that the peer was told and sends from: what has arrived
 // since then, over the old link, comes again and is skipped.
@@ -44,8 +54,10 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	replayed := max(0, c.maxSent-l.sent)
 	c.maxSent = max(c.maxSent, l.sent)
 	c.ackedLocked(l.sent)
+	c.peerLimit = max(c.peerLimit, sl.Limit)
 	if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {
-		c.drainTo = math.MaxInt64 // until a tick finds the peer quiet
+		l.replayUnknown = true // until ticks find the peer quiet
+		c.drainTo = told + min(int64(c.set.ReplayLimit), math.MaxInt64-told)
 	}
 	if c.traits.Acks {
 		c.ackDue.now() // tells the limit
@@ -70,8 +82,20 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	if c.receiver == roleFree {
 		c.receiverLeftLocked()
 	}
+	if l.replayUnknown {
+		c.watchLocked()
+	}
 	c.startFlusherLocked()
 	c.lingerLocked()
+}
+
+// mayGiveEarlyLocked says whether a handshake may carry data: only in the first
+// attempt after a link. On a slow network it may be the data that makes an
+// attempt take longer than it may.
+func (c *Conn) mayGiveEarlyLocked() bool {
+	first := c.earlyEpoch != c.epoch
+	c.earlyEpoch = c.epoch
+	return first
 }
 
 // A clientView is the Conn of a client as its protocol sees it.
@@ -92,6 +116,9 @@ func (v clientView) Check(peer suite.Offsets) error {
 func (v clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
+	if v.c.done || !v.c.mayGiveEarlyLocked() {
+		return v.c.acked, 0 // Abort has given the buffer up, or the attempt must be short
+	}
 	if most := v.c.sendEndLocked() - v.c.acked; int64(len(p)) > most {
 		p = p[:max(0, most)]
 	}
@@ -109,6 +136,12 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
+
+	// What keeps links that die as soon as they live from being redialled
+	// without a pause.
+	linked  time.Time // when the newest link began
+	counts  int64     // received and acked then
+	useless int       // links in a row that brought nothing forward
 }
 
 func (r *redialer) startLocked(c *Conn) {
@@ -133,6 +166,47 @@ func (r *redialer) hurryLocked() {
 
 func (r *redialer) stopLocked() { r.hurryLocked() }
 
+// linkedLocked notes that an attempt has given the session a link.
+func (r *redialer) linkedLocked(c *Conn) {
+	counts := c.received + c.acked
+	if counts > r.counts {
+		r.useless = 0
+	}
+	r.linked, r.counts = time.Now(), counts
+}
+
+// rushLocked returns the pause that the loss of a link calls for: none, but
+// where one link after the other dies soon and brings nothing forward.
+func (r *redialer) rushLocked(c *Conn) time.Duration {
+	lived := time.Since(r.linked)
+	if lived >= c.set.MaxBackoff || c.received+c.acked > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
+		r.useless = 0
+		return 0
+	}
+	if r.useless++; r.useless == 1 {
+		return 0
+	}
+	pause := c.backoff(r.useless-2) - lived
+	if pause <= 0 {
+		r.useless = 1
+	}
+	return max(0, pause)
+}
+
+// pauseLocked waits without the lock, and reports whether it was woken.
+func (r *redialer) pauseLocked(c *Conn, d time.Duration) (woken bool) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-r.wake:
+		return true
+	}
+}
+
 // NetworkChanged tells a client that its network has changed or that the device
 // has woken: the transport is replaced now, without waiting until its loss is
 // noticed. On a server, and on a session that has ended, it does nothing.
@@ -155,18 +229,24 @@ func (c *Conn) NetworkChanged() {
 func (c *Conn) resumeLoop() {
 	var failure error
 	var deadline time.Time
+	var ended *suite.EndedError
 	pauses := 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for fresh := true; c.link == nil && !c.done; {
 		if fresh {
 			deadline, failure, pauses, fresh = c.lost.at.Add(c.set.ResumeTimeout), nil, 0, false
+			if pause := c.redial.rushLocked(c); pause > 0 {
+				c.redial.pauseLocked(c, pause)
+				continue
+			}
 		}
 		last := !time.Now().Before(deadline)
 		err := c.attemptLocked(failure)
 		switch {
 		case err == nil:
 			fresh = true // the new link may have been lost already
+			c.redial.linkedLocked(c)
 			continue
 		case c.done:
 			continue
@@ -176,6 +256,9 @@ func (c *Conn) resumeLoop() {
 		case errors.Is(err, suite.ErrRefused):
 			c.refusedLocked(err)
 			continue
+		case errors.As(err, &ended):
+			c.endedLocked(ended)
+			continue
 		case last && !c.redial.hurried:
 			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, err))
 			continue
@@ -183,15 +266,9 @@ func (c *Conn) resumeLoop() {
 		failure = err
 		pause := min(c.backoff(pauses), max(0, time.Until(deadline)))
 		pauses++
-		c.mu.Unlock()
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-c.redial.wake:
+		if c.redial.pauseLocked(c, pause) {
 			pauses = 0
 		}
-		timer.Stop()
-		c.mu.Lock()
 	}
 	c.redial.running = false
 }
@@ -200,10 +277,10 @@ func (c *Conn) resumeLoop() {
 // jitter, so that the clients of a server that comes back do not come at once.
 func (c *Conn) backoff(n int) time.Duration {
 	most := c.set.MaxBackoff
-	if n < 32 && c.set.MinBackoff<<n > 0 {
-		most = min(most, c.set.MinBackoff<<n)
+	if n < 32 && c.set.MinBackoff <= most>>n {
+		most = c.set.MinBackoff << n
 	}
-	return rand.N(most + 1)
+	return 1 + rand.N(most) // which may be the greatest number
 }
 
 // refusedLocked ends the session on the server's word. On a wire without a
@@ -215,6 +292,18 @@ func (c *Conn) refusedLocked(err error) {
 		return
 	}
 	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, err, c.lost.err))
+}
+
+// endedLocked ends the session as the server has ended it.
+func (c *Conn) endedLocked(e *suite.EndedError) {
+	switch {
+	case e.Code == 0 && c.closed && e.Received >= c.out.End():
+		c.finishLocked(nil)
+	case e.Code == 0 && c.finReceived:
+		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+	default:
+		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, e))
+	}
 }
 
 // attemptLocked dials once and resumes. The lock is released meanwhile.
@@ -243,12 +332,20 @@ func (c *Conn) attemptLocked(before error) error {
 	if err == nil && (c.done || c.link != nil) {
 		err = net.ErrClosed
 	}
+	if err == nil && c.redial.hurried {
+		err = errNetworkChanged // in the last moment: this transport is of the old network
+	}
 	if err != nil {
 		if t != nil {
 			closeTransport(t)
 		}
 		return err
 	}
+	if err := c.checkFreedLocked(sl.Peer); err != nil {
+		closeTransport(t)
+		return err
+	}
+	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
 	c.attachLocked(t, s.rest(), c.received, sl)
 	return nil
 }

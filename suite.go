@@ -8,8 +8,8 @@ import (
 
 // A Suite is a wire protocol with its options: what is said on the wire, how
 // keys are agreed, and what protects the stream. The suites of this package
-// are [DH64RC4] and [SCP]. A Suite holds no state and may be used by any number of
-// listeners and dialers.
+// are [Noise], and for existing deployments [DH64RC4] and [SCP]. A Suite holds
+// no state and may be used by any number of listeners and dialers.
 type Suite interface {
 	// String names the suite.
 	String() string

@@ -1,9 +1,6 @@
 package relink
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Sessions that nobody waits for are looked after by ticks: a session asks for
 // them when it has a reason (watchLocked) and gets them until it has none. On a
@@ -33,7 +30,12 @@ func (c *Conn) watchLocked() {
 
 // timerTick is a client's tick.
 func (c *Conn) timerTick() {
-	if c.tick() {
+	if !c.tick() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.done {
 		c.timer.Reset(tickEvery)
 	}
 }
@@ -47,15 +49,9 @@ func (c *Conn) tick() bool {
 	if l == nil || c.done {
 		return false
 	}
-	// A protocol that does not tell how much it replays has replayed it all
-	// when it falls silent.
-	if c.drainTo == math.MaxInt64 && !l.probe.heard {
-		c.drainTo = 0
-		if c.receiver == roleBackground && !c.standbyWantedLocked(l) {
-			l.setReadDeadlineLocked(longAgo)
-		}
-	}
-	again := c.drainTo == math.MaxInt64
+	heard := l.probe.heard
+	l.probe.heard = false
+	again := c.tickReplayLocked(l, heard)
 	if c.tickStandbyLocked() {
 		again = true
 	}
@@ -63,11 +59,35 @@ func (c *Conn) tick() bool {
 		c.ackDue.now()
 		c.startFlusherLocked()
 	}
-	if c.link == l && c.tickLivenessLocked(l, time.Now()) {
+	if c.link == l && c.tickLivenessLocked(l, time.Now(), heard) {
 		again = true
 	}
 	c.watched = again && c.link != nil && !c.done
 	return c.watched
+}
+
+// replayQuiet is how many ticks without a byte end a replay of unknown length.
+// It must begin within that time, a round trip after the answer to the resume.
+const replayQuiet = 20
+
+// tickReplayLocked decides when a peer that does not tell how much it replays
+// has replayed it all: when it has been silent for a while.
+func (c *Conn) tickReplayLocked(l *link, heard bool) (again bool) {
+	if l.quiet++; heard {
+		l.quiet = 0
+	}
+	if !l.replayUnknown || c.drainTo <= c.received {
+		return false
+	}
+	if l.quiet < replayQuiet {
+		return true
+	}
+	l.replayUnknown = false
+	c.drainTo = 0
+	if c.receiver == roleBackground && !c.standbyWantedLocked(l) {
+		l.setReadDeadlineLocked(longAgo)
+	}
+	return false
 }
 
 // tickStandbyLocked starts a standby where the application has not been in Read
@@ -117,8 +137,9 @@ func (l *Listener) sweep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var batch []*Conn
+	ticked := time.Now()
 	for {
-		pause, ok := l.nextSweep()
+		pause, ok := l.nextSweep(ticked)
 		if !ok {
 			return
 		}
@@ -128,6 +149,7 @@ func (l *Listener) sweep() {
 		case <-l.wake:
 			continue
 		}
+		ticked = time.Now()
 		l.mu.Lock()
 		batch, l.watch = l.watch, batch[:0]
 		l.mu.Unlock()
@@ -146,20 +168,23 @@ func (l *Listener) sweep() {
 		l.mu.Unlock()
 		for c := l.nextExpired(); c != nil; c = l.nextExpired() {
 			c.mu.Lock()
-			c.expireLocked(ErrExpired)
+			if time.Since(c.lost.at) >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
+				c.expireLocked(ErrExpired)
+			}
 			c.mu.Unlock()
 		}
 	}
 }
 
 // nextSweep returns the time until there is something to do, or false when
-// there is nothing and the sweeper ends.
-func (l *Listener) nextSweep() (time.Duration, bool) {
+// there is nothing and the sweeper ends. Ticks go by the time of the last one,
+// so that being woken again and again does not put them off.
+func (l *Listener) nextSweep(ticked time.Time) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch first := l.suspended.Front(); {
 	case len(l.watch) > 0:
-		return tickEvery, true
+		return tickEvery - time.Since(ticked), true
 	case first != nil:
 		return time.Until(first.Value.(*Conn).place.expires), true
 	default:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -26,6 +27,11 @@ const (
 
 	// encryptStep is how much a Write encrypts before the sender gets at it.
 	encryptStep = 64 << 10
+
+	// cipherInLock is the most that is ciphered under the session's lock: for
+	// less, giving the lock up and taking it again costs more than it spares
+	// anybody.
+	cipherInLock = 1 << 10
 
 	// burstWrites Writes in a row, each within burstGap of the one before and
 	// with no Read between, are a burst: they are handed to the flusher.
@@ -108,7 +114,11 @@ func (c *Conn) writeLocked(p []byte) (n int, err error) {
 		c.releaseOutLocked()
 	}
 	c.writers.wake()
-	if n > 0 {
+	switch {
+	case c.finQueued: // Close or CloseWrite has left the end to this Write
+		c.startFlusherLocked()
+		c.lingerLocked()
+	case n > 0:
 		c.sendLocked(burst)
 	}
 	c.run.end()
@@ -136,10 +146,15 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		if err := c.mayWriteLocked(); err != nil {
 			return 0, err
 		}
+		if c.out.End() == math.MaxInt64 {
+			return 0, fmt.Errorf("%w: the stream has reached offset 2^63-1, which is its end", ErrCounters)
+		}
 		if room := min(c.roomLocked(), encryptStep); room > 0 {
 			b := c.out.Reserve(min(room, len(p)))
-			if len(b) == 0 {
-				return 0, fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters)
+			if len(b) <= cipherInLock {
+				c.session.Encrypt(b, p[:len(b)])
+				c.out.Commit(len(b))
+				return len(b), nil
 			}
 			c.mu.Unlock()
 			c.session.Encrypt(b, p[:len(b)])
@@ -151,11 +166,16 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 			c.out.Commit(len(b))
 			return len(b), nil
 		}
-		c.startFlusherLocked()
-		if c.traits.Acks && c.link != nil && c.readers.n == 0 {
-			c.standing = true // somebody must read the acknowledgements
-			c.startStandbyLocked()
+		if l := c.link; c.traits.Acks && l != nil {
+			if !l.asked { // the peer, whose window may be larger, need not hurry by itself
+				l.asked, c.pingDue = true, true
+			}
+			if c.readers.n == 0 {
+				c.standing = true // somebody must read the acknowledgements
+				c.startStandbyLocked()
+			}
 		}
+		c.startFlusherLocked()
 		c.writers.wait(c.writeDeadline)
 	}
 }
@@ -177,13 +197,22 @@ func (c *Conn) roomLocked() int {
 	}
 	c.trimLocked()
 	pending := c.out.End() - c.link.sent
-	return min(c.out.Room(), int(max(0, int64(min(maxPending, c.set.ReplayLimit/4))-pending)))
+	return min(c.out.Room(), int(max(0, int64(c.mostPending())-pending)))
 }
 
-// trimLocked lets history give way on a wire without acknowledgements.
+// mostPending is how much may wait for a connected transport on a wire without
+// acknowledgements.
+func (c *Conn) mostPending() int { return min(maxPending, c.set.ReplayLimit/4) }
+
+// trimLocked lets history give way on a wire without acknowledgements. What a
+// suspension has filled the buffer with may pend beyond the bound; the history
+// behind what is handed over stays as long then as it is otherwise, because the
+// next transport needs it just as much.
 func (c *Conn) trimLocked() {
-	if keep := c.out.End() - int64(c.set.ReplayLimit/2); keep > c.out.Start() {
-		c.out.Free(min(keep, c.link.sent))
+	half := c.set.ReplayLimit / 2
+	keep := min(c.out.End()-int64(half), c.link.sent-int64(half-c.mostPending()))
+	if keep > c.out.Start() {
+		c.out.Free(keep)
 	}
 }
 
@@ -198,6 +227,10 @@ func (c *Conn) sendLocked(burst bool) {
 		return
 	}
 	c.sender = roleInline
+	if l.codec == nil && l.sent < c.out.End() && c.sendSpanLocked(l, c.writeDeadline) && c.link == l && l.sent == c.out.End() && !c.closed {
+		c.sender = roleFree // a request that waits for its answer ends here
+		return
+	}
 	c.pumpLocked(l, c.out.End())
 }
 
@@ -241,7 +274,13 @@ func (c *Conn) sendEndLocked() int64 {
 
 // finDueLocked says whether the end of the stream is to be sent over the link.
 func (c *Conn) finDueLocked(l *link) bool {
-	return c.traits.HalfClose && c.finQueued && !c.finAcked && !l.finSent && !c.peerStopped && l.sent == c.out.End()
+	return c.finReadyLocked(l) && l.sent == c.out.End()
+}
+
+// finReadyLocked says whether the end of the stream is known and still to be
+// sent over the link. A Write that is encrypting moves it.
+func (c *Conn) finReadyLocked(l *link) bool {
+	return c.traits.HalfClose && c.finQueued && !c.writing && !c.finAcked && !l.finSent && !c.peerStopped
 }
 
 // controlDueLocked says whether there is control that does not wait for data.
@@ -252,7 +291,7 @@ func (c *Conn) controlDueLocked(l *link) bool {
 // halfCloseDueLocked says whether the transport's own end is all that is left
 // to send, on a wire that has no other.
 func (c *Conn) halfCloseDueLocked(l *link) bool {
-	return c.closed && !c.traits.HalfClose && !l.halfClosed && l.sent == c.out.End()
+	return c.closed && !c.writing && !c.traits.HalfClose && !l.halfClosed && l.sent == c.out.End()
 }
 
 // pumpLocked sends. The caller has taken the sender role, which pumpLocked
@@ -284,32 +323,45 @@ func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
 		c.halfCloseLocked(l)
 		return true
 	}
-	l.setWriteDeadlineLocked(deadline)
-	var n int
-	var err error
 	if l.codec == nil {
-		loan := c.out.Lend(l.sent, 0)
-		c.mu.Unlock()
-		n, err = writeTransport(l.conn, loan.Bytes())
-		c.mu.Lock()
-		c.out.Return(loan)
-		if c.link == l {
-			c.handedOverLocked(l, l.sent+int64(n))
-		}
-	} else {
-		if l.wirePos == len(l.wire) {
-			c.sealLocked(l)
-		}
-		c.mu.Unlock()
-		n, err = writeTransport(l.conn, l.wire[l.wirePos:])
-		c.mu.Lock()
-		if l.wirePos += n; l.wirePos == len(l.wire) {
-			l.releaseWire()
-		}
+		return c.sendSpanLocked(l, deadline)
 	}
+	if l.wirePos == len(l.wire) {
+		c.sealLocked(l)
+	}
+	l.setWriteDeadlineLocked(deadline)
+	c.mu.Unlock()
+	n, err := writeTransport(l.conn, l.wire[l.wirePos:])
+	c.mu.Lock()
+	if l.wirePos += n; l.wirePos == len(l.wire) {
+		l.releaseWire()
+	}
+	return c.sentLocked(l, n, err)
+}
+
+// sendSpanLocked hands over what lies in one piece in the buffer, on a link
+// without a codec.
+func (c *Conn) sendSpanLocked(l *link, deadline time.Time) bool {
+	l.setWriteDeadlineLocked(deadline)
+	loan := c.out.Lend(l.sent, 0)
+	c.mu.Unlock()
+	n, err := writeTransport(l.conn, loan.Bytes())
+	c.mu.Lock()
+	c.out.Return(loan)
+	if c.link == l {
+		c.handedOverLocked(l, l.sent+int64(n))
+	}
+	return c.sentLocked(l, n, err)
+}
+
+// sentLocked judges what the transport's Write returned, and reports whether to
+// go on.
+func (c *Conn) sentLocked(l *link, n int, err error) bool {
 	if n > 0 {
 		l.probe.asked = true
-		c.watchLocked()
+		if !c.watched {
+			c.watchLocked()
+		}
 	}
 	if err == nil {
 		return true
@@ -328,10 +380,12 @@ func (c *Conn) handedOverLocked(l *link, offset int64) {
 	}
 	l.sent = offset
 	c.maxSent = max(c.maxSent, offset)
-	if !c.traits.Acks {
-		c.trimLocked()
-		c.writers.wake()
+	if c.traits.Acks {
+		c.freeAckedLocked()
+		return
 	}
+	c.trimLocked()
+	c.writers.wake()
 }
 
 // writeTransport writes to a transport and holds it to the contract of
@@ -339,10 +393,13 @@ func (c *Conn) handedOverLocked(l *link, offset int64) {
 // the rest in the next step.
 func writeTransport(t io.Writer, b []byte) (int, error) {
 	n, err := t.Write(b)
+	if n == len(b) {
+		return n, err
+	}
 	if n < 0 || n > len(b) {
 		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, len(b))
 	}
-	if n == 0 && err == nil && len(b) > 0 {
+	if n == 0 && err == nil {
 		err = io.ErrShortWrite
 	}
 	return n, err
@@ -352,9 +409,9 @@ func writeTransport(t io.Writer, b []byte) (int, error) {
 var wires = sync.Pool{New: func() any { return new([]byte) }}
 
 func (l *link) releaseWire() {
-	w := l.wire[:0]
-	l.wire, l.wirePos = nil, 0
-	wires.Put(&w)
+	*l.wireBuf = l.wire[:0]
+	wires.Put(l.wireBuf)
+	l.wire, l.wirePos, l.wireBuf = nil, 0, nil
 }
 
 // sealLocked seals the next record of the link: data as far as the limit
@@ -366,15 +423,16 @@ func (c *Conn) sealLocked(l *link) {
 	if most := max(0, min(c.sendEndLocked()-l.sent, int64(l.codec.MaxData()))); int64(len(data)) > most {
 		data = data[:most]
 	}
-	if end := l.sent + int64(len(data)); end == c.out.End() && c.finQueued && !c.peerStopped && !l.finSent && c.traits.HalfClose {
-		k.Fin, l.finSent = true, true
+	if l.sent+int64(len(data)) == c.out.End() && c.finReadyLocked(l) {
+		k.Fin, l.finSent, c.finSent = true, true, true
 	}
 	c.handedOverLocked(l, l.sent+int64(len(data)))
 	w := wires.Get().(*[]byte)
 	c.mu.Unlock()
 	sealed := l.codec.Seal((*w)[:0], data, k)
 	c.mu.Lock()
-	l.wire, l.wirePos = sealed, 0
+	*w = sealed
+	l.wire, l.wirePos, l.wireBuf = sealed, 0, w
 	c.out.Return(loan)
 }
 

@@ -254,7 +254,7 @@ func (p *Path) waitLocked(h *half, times ...time.Time) {
 // and up to the next cut, which it makes. It returns their number.
 func (p *Path) enterLocked(h *half, b []byte) int {
 	n := min(len(b), p.opts.Buffer-h.size)
-	if n <= 0 {
+	if n <= 0 || h.writeErr != 0 { // a Write that waited for room finds the path cut
 		return 0
 	}
 	n = h.beforeCut(n)

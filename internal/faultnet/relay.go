@@ -78,7 +78,8 @@ func (r *Relay) SetBuffers(bytes int) {
 
 // Cut cuts all connections that exist. Reset and ResetNow are the same here. A
 // black hole stops reading and forwarding and leaves the sockets open until a
-// later Reset, End or Close.
+// later Reset, End or Close. On Linux one in both directions also drops what
+// arrives, so that nothing is acknowledged and keep-alives go unanswered.
 func (r *Relay) Cut(k Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -278,6 +279,9 @@ func (r *Relay) cutLocked(l *link, k Kind) {
 	case BlackHole:
 		r.silenceLocked(l, Up)
 		r.silenceLocked(l, Down)
+		for _, leg := range l.legs {
+			deafen(leg)
+		}
 	case BlackHoleUp:
 		r.silenceLocked(l, Up)
 	case BlackHoleDown:

@@ -142,6 +142,7 @@ func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
 }
 
 func (t *target) Early(int64, []byte)        { panic("the SCP wire has no early data") }
+func (t *target) Pending(int64, []byte) int  { panic("the SCP wire has no early data") }
 func (t *target) SetKeys(...suite.Key) error { panic("the SCP wire has one key") }
 
 // host implements suite.Host.

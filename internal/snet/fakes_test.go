@@ -189,6 +189,7 @@ func (t *target) Check(peer suite.Offsets) error {
 }
 
 func (*target) Early(int64, []byte)        { panic("this wire has no early data") }
+func (*target) Pending(int64, []byte) int  { panic("this wire has no early data") }
 func (*target) SetKeys(...suite.Key) error { panic("the keys of this protocol do not change") }
 
 func (t *target) TakeOver(c suite.Claim, l suite.Link) error {

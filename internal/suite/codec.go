@@ -15,7 +15,9 @@ type Codec interface {
 
 	// Open decodes the record at the beginning of in, in place, and returns it
 	// with its length on the wire. n is 0 while the record is not complete. The
-	// record's data is valid as long as in is. An error ends the link.
+	// record's data is valid as long as in is. An error ends the link; one that
+	// is [ErrProtocol], from an authentic record that says what is forbidden,
+	// ends the session.
 	Open(in []byte) (r Record, n int, err error)
 }
 
@@ -64,4 +66,5 @@ type ResetCode uint16
 const (
 	ResetAborted  ResetCode = 1 // the application called Abort
 	ResetProtocol ResetCode = 2 // the peer broke the protocol
+	ResetLinger   ResetCode = 3 // closed, and not delivered in time
 )

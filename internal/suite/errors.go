@@ -35,9 +35,27 @@ var (
 	// nothing left to deliver.
 	ErrFinished = errors.New("relink: the session is closed and everything was delivered")
 
+	// ErrBusy means that the server takes no new sessions at the moment.
+	ErrBusy = errors.New("relink: the server takes no new sessions at the moment")
+
 	// ErrKeyTaken means that a session with this key exists.
 	ErrKeyTaken = errors.New("relink: session key in use")
 )
+
+// An EndedError is how a session has ended that a resume asks for.
+type EndedError struct {
+	// Code is zero where the session was closed, and everything delivered.
+	Code ResetCode
+	// Received is what the server had received of the client's stream.
+	Received int64
+}
+
+func (e *EndedError) Error() string {
+	if e.Code == 0 {
+		return "relink: the peer has closed the session"
+	}
+	return fmt.Sprintf("relink: the peer has reset the session (code %d)", e.Code)
+}
 
 // Malformed returns an [ErrProtocol] that says what was wrong with a message.
 func Malformed(format string, a ...any) error {

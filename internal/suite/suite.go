@@ -56,6 +56,16 @@ type Offsets struct {
 	Received int64
 }
 
+// A Configurable is a [Protocol] that depends on how it is used.
+type Configurable interface {
+	Protocol
+
+	// Configure returns the protocol for a server or a client with the window,
+	// which is how many bytes this side takes beyond what its application has
+	// consumed; or what the protocol lacks for that side.
+	Configure(server bool, window int64) (Protocol, error)
+}
+
 // Unknown stands for a count that a wire does not tell.
 const Unknown int64 = -1
 
@@ -99,7 +109,7 @@ type Session interface {
 	Decrypt(dst, src []byte)
 
 	// Resume runs the client's side of one attempt to resume. An error that is
-	// [ErrRefused], [ErrReplayGap], or [ErrCounters] is final, any other is a
+	// [ErrRefused], [ErrReplayGap], [ErrCounters] or an [EndedError] is final, any other is a
 	// reason to try again on another transport.
 	Resume(s Stream, c Client) (Link, error)
 }
@@ -130,10 +140,24 @@ type Link struct {
 	// new session.
 	Peer Offsets
 
+	// Limit, if not zero, is the offset that data of this side must not pass,
+	// as the handshake of a new session told it.
+	Limit int64
+
+	// Early is data of the server that came with its answer to a resume. The
+	// client takes it before the link begins.
+	Early Early
+
 	// First is the record that convinced a server, where the protocol has the
 	// client confirm a handshake with its first record. The zero Record
 	// otherwise.
 	First Record
+}
+
+// Early is data that came ahead of a link's first record.
+type Early struct {
+	Offset int64
+	Data   []byte
 }
 
 // Client is the client's core as a protocol sees it during a resume.
@@ -185,13 +209,18 @@ type Target interface {
 
 	// Check says whether the stream can go on from the client's counts:
 	// [ErrReplayGap] or [ErrCounters] if not, [ErrFinished] if the session
-	// has been closed here and the client has everything.
+	// has been closed here and the client has everything, [EndedError] if it
+	// has ended and the listener remembers how.
 	Check(peer Offsets) error
 
-	// Early takes data that came ahead of the proof, when it begins exactly at
-	// what has been received; otherwise, and beyond what there is room for, it
-	// is dropped, which is no loss.
+	// Early takes data that came ahead of the proof. What was received before,
+	// what leaves a gap, and what there is no room for is dropped, which is no
+	// loss.
 	Early(offset int64, data []byte)
+
+	// Pending copies data into p that is to be sent from the offset on, and
+	// returns how much.
+	Pending(offset int64, p []byte) int
 
 	// SetKeys replaces the keys under which the session is found.
 	SetKeys(keys ...Key) error

@@ -1,0 +1,313 @@
+package relink_test
+
+import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const modulePath = "github.com/relink-go/relink"
+
+// A layer says what the packages of a directory may import, beside the standard
+// library, outside their tests. Imports point downward only:
+//
+//	examples and other nested modules → relink → internal/* → dh64, rc4stream, replay → standard library
+type layer struct {
+	dir   string   // of the package; a trailing /* takes any name
+	own   []string // directories of this module
+	other []string // modules of others
+	never []string // packages of the standard library
+}
+
+// layers are looked through from the top.
+var layers = []layer{
+	{dir: "dh64"},
+	{dir: "rc4stream"},
+	{dir: "replay"},
+	{dir: "internal/faultnet", other: []string{"golang.org/x/sys"}},
+	{dir: "internal/suite", never: []string{"net", "time"}},
+	{
+		// A protocol knows no other protocol, no transport and no clock.
+		dir:   "internal/*",
+		own:   []string{"internal/suite", "dh64", "rc4stream"},
+		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise"},
+		never: []string{"net", "time"},
+	},
+	{
+		dir:   ".",
+		own:   []string{"internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise"},
+	},
+}
+
+// forTests are the modules that only tests may import.
+var forTests = []string{"github.com/stretchr/testify", "golang.org/x/net/nettest", "golang.org/x/crypto", "golang.org/x/sys"}
+
+// A sourceFile is one Go file of the repository.
+type sourceFile struct {
+	path    string // slash-separated, from the root
+	module  string // directory of its module
+	syntax  *ast.File
+	fset    *token.FileSet
+	imports []string
+}
+
+func (f sourceFile) dir() string  { return path.Dir(f.path) }
+func (f sourceFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// sources parses every Go file of the repository.
+func sources(t *testing.T) []sourceFile {
+	t.Helper()
+	var files []sourceFile
+	modules := []string{"."}
+	fset := token.NewFileSet()
+	require.NoError(t, filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if p != "." && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(p, "go.mod")); err == nil && p != "." {
+				modules = append(modules, filepath.ToSlash(p))
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		syntax, err := parser.ParseFile(fset, p, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		f := sourceFile{path: filepath.ToSlash(p), module: ".", syntax: syntax, fset: fset}
+		for _, m := range modules {
+			if m != "." && len(m) > len(f.module) && strings.HasPrefix(f.path, m+"/") {
+				f.module = m
+			}
+		}
+		for _, i := range syntax.Imports {
+			imported, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			f.imports = append(f.imports, imported)
+		}
+		files = append(files, f)
+		return nil
+	}))
+	return files
+}
+
+// within reports whether the import path is one of the roots or below one.
+func within(imported string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool {
+		return imported == root || strings.HasPrefix(imported, root+"/")
+	})
+}
+
+func isStandard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestImportsPointDownward(t *testing.T) {
+	for _, f := range sources(t) {
+		for _, imported := range f.imports {
+			if problem := judgeImport(f, imported); problem != "" {
+				t.Errorf("%s imports %s: %s", f.path, imported, problem)
+			}
+		}
+	}
+}
+
+// judgeImport says what is wrong with an import, if anything.
+func judgeImport(f sourceFile, imported string) string {
+	rel, own := strings.CutPrefix(imported, modulePath)
+	rel = strings.TrimPrefix(rel, "/")
+	if rel == "" {
+		rel = "."
+	}
+	if f.module != "." {
+		// A nested module is a user of the library: it sees what every user
+		// sees, and the fault injector.
+		if own && strings.HasPrefix(rel, "internal/") && rel != "internal/faultnet" {
+			return "a nested module uses the public packages only"
+		}
+		return ""
+	}
+	if f.isTest() {
+		switch {
+		case isStandard(imported), own, within(imported, forTests):
+			return ""
+		case within(imported, []string{"github.com/flynn/noise"}):
+			return "" // tests compare with it
+		default:
+			return "no module for tests"
+		}
+	}
+	i := slices.IndexFunc(layers, func(l layer) bool {
+		ok, err := path.Match(l.dir, f.dir())
+		return err == nil && ok
+	})
+	if i < 0 {
+		return "the package " + f.dir() + " belongs to no layer: give it one in this test"
+	}
+	l := layers[i]
+	switch {
+	case slices.Contains(l.never, imported):
+		return "not for this layer"
+	case isStandard(imported):
+		return ""
+	case own && slices.Contains(l.own, rel):
+		return ""
+	case !own && within(imported, l.other):
+		return ""
+	default:
+		return "not among what this layer may import"
+	}
+}
+
+// Protocols start no goroutine: the core owns those.
+func TestProtocolsStartNoGoroutine(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.isTest() || !strings.HasPrefix(f.path, "internal/") || f.dir() == "internal/faultnet" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if g, ok := n.(*ast.GoStmt); ok {
+				t.Errorf("%v: a go statement", f.fset.Position(g.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// publicPackages are what users import.
+var publicPackages = []string{".", "dh64", "rc4stream", "replay"}
+
+// publicDoc returns the documentation of a public package.
+func publicDoc(t *testing.T, files []sourceFile, dir string) *doc.Package {
+	t.Helper()
+	var syntax []*ast.File
+	for _, f := range files {
+		if f.dir() == dir && !f.isTest() {
+			syntax = append(syntax, f.syntax)
+		}
+	}
+	require.NotEmpty(t, syntax, dir)
+	p, err := doc.NewFromFiles(files[0].fset, syntax, path.Join(modulePath, dir), doc.PreserveAST)
+	require.NoError(t, err)
+	return p
+}
+
+func TestEverythingExportedIsDocumented(t *testing.T) {
+	files := sources(t)
+	for _, dir := range publicPackages {
+		p := publicDoc(t, files, dir)
+		check := func(text, name string) {
+			if strings.TrimSpace(text) == "" {
+				t.Errorf("%s: %s has no documentation", p.Name, name)
+			}
+		}
+		check(p.Doc, "the package")
+		values := func(vs []*doc.Value) {
+			for _, v := range vs {
+				for _, s := range v.Decl.Specs {
+					if s, ok := s.(*ast.ValueSpec); ok {
+						check(v.Doc+s.Doc.Text()+s.Comment.Text(), strings.Join(v.Names, ", "))
+					}
+				}
+			}
+		}
+		funcs := func(fs []*doc.Func, prefix string) {
+			for _, f := range fs {
+				check(f.Doc, prefix+f.Name)
+			}
+		}
+		values(p.Consts)
+		values(p.Vars)
+		funcs(p.Funcs, "")
+		for _, typ := range p.Types {
+			check(typ.Doc, typ.Name)
+			values(typ.Consts)
+			values(typ.Vars)
+			funcs(typ.Funcs, "")
+			funcs(typ.Methods, typ.Name+".")
+		}
+	}
+}
+
+// Every exported function, method and type has an Example or is used in one,
+// here or in examples/. What an interface asks for is used where the interface
+// is.
+func TestEverythingExportedHasAnExample(t *testing.T) {
+	files := sources(t)
+	implied := []string{"String", "Error", "Unwrap", "Is", "Temporary", "Timeout"}
+	for _, dir := range publicPackages {
+		used := make(map[string]bool)
+		for _, f := range files {
+			user := strings.HasPrefix(f.path, "examples/")
+			if !user && (f.dir() != dir || !f.isTest()) {
+				continue
+			}
+			for _, d := range f.syntax.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !user && (!ok || !strings.HasPrefix(fn.Name.Name, "Example")) {
+					continue
+				}
+				if ok {
+					used[exampleOf(fn.Name.Name)] = true
+				}
+				ast.Inspect(d, func(n ast.Node) bool {
+					if id, ok := n.(*ast.Ident); ok {
+						used[id.Name] = true
+					}
+					return true
+				})
+			}
+		}
+		p := publicDoc(t, files, dir)
+		check := func(name string) {
+			if !used[name] && !slices.Contains(implied, name) {
+				t.Errorf("%s: %s is in no Example", p.Name, name)
+			}
+		}
+		for _, f := range p.Funcs {
+			check(f.Name)
+		}
+		for _, typ := range p.Types {
+			if len(typ.Funcs)+len(typ.Methods) == 0 { // else those stand for it
+				check(typ.Name)
+			}
+			for _, f := range append(slices.Clone(typ.Funcs), typ.Methods...) {
+				check(f.Name)
+			}
+		}
+	}
+}
+
+// exampleOf returns the last name in that of an Example function: of
+// ExampleConn_Close and of ExampleConn_Close_lingering it is Close.
+func exampleOf(name string) string {
+	last := ""
+	for part := range strings.SplitSeq(strings.TrimPrefix(name, "Example"), "_") {
+		if part != "" && token.IsExported(part) {
+			last = part
+		}
+	}
+	return last
+}

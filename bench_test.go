@@ -1,0 +1,280 @@
+package relink_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/rc4stream"
+)
+
+// The benchmarks run relink beside the same cipher straight over the same kind
+// of connection, so that ratios within one run mean something on a noisy
+// machine. Compare medians of several counts, for instance with benchstat
+// -col /impl.
+
+// A rivalConn is RC4 straight over TCP: what the classic suites cost without
+// resumption.
+type rivalConn struct {
+	net.Conn
+	in, out rc4stream.Cipher
+	buf     []byte
+}
+
+func (c *rivalConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.in.XORKeyStream(p[:n], p[:n])
+	return n, err
+}
+
+func (c *rivalConn) Write(p []byte) (int, error) {
+	if len(c.buf) < len(p) {
+		c.buf = make([]byte, len(p))
+	}
+	c.out.XORKeyStream(c.buf, p)
+	return c.Conn.Write(c.buf[:len(p)])
+}
+
+func newRival(t testing.TB, c net.Conn) *rivalConn {
+	r := &rivalConn{Conn: c}
+	require.NoError(t, r.in.Init([]byte("relink")))
+	require.NoError(t, r.out.Init([]byte("relink")))
+	return r
+}
+
+// An implementation opens a pair of connected streams.
+type implementation struct {
+	name  string
+	rival string // what it is measured against: the same cipher without resumption
+	open  func(t testing.TB) (client, server net.Conn)
+}
+
+func tcpPair(t testing.TB) (client, server net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	server, err = l.Accept()
+	require.NoError(t, err)
+	return client, server
+}
+
+func relinkPair(s relink.Suite) func(t testing.TB) (client, server net.Conn) {
+	return func(t testing.TB) (net.Conn, net.Conn) {
+		c, sc, l := pair(t, s, transportKinds[0], relink.Config{})
+		t.Cleanup(func() { _ = l.Close() })
+		return c, sc
+	}
+}
+
+// tlsPair is TLS 1.3 with AES-256-GCM where crypto/tls prefers it, as it does on
+// processors that have AES, and an ECDSA certificate.
+func tlsPair(t testing.TB) (client, server net.Conn) {
+	c, s := tcpPair(t)
+	client = tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+	server = tls.Server(s, &tls.Config{Certificates: []tls.Certificate{certificate()}, MinVersion: tls.VersionTLS13})
+	go func() { _ = server.(*tls.Conn).Handshake() }()
+	require.NoError(t, client.(*tls.Conn).Handshake())
+	require.NoError(t, server.(*tls.Conn).Handshake())
+	return client, server
+}
+
+// certificate is made once.
+var certificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+var implementations = []implementation{
+	{"tcp", "", tcpPair},
+	{"rc4", "", func(t testing.TB) (net.Conn, net.Conn) {
+		c, s := tcpPair(t)
+		return newRival(t, c), newRival(t, s)
+	}},
+	{"tls", "", tlsPair},
+	{"relink-dh64rc4", "rc4", relinkPair(relink.DH64RC4())},
+	{"relink-scp", "rc4", relinkPair(relink.SCP())},
+	{"relink-noise", "tls", relinkPair(noiseSuite)},
+}
+
+func implementationNamed(name string) implementation {
+	return implementations[slices.IndexFunc(implementations, func(im implementation) bool { return im.name == name })]
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, size := range []int{64, 256, 1 << 10, 16 << 10, 64 << 10} {
+		for _, im := range implementations {
+			b.Run(fmt.Sprintf("size=%d/impl=%s", size, im.name), func(b *testing.B) {
+				c, s := im.open(b)
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					buf := make([]byte, 256<<10)
+					for left := size * b.N; left > 0; {
+						n, err := s.Read(buf)
+						if err != nil {
+							return
+						}
+						left -= n
+					}
+				}()
+				p := make([]byte, size)
+				_, _ = rand.Read(p)
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					if _, err := c.Write(p); err != nil {
+						b.Fatal(err)
+					}
+				}
+				<-done
+				b.StopTimer()
+				_, _ = c.Close(), s.Close()
+			})
+		}
+	}
+}
+
+func BenchmarkEcho(b *testing.B) {
+	for _, size := range []int{16, 128, 4 << 10} {
+		for _, im := range implementations {
+			b.Run(fmt.Sprintf("size=%d/impl=%s", size, im.name), func(b *testing.B) {
+				c, s := im.open(b)
+				go func() {
+					buf := make([]byte, size)
+					for {
+						if _, err := io.ReadFull(s, buf); err != nil {
+							return
+						}
+						if _, err := s.Write(buf); err != nil {
+							return
+						}
+					}
+				}()
+				p := make([]byte, size)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					if _, err := c.Write(p); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(c, p); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				_, _ = c.Close(), s.Close()
+			})
+		}
+	}
+}
+
+func BenchmarkNewSession(b *testing.B) {
+	b.Run("impl=tcp", func(b *testing.B) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(b, err)
+		defer l.Close()
+		for range b.N {
+			c, err := net.Dial("tcp", l.Addr().String())
+			require.NoError(b, err)
+			s, err := l.Accept()
+			require.NoError(b, err)
+			_, _ = c.Close(), s.Close()
+		}
+	})
+	for _, s := range suites {
+		b.Run("impl=relink-"+s.String(), func(b *testing.B) {
+			l, err := relink.Listen("tcp", "127.0.0.1:0", s)
+			require.NoError(b, err)
+			defer l.Close()
+			for range b.N {
+				c, err := relink.Dial("tcp", l.Addr().String(), s)
+				require.NoError(b, err)
+				sc, err := l.AcceptConn()
+				require.NoError(b, err)
+				_, _ = c.Abort(), sc.Abort()
+			}
+		})
+	}
+}
+
+// BenchmarkIdleSession reports the heap that an idle session takes on the
+// server beyond its transport: both ends live in this process, so the
+// client's transport and session are measured apart.
+func BenchmarkIdleSession(b *testing.B) {
+	const sessions = 500
+	for _, s := range suites {
+		b.Run("impl=relink-"+s.String(), func(b *testing.B) {
+			for range b.N {
+				bare := heapOf(sessions, func() [2]any {
+					c, s := tcpPair(b)
+					waitInRead(s)
+					return [2]any{c, s}
+				}, func(k [2]any) { _, _ = k[0].(net.Conn).Close(), k[1].(net.Conn).Close() })
+				l, err := relink.Listen("tcp", "127.0.0.1:0", s)
+				require.NoError(b, err)
+				both := heapOf(sessions, func() [2]any {
+					c, err := relink.Dial("tcp", l.Addr().String(), s)
+					require.NoError(b, err)
+					sc, err := l.AcceptConn()
+					require.NoError(b, err)
+					waitInRead(sc)
+					return [2]any{c, sc}
+				}, func(k [2]any) { _, _ = k[0].(*relink.Conn).Abort(), k[1].(*relink.Conn).Abort() })
+				b.ReportMetric(float64(both-bare)/sessions/2, "B/session")
+				_ = l.Close()
+			}
+		})
+	}
+}
+
+func waitInRead(c net.Conn) {
+	go func() {
+		var p [1]byte
+		_, _ = c.Read(p[:])
+	}()
+}
+
+func heapOf(n int, open func() [2]any, closePair func([2]any)) int64 {
+	measure := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := measure()
+	pairs := make([][2]any, 0, n)
+	for range n {
+		pairs = append(pairs, open())
+	}
+	used := measure() - before
+	for _, p := range pairs {
+		closePair(p)
+	}
+	return used
+}

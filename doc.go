@@ -1,0 +1,204 @@
+// Package relink provides connections that survive the loss of the transport
+// below them.
+//
+// A server wraps its listener, a client dials with a [Dialer], and both get a
+// [Conn]: an encrypted net.Conn. When the TCP connection (or the WebSocket, the
+// QUIC stream, whatever is below) dies, the client redials, both sides say what
+// they have received, what is missing is sent again, and the application sees
+// one unbroken stream.
+//
+//	l, err := relink.Listen("tcp", ":7000", relink.DH64RC4())
+//	conn, err := l.Accept()
+//
+//	conn, err := relink.Dial("tcp", "example.com:7000", relink.DH64RC4())
+//
+// [Listen] and [Dial] use TCP and the defaults. [NewListener] takes the
+// transports of any net.Listener, [Dialer.DialTransport] makes them on the
+// client, and [Config] holds the settings of both.
+//
+// # What is guaranteed
+//
+//   - Every byte arrives exactly once and in order, or the Conn ends with an
+//     error that says why. On the classic suites ([DH64RC4], [SCP]) this holds as
+//     far as their wire can tell: see Security, and The end of a session.
+//   - A Conn is a net.Conn to the letter: deadlines, concurrent use and
+//     errors behave as those of package net do, whether the session is connected,
+//     suspended or resuming.
+//   - Memory is bounded: see Memory. No number that a peer sends is
+//     used before it is checked against a bound.
+//   - A client, however slow, silent or hostile, delays no other.
+//   - After [Conn.Close] and CloseTimeout, and at once after [Conn.Abort],
+//     nothing of a Conn is left: no goroutine, no timer, no socket.
+//
+// # What is not
+//
+//   - A session lives in the memory of two processes. When either process
+//     ends, the session ends, and the other side gets [ErrSessionLost] or
+//     [ErrExpired].
+//   - A Write that has returned has not arrived. Its bytes are in the buffer and
+//     will arrive unless the session ends. Where an application has to know, its
+//     peer must answer, or the suite must acknowledge ([Conn.WaitAcked]).
+//   - Latency is that of the transport. A byte that is lost with its link waits
+//     for the next one.
+//   - There are no message boundaries and no priorities; it is one stream.
+//
+// # The way of a byte
+//
+//	application Write → session cipher → replay buffer → link codec → transport
+//	        → peer's link codec → skipping what came before → session cipher → Read
+//
+// A session lasts as long as its Conn, a link as long as one transport. Write
+// puts the bytes into the replay buffer, encrypting on the way, and sends them
+// from there. They stay in the buffer until the peer is known to have them or,
+// on a wire that cannot acknowledge, until newer bytes need the room. After a
+// resume the sender goes back to where the peer's received bytes end. A
+// receiver counts too, and skips what it has received already.
+//
+// A suite fills one of the two places. The classic suites encrypt above the buffer, so
+// that bytes which are sent again are the same cipher text; a suite with records
+// encrypts below it, under fresh keys for each transport.
+//
+// # Roles
+//
+// Each session has a sender role and a receiver role, and each is held by at most
+// one goroutine at a time. Usually it is the application's own: a Write that
+// finds the sender role free sends its bytes itself, a Read reads the transport
+// itself. So a request and its answer cost no switch of goroutines. The library starts
+// a goroutine where there is work that nobody waits for:
+//
+//   - a flusher, when Writes come in rapid succession, so that they gather into
+//     large ones, or when something is left over after a Write;
+//   - a standby reader, on a client whose application has not been in Read for
+//     100 ms, so that a loss is noticed and repaired although the application is
+//     quiet, and on both sides while a peer's replay comes in;
+//   - a redialler, on a client that has lost its transport.
+//
+// While the application waits in Read, the session has no goroutine and no
+// running timer, on either side. The exception is a transport that cannot be interrupted
+// by a deadline without harm, such as crypto/tls or a WebSocket; it is read by a
+// goroutine of the library: see [Interruptible].
+//
+// # States
+//
+//	connected → suspended   the transport is lost
+//	suspended → connected   resumed over a new one
+//	either    → closing     Close
+//	closing   → closed      everything is delivered, or CloseTimeout has passed
+//	any       → closed      Abort, a refusal, expiry, an error
+//
+// A session is connected while it has a transport and suspended while it has
+// none. In both states Read, Write and the deadlines work: a Read waits, a Write
+// fills the buffer and then waits. A client redials at once, then after pauses
+// that grow from MinBackoff to MaxBackoff with full jitter, and resolves the
+// address anew each time. [Conn.NetworkChanged] makes it do so now. When no
+// transport has resumed the session within ResumeTimeout it ends with
+// [ErrExpired]; a client whose device has slept meanwhile makes one attempt first.
+// What a server says is final: a refusal ends the session.
+//
+// [Config.OnEvent] and [Config.Logger] are told about each change. Neither can
+// hold the stream up.
+//
+// # Deadlines
+//
+// Deadlines belong to the session, and a resume does not move them. One that
+// passes is not the loss of a link: the call returns an error that is
+// os.ErrDeadlineExceeded and can be repeated. Write returns how many bytes it has taken
+// into the buffer; these are sent all the same.
+//
+// # Errors
+//
+// Errors are compared with errors.Is. Read and Write wrap them in a *net.OpError.
+// The first one that ends a session stays.
+//
+//   - io.EOF, from Read alone and bare: the peer has ended the stream.
+//   - net.ErrClosed: closed on this side.
+//   - os.ErrDeadlineExceeded: a deadline has passed, and the session goes on.
+//   - [ErrPeerClosed]: from Write, after the peer has closed.
+//   - [ErrExpired], [ErrSessionLost]: the session is gone. Dial again, and bring
+//     the application's state in line.
+//   - [ErrReplayGap]: bytes are missing that nobody has any more. The buffers
+//     are too small for the path: see Memory.
+//   - [ErrCounters], [ErrProtocol], [ErrAuthentication]: the peer is broken or
+//     hostile.
+//   - errors.ErrUnsupported: the suite's wire cannot do it; nothing was done.
+//
+// A server sees what went wrong in a handshake as the Err of [EventRefused].
+//
+// # Security
+//
+// No suite is a default: whoever reads the call sees what protects the stream.
+//
+// [DH64RC4] and [SCP] are obfuscation, not protection. They exist for deployed
+// clients and servers that speak them. Their Diffie-Hellman group has 64 bits, and
+// p − 1 = 4·11·137·547·5594472617641 has only small factors, so a recorded session is
+// opened in under a second of plain Go on one core. Both directions share one
+// RC4 key stream. Nothing authenticates the server or detects a changed byte, and
+// anyone on the path can end a session or its stream. They keep a stranger who
+// sees nothing of the connection from taking it over, and no one else. Where that is not
+// enough, run them over a TLS transport, or run TLS over the Conn:
+// [FromConn] finds the Conn below a *tls.Conn.
+//
+// # The end of a session
+//
+// [Conn.Close] returns at once. What was written lingers in the background until
+// it is delivered, over a new transport if need be, or until CloseTimeout;
+// [Conn.Done] tells when it is over, for a program that is about to exit.
+//
+// The classic wires have no message that closes a session. They end a
+// transport cleanly, and then:
+//
+//   - A client whose server has closed resumes, is refused, and its Read returns
+//     io.EOF after all bytes, a round trip or two later.
+//   - A server cannot tell a client that has closed from one that is changing
+//     its network. It waits until ResumeTimeout has passed; only then does Read
+//     return io.EOF. A protocol on top should say goodbye and let the server close,
+//     or set read deadlines; and a server may choose a short ResumeTimeout.
+//   - A transport that ended with an error makes it [ErrSessionLost] or
+//     [ErrExpired] instead of io.EOF.
+//   - A clean end can be forged, and the kernel of a killed process makes one.
+//     Whoever has to know that a stream is complete sends its length.
+//   - [Conn.CloseWrite] is not supported, and does nothing.
+//
+// # Liveness
+//
+// A path that has gone silent is found after about LivenessTimeout. On the
+// classic suites this needs a transport that is TCP underneath: the kernel's
+// keep-alive probes a connection that is quiet, and where data is under way the
+// library asks Linux and Android (TCP_INFO) whether the peer's kernel still
+// acknowledges. A peer that merely does not read is alive, however long. Other
+// systems find a silent loss under data only when their own retransmission
+// gives up, so a mobile application should call [Conn.NetworkChanged] when
+// the system reports a new network or brings it to the foreground.
+//
+// # Memory
+//
+// An idle session that has carried nothing takes about 2 KiB beside its transport. The
+// rest grows with use, in chunks of 1 KiB to 256 KiB that all sessions share.
+// For each session:
+//
+//   - Sending takes up to ReplayLimit. On a suite with acknowledgements it is what
+//     the peer has not acknowledged. On the classic suites it is also history: while
+//     connected, up to half of ReplayLimit is kept for a resume, and does not go
+//     away, since nothing says that it has arrived; up to 256 KiB wait to be sent.
+//     The other half is room for a suspension.
+//   - Receiving takes up to 256 KiB that a standby has read ahead; up to
+//     ReplayLimit while a replay comes in.
+//
+// So a server of n busy sessions on a classic suite holds up to n·ReplayLimit/2, and
+// n·ReplayLimit while all of them are suspended. How small ReplayLimit may be
+// depends on what can be under way, which is what all socket buffers
+// between the two applications hold: at least twice their sum, or the session ends
+// with [ErrReplayGap] when a peer that has stalled is cut off. Smaller socket
+// buffers allow a smaller limit. The README has figures. [Conn.Stats] tells what a
+// session holds.
+//
+// # Deviations from a plain net.Conn
+//
+// Write returns when the bytes are in the buffer; a following error of the
+// transport is repaired, not returned. LocalAddr and RemoteAddr are those of the newest
+// transport, and change. Close does not wait; [Conn.Done] is there for who
+// must. The rest is as net.Conn and golang.org/x/net/nettest have it.
+package relink
+
+// NOISE: when that suite is in, "Security" above begins with it as the one to
+// choose on the internet, and the calls at the top show it.

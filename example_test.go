@@ -1,0 +1,701 @@
+package relink_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/relink-go/relink"
+)
+
+// A server and a client. The connection is cut between two messages, and neither
+// side notices.
+func Example() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.Copy(conn, conn)
+	}()
+
+	var transport net.Conn // the newest one, for the sake of the example
+	d := relink.Dialer{
+		Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}},
+		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			var nd net.Dialer
+			t, err := nd.DialContext(ctx, network, address)
+			transport = t
+			return t, err
+		},
+	}
+	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+
+	lines := bufio.NewScanner(conn)
+	fmt.Fprintln(conn, "before")
+	lines.Scan()
+	fmt.Println(lines.Text())
+	transport.Close()
+	fmt.Fprintln(conn, "after")
+	lines.Scan()
+	fmt.Println(lines.Text())
+	fmt.Println("resumes:", conn.Stats().Resumes)
+	// Output:
+	// before
+	// after
+	// resumes: 1
+}
+
+// echo starts a server that the examples talk to.
+func echo(suite relink.Suite) *relink.Listener {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", suite)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return l
+}
+
+func ExampleDial() {
+	l := echo(relink.DH64RC4())
+	defer l.Close()
+
+	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	fmt.Fprint(conn, "hello")
+	b := make([]byte, 5)
+	io.ReadFull(conn, b)
+	fmt.Printf("%s\n", b)
+	// Output: hello
+}
+
+// One port may serve clients of several suites.
+func ExampleListen() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4(), relink.SCP())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept() // a *relink.Conn
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(conn, "welcome")
+		}
+	}()
+
+	for _, suite := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+		conn, err := relink.Dial("tcp", l.Addr().String(), suite)
+		if err != nil {
+			log.Fatal(err)
+		}
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		fmt.Printf("%v: %s", suite, line)
+		conn.Abort()
+	}
+	// Output:
+	// DH64RC4: welcome
+	// SCP: welcome
+}
+
+// A listener that exists already, of whatever kind, gets its sessions from
+// NewListener.
+func ExampleNewListener() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := relink.NewListener(inner, relink.Config{
+		Suites:        []relink.Suite{relink.DH64RC4()},
+		ReplayLimit:   1 << 20, // a game sends little
+		ResumeTimeout: 30 * time.Second,
+		MaxSessions:   10_000,
+		Logger:        slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	fmt.Println(l.Addr().Network())
+
+	// A wrong configuration is an error that says what to do.
+	_, err = relink.NewListener(inner, relink.Config{})
+	fmt.Println(err)
+	// Output:
+	// tcp
+	// relink: Config.Suites is empty: name a suite, for instance relink.DH64RC4()
+}
+
+func ExampleListener_AcceptConn() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	client, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Abort()
+
+	conn, err := l.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	fmt.Println(conn.ID() == client.ID(), conn.State())
+	// Output: true connected
+}
+
+// Before a server stops, it lets its sessions end in their own time, up to a
+// limit. Clients that lose their transport meanwhile can still resume.
+func ExampleListener_Shutdown() {
+	l := echo(relink.DH64RC4())
+	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	fmt.Fprint(conn, "hello")
+	io.ReadFull(conn, make([]byte, 5))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	fmt.Println(l.Shutdown(ctx)) // the client stays longer than that
+	// Output: context deadline exceeded
+}
+
+func ExampleDialer() {
+	l := echo(relink.DH64RC4())
+	defer l.Close()
+
+	d := relink.Dialer{
+		Config: relink.Config{
+			Suites:         []relink.Suite{relink.DH64RC4()},
+			ResumeTimeout:  10 * time.Minute, // a long tunnel
+			AttemptTimeout: 8 * time.Second,  // a slow network
+			MaxBackoff:     10 * time.Second,
+		},
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel() // bounds Dial, not the life of the Conn
+	conn, err := d.Dial(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	fmt.Println(conn.State())
+	// Output: connected
+}
+
+// net/http runs over relink as it is: a download goes on where it was when the
+// connection is cut.
+func ExampleDialer_DialContext() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "hello from %s", r.URL.Path)
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go server.Serve(l)
+	defer server.Close()
+
+	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}}}
+	transport := &http.Transport{DialContext: d.DialContext}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	response, err := client.Get("http://" + l.Addr().String() + "/gopher")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	fmt.Printf("%s\n", body)
+	// Output: hello from /gopher
+}
+
+// session opens a session and returns its ends.
+func session(suite relink.Suite) (client, server *relink.Conn) {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", suite)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err = relink.Dial("tcp", l.Addr().String(), suite)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err = l.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client, server
+}
+
+func ExampleConn_Read() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	fmt.Fprint(server, "last words")
+	server.Close()
+
+	// The server closes, the client resumes, is told so, and reads the end.
+	b, err := io.ReadAll(client)
+	fmt.Printf("%s, %v\n", b, err)
+	// Output: last words, <nil>
+}
+
+// A Write that times out has still taken some bytes, and can be repeated with
+// the rest.
+func ExampleConn_Write() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	data := make([]byte, 16<<20) // more than all buffers hold
+	client.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	n, err := client.Write(data)
+	fmt.Println(n < len(data), errors.Is(err, os.ErrDeadlineExceeded), client.State())
+
+	go io.Copy(io.Discard, server)
+	client.SetWriteDeadline(time.Time{})
+	m, err := client.Write(data[n:])
+	fmt.Println(n+m == len(data), err)
+	// Output:
+	// true true connected
+	// true <nil>
+}
+
+// A deadline belongs to the session, whatever becomes of its transports.
+func ExampleConn_SetReadDeadline() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	client.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	b := make([]byte, 100)
+	_, err := client.Read(b)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+
+	client.SetReadDeadline(time.Time{}) // none
+	fmt.Fprint(server, "here I am")
+	n, err := client.Read(b)
+	fmt.Printf("%s, %v\n", b[:n], err)
+	// Output:
+	// true
+	// here I am, <nil>
+}
+
+func ExampleConn_SetDeadline() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	client.SetDeadline(time.Now().Add(-time.Second)) // in the past: at once
+	_, err := client.Read(make([]byte, 1))
+	var ne net.Error
+	fmt.Println(errors.As(err, &ne) && ne.Timeout())
+	// Output: true
+}
+
+// The classic suites cannot close one direction. CloseWrite says so and does
+// nothing.
+func ExampleConn_CloseWrite() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	err := client.CloseWrite()
+	fmt.Println(errors.Is(err, errors.ErrUnsupported))
+	_, err = fmt.Fprint(client, "goes on")
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}
+
+// Close returns at once. A program that is about to exit waits for Done, so that
+// its last bytes are delivered, over a new transport if need be.
+func ExampleConn_Done() {
+	client, server := session(relink.DH64RC4())
+	go func() {
+		io.ReadAll(server)
+	}()
+
+	fmt.Fprint(server, "bye")
+	server.Close()
+	io.ReadAll(client) // to the end
+	client.Close()
+
+	<-server.Done()
+	<-client.Done()
+	fmt.Println(server.State(), client.State())
+	// Output: closed closed
+}
+
+// Abort gives up what is not delivered; nothing of the Conn is left afterwards.
+func ExampleConn_Abort() {
+	client, server := session(relink.DH64RC4())
+	defer server.Abort()
+
+	client.Abort()
+	<-client.Done()
+	_, err := client.Read(make([]byte, 1))
+	fmt.Println(errors.Is(err, net.ErrClosed), client.State())
+	// Output: true closed
+}
+
+// A phone has changed from Wi-Fi to a mobile network, or the application has come
+// to the foreground: the platform's callback tells the Conn, which moves at
+// once instead of waiting for a time-out.
+func ExampleConn_NetworkChanged() {
+	l := echo(relink.DH64RC4())
+	defer l.Close()
+	resumed := make(chan struct{}, 1)
+	d := relink.Dialer{Config: relink.Config{
+		Suites: []relink.Suite{relink.DH64RC4()},
+		OnEvent: func(e relink.Event) {
+			if e.Kind == relink.EventResumed {
+				resumed <- struct{}{}
+			}
+		},
+	}}
+	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+
+	before := conn.LocalAddr().String()
+	conn.NetworkChanged()
+	<-resumed
+	fmt.Println(conn.LocalAddr().String() != before, conn.RemoteAddr().String() == l.Addr().String())
+	// Output: true true
+}
+
+func ExampleConn_Stats() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	fmt.Fprint(client, "hello")
+	io.ReadFull(server, make([]byte, 5))
+	sent, received := client.Stats(), server.Stats()
+	fmt.Println(sent.BytesWritten, received.BytesRead, sent.Resumes, sent.Replayed)
+	// Output: 5 5 0 0
+}
+
+// On a suite with acknowledgements WaitAcked tells that the peer's application has
+// taken the bytes. The classic suites have none.
+func ExampleConn_WaitAcked() {
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+
+	n, _ := fmt.Fprint(client, "important")
+	err := client.WaitAcked(context.Background(), int64(n))
+	fmt.Println(errors.Is(err, errors.ErrUnsupported), client.Acked())
+	// Output: true 0
+}
+
+// A net.Conn that comes from a relink listener, possibly wrapped, leads back to
+// its Conn. Here an HTTP handler finds the session that it serves.
+func ExampleFromConn() {
+	type key struct{}
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if conn, ok := relink.FromConn(c); ok {
+				ctx = context.WithValue(ctx, key{}, conn)
+			}
+			return ctx
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn := r.Context().Value(key{}).(*relink.Conn)
+			fmt.Fprintf(w, "%v, %d resumes", conn.State(), conn.Stats().Resumes)
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go server.Serve(l)
+	defer server.Close()
+
+	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}}}
+	transport := &http.Transport{DialContext: d.DialContext}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	io.Copy(os.Stdout, response.Body)
+	// Output: connected, 0 resumes
+}
+
+// OnEvent sees what the stream does not show.
+func ExampleConfig_onEvent() {
+	l := echo(relink.DH64RC4())
+	defer l.Close()
+	events := make(chan relink.Event, 10)
+	d := relink.Dialer{Config: relink.Config{
+		Suites:  []relink.Suite{relink.DH64RC4()},
+		OnEvent: func(e relink.Event) { events <- e },
+	}}
+	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.NetworkChanged() // as good as a lost transport
+	for e := range events {
+		fmt.Println(e.Kind)
+		if e.Kind == relink.EventResumed {
+			conn.Abort()
+		}
+		if e.Kind == relink.EventClosed {
+			break
+		}
+	}
+	// Output:
+	// opened
+	// suspended
+	// resuming
+	// resumed
+	// closed
+}
+
+// Where an event carries numbers, they have units.
+func ExampleEvent() {
+	report := func(e relink.Event) {
+		switch e.Kind {
+		case relink.EventResumed:
+			fmt.Printf("%v is back after %v, %d bytes sent again\n", e.Remote, e.Gap, e.Replayed)
+		case relink.EventRefused:
+			fmt.Println("refused:", e.Err)
+		case relink.EventOpened, relink.EventSuspended, relink.EventResuming, relink.EventClosed:
+			fmt.Println(e.Kind)
+		}
+		if e.Dropped > 0 {
+			fmt.Println(e.Dropped, "events came too fast")
+		}
+	}
+	report(relink.Event{Kind: relink.EventRefused, Err: relink.ErrNoSuite})
+	// Output: refused: relink: the client speaks none of the listener's suites
+}
+
+// The kinds of events have names for logs and metrics.
+func ExampleEventKind() {
+	fmt.Println(relink.EventSuspended, relink.EventResumed)
+	// Output: suspended resumed
+}
+
+func ExampleState() {
+	client, server := session(relink.DH64RC4())
+	defer server.Abort()
+	fmt.Println(client.State())
+	client.Abort()
+	fmt.Println(client.State())
+	// Output:
+	// connected
+	// closed
+}
+
+// What an application does about an error depends on which it is, and never on
+// its text.
+func Example_errors() {
+	advice := func(err error) string {
+		switch {
+		case errors.Is(err, io.EOF):
+			return "the peer has closed"
+		case errors.Is(err, net.ErrClosed):
+			return "closed here"
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return "try again"
+		case errors.Is(err, relink.ErrExpired), errors.Is(err, relink.ErrSessionLost):
+			return "dial again, and log in again"
+		case errors.Is(err, relink.ErrReplayGap):
+			return "raise ReplayLimit"
+		default:
+			return "report it"
+		}
+	}
+	client, server := session(relink.DH64RC4())
+	defer client.Abort()
+	server.Abort()
+	_, err := client.Read(make([]byte, 1))
+	fmt.Println(advice(err))
+	// Output: dial again, and log in again
+}
+
+// Suites are values that listeners and dialers share.
+func ExampleSuite() {
+	for _, suite := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+		fmt.Println(suite)
+	}
+	// Output:
+	// DH64RC4
+	// SCP
+}
+
+// Some deployments of the snet protocol switch the encryption off. Both sides
+// must agree on it beforehand.
+func ExampleWithClearStream() {
+	var options []relink.DH64RC4Option
+	options = append(options, relink.WithClearStream())
+	suite := relink.DH64RC4(options...)
+	client, server := session(suite)
+	defer client.Abort()
+	defer server.Abort()
+	fmt.Fprint(client, "in the clear")
+	b := make([]byte, 12)
+	io.ReadFull(server, b)
+	fmt.Printf("%s\n", b)
+	// Output: in the clear
+}
+
+// A client of goscon's protocol says which back end it prefers, and the server's
+// application decides what to make of it.
+func ExampleSCP() {
+	options := []relink.SCPOption{
+		relink.WithTargetServer("zone_7"),
+		relink.WithSCPFlag(relink.SCPFlagForbidForwardIP),
+	}
+	client, server := session(relink.SCP(options...))
+	defer client.Abort()
+	defer server.Abort()
+
+	if r, ok := relink.SCPRequestOf(server); ok {
+		fmt.Println(r.TargetServer, r.Flag&relink.SCPFlagForbidForwardIP != 0)
+	}
+	// Output: zone_7 true
+}
+
+func ExampleSCPRequestOf() {
+	client, server := session(relink.SCP())
+	defer client.Abort()
+	defer server.Abort()
+
+	r, ok := relink.SCPRequestOf(server)
+	fmt.Println(ok, r.HasTarget, r.HasFlag) // an older client sends neither
+	// Output: true false false
+}
+
+// A server of the suite SCP answers with a status code when it does not want
+// a client.
+func ExampleSCPStatusError() {
+	l, err := relink.NewListener(listenTCP(), relink.Config{Suites: []relink.Suite{relink.SCP()}, MaxSessions: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	first, err := relink.Dial("tcp", l.Addr().String(), relink.SCP())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer first.Abort()
+	l.Accept()
+
+	_, err = relink.Dial("tcp", l.Addr().String(), relink.SCP())
+	var status relink.SCPStatusError
+	if errors.As(err, &status) {
+		fmt.Println(status.Code)
+	}
+	// Output: 501
+}
+
+func listenTCP() net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return l
+}
+
+// A countingConn is a transport that counts. It passes deadlines on to the TCP
+// connection in it, so it says that they do no harm.
+type countingConn struct {
+	net.Conn
+	mu   sync.Mutex
+	sent int
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent += n
+	return n, err
+}
+
+func (c *countingConn) Interruptible() bool { return true }
+
+// NetConn lets relink find the TCP connection, to watch over its life.
+func (c *countingConn) NetConn() net.Conn { return c.Conn }
+
+var _ relink.Interruptible = (*countingConn)(nil)
+
+func ExampleInterruptible() {
+	l := echo(relink.DH64RC4())
+	defer l.Close()
+	var counting *countingConn
+	d := relink.Dialer{
+		Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}},
+		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			t, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			counting = &countingConn{Conn: t}
+			return counting, nil
+		},
+	}
+	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	fmt.Fprint(conn, "hello")
+	io.ReadFull(conn, make([]byte, 5))
+	counting.mu.Lock()
+	defer counting.mu.Unlock()
+	fmt.Println(counting.sent, "bytes, of which the handshake had", counting.sent-5)
+	// Output: 30 bytes, of which the handshake had 25
+}

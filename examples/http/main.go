@@ -1,0 +1,89 @@
+// Http runs net/http over relink: a download goes on through cuts of the
+// connection below it, and neither http.Server nor http.Transport know.
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+)
+
+func main() {
+	if err := run(os.Stdout); err != nil {
+		log.Fatal("http: ", err)
+	}
+}
+
+// size is how many bytes the server offers for download.
+const size = 6 << 20
+
+func run(out io.Writer) error {
+	// The server: http.Server gets a relink.Listener instead of a TCP listener.
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	config := relink.Config{
+		Suites: []relink.Suite{relink.DH64RC4()},
+		// A download fills the socket buffers, and this suite has no
+		// acknowledgements: see the README on sizes.
+		ReplayLimit: 128 << 20,
+	}
+	l, err := relink.NewListener(tcp, config)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data)
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(data)
+	})}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
+
+	// A network that can be cut.
+	relay, err := faultnet.NewRelay(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer relay.Close()
+
+	// The client: http.Transport gets a relink.Dialer's DialContext.
+	// Its Logger tells what happens below.
+	config.Logger = slog.New(slog.NewTextHandler(out, nil))
+	dialer := relink.Dialer{Config: config}
+	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
+	defer client.CloseIdleConnections()
+
+	response, err := client.Get("http://" + relay.Addr() + "/")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	hash := sha256.New()
+	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.End} {
+		if _, err := io.CopyN(hash, response.Body, size/3); err != nil {
+			return err
+		}
+		relay.Cut(kind)
+	}
+	rest, err := io.Copy(hash, response.Body)
+	if err != nil {
+		return err
+	}
+	if [sha256.Size]byte(hash.Sum(nil)) != sha256.Sum256(data) {
+		return errors.New("the download differs from what the server has")
+	}
+	fmt.Fprintf(out, "%d bytes in one download, %d of them after the last cut\n", size, rest)
+	return nil
+}

@@ -1,0 +1,83 @@
+package relink
+
+import "github.com/relink-go/relink/internal/suite"
+
+// IsClassic reports whether the suite's wire carries the stream alone, without
+// acknowledgements or the end of a direction.
+func IsClassic(s Suite) bool {
+	p, err := s.protocol()
+	return err == nil && !p.Traits().Acks && !p.Traits().HalfClose
+}
+
+// SetCounters moves an idle session to these offsets of its two streams, as if
+// so much had been exchanged. The two sides must be moved alike.
+func (c *Conn) SetCounters(sent, received int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.Reset(c.set.ReplayLimit, sent)
+	c.in.Reset(c.set.ReplayLimit, received)
+	c.maxSent, c.acked = sent, sent
+	c.received, c.drainTo = received, received
+	if l := c.link; l != nil {
+		l.sent, l.pos = sent, received
+	}
+}
+
+// ClaimToHaveSent makes a client resume with a count of bytes sent that is not
+// true. Its stream goes on where it was.
+func (c *Conn) ClaimToHaveSent(sent int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = liar{c.session, sent}
+	c.linkLostLocked(c.link, errNetworkChanged)
+}
+
+// A liar is the session of ClaimToHaveSent.
+type liar struct {
+	suite.Session
+	sent int64
+}
+
+func (l liar) Resume(s suite.Stream, c suite.Client) (suite.Link, error) {
+	return l.Session.Resume(s, liarClient{c, l.sent})
+}
+
+type liarClient struct {
+	suite.Client
+	sent int64
+}
+
+func (l liarClient) Offsets() suite.Offsets {
+	o := l.Client.Offsets()
+	o.Sent = l.sent
+	return o
+}
+
+// The bounds that tests go to.
+const (
+	MaxQueuedEvents = maxQueuedEvents
+	MaxPending      = maxPending
+	StandbyBound    = standbyBound
+)
+
+// ErrInternal is errInternal.
+var ErrInternal = errInternal
+
+// LiveSessions returns how many sessions the listener has that have not ended.
+func LiveSessions(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live
+}
+
+// Unfinished returns how many handshakes and provisional sessions the listener
+// has.
+func Unfinished(l *Listener) [2]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sessions := map[*Conn]bool{}
+	for _, c := range l.table {
+		sessions[c] = true
+	}
+	return [2]int{l.handshakes.Len(), len(sessions) - l.live}
+}

@@ -1,0 +1,30 @@
+package faultnet
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNothingEntersAfterCut frees room for a Write that waits and cuts the path
+// at once: what the Write has left must not enter behind what was discarded.
+func TestNothingEntersAfterCut(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			client, server, p := Pair(Options{Buffer: 100})
+			done := make(chan error, 1)
+			go func() {
+				_, err := client.Write(make([]byte, 1000))
+				done <- err
+			}()
+			synctest.Wait()
+			_, err := server.Read(make([]byte, 50))
+			require.NoError(t, err)
+			p.Cut(ResetNow)
+			require.Error(t, <-done)
+			_, err = server.Read(make([]byte, 50))
+			require.Error(t, err)
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package noise
+
+import (
+	"io"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// Numbers are those that docs/spec/noise.md tells in its table Limits and
+// elsewhere, by the names that the test uses.
+var Numbers = map[string]int{
+	"magic":               magic,
+	"version":             version,
+	"early data":          maxEarly,
+	"requests":            maxRequests,
+	"keys":                maxKeys,
+	"window":              maxWindow,
+	"record":              maxRecord,
+	"shortest record":     minRecord,
+	"data":                maxData,
+	"first record":        maxFirst,
+	"first data":          maxFirstData,
+	"records per key":     recordsPerKey,
+	"unconfirmed secrets": maxUnconfirmed,
+}
+
+// Flags are the flags of a record by their names in the specification.
+var Flags = map[string]int{
+	"ACK": flagAck, "FINACK": flagFinAck, "FIN": flagFin, "STOP": flagStop,
+	"PING": flagPing, "PONG": flagPong, "RESET": flagReset, "DRAIN": flagDrain,
+}
+
+// Kinds are the types of requests by their names in the specification.
+var Kinds = map[string]byte{
+	"NewNK": byte(newNK), "NewNN": byte(newNN), "ResumeNK": byte(resumeNK),
+	"ResumeNN": byte(resumeNN), "QueryNK": byte(queryNK), "QueryNN": byte(queryNN),
+}
+
+// Message1 and Message2 are the bounds of the messages of a type.
+func Message1(k byte) (least, most int) { return kind(k).message1() }
+func Message2(k byte) (least, most int) { return kind(k).message2() }
+
+// Hints and Statuses are the refusals by their names in the specification.
+var (
+	Hints = map[string]byte{
+		"BadVersion": byte(hintBadVersion), "BadRequest": byte(hintBadRequest),
+		"UnknownKey": byte(hintUnknownKey), "UnknownSession": byte(hintUnknownSession),
+		"Stale": byte(hintStale), "Elsewhere": byte(hintElsewhere), "Busy": byte(hintBusy),
+		"Failed": byte(hintFailed),
+	}
+	Statuses = map[string]byte{
+		"OK": byte(statusOK), "Closed": byte(statusClosed), "Aborted": byte(statusAborted),
+		"BadOffset": byte(statusBadOffset), "Unknown": byte(statusUnknown), "Elsewhere": byte(statusElsewhere),
+	}
+)
+
+// The ciphers.
+const (
+	AESGCM     = byte(cipherAESGCM)
+	ChaChaPoly = byte(cipherChaChaPoly)
+)
+
+// Fixed returns the protocol with a cipher and a source of ephemeral keys.
+func Fixed(p suite.Protocol, cipher byte, random io.Reader) *Protocol {
+	q := *p.(*Protocol)
+	q.cipher, q.random = cipherID(cipher), random
+	return &q
+}
+
+// Secrets are what a client's session keeps.
+type Secrets struct {
+	Resumption [32]byte
+	ID         suite.Key
+	Attempt    uint32
+}
+
+// SecretsOf returns what the session on a client keeps.
+func SecretsOf(s suite.Session) Secrets {
+	c := s.(*clientSession)
+	return Secrets{c.resumption, c.name, c.attempt}
+}
+
+// SetSecrets changes what the session on a client keeps, as a thief could.
+func SetSecrets(s suite.Session, k Secrets) {
+	c := s.(*clientSession)
+	c.resumption, c.name, c.attempt = k.Resumption, k.ID, k.Attempt
+}
+
+// Kept returns how many secrets the session on a server keeps.
+func Kept(s suite.Session) int { return 1 + len(s.(*serverSession).unconfirmed) }
+
+// TrafficKeys returns the two keys of a link.
+func TrafficKeys(c suite.Codec) (out, in [32]byte) {
+	k := c.(*codec)
+	return k.out.key, k.in.key
+}
+
+// RekeyAfter makes both directions of a codec change their keys after n
+// records.
+func RekeyAfter(c suite.Codec, n uint64) {
+	k := c.(*codec)
+	k.out.limit, k.in.limit = n, n
+}
+
+// Counters returns how often the codec's directions were rekeyed, and their
+// counters.
+func Counters(c suite.Codec) (outKeys int, outN uint64, inKeys int, inN uint64) {
+	k := c.(*codec)
+	return k.out.rekeys, k.out.n, k.in.rekeys, k.in.n
+}
+
+// NewCodecs returns the two ends of a link under keys that depend on the seed
+// only.
+func NewCodecs(cipher, seed byte, clientWindow, serverWindow int64) (client, server suite.Codec) {
+	k := &keys{}
+	for i := range k.toServer {
+		k.toServer[i], k.toClient[i] = seed+byte(i), seed-byte(i)-1
+	}
+	return newCodec(cipherID(cipher), k, true, serverWindow), newCodec(cipherID(cipher), k, false, clientWindow)
+}
+
+// SealRaw seals a plain text as it is, as no correct peer would.
+func SealRaw(c suite.Codec, plain []byte) []byte {
+	k := c.(*codec)
+	b := order.AppendUint16(nil, uint16(len(plain)+tagSize))
+	b = k.out.aead.Seal(b, k.out.at(k.out.n), plain, nil)
+	k.out.advance()
+	return b
+}
+
+// An Exchange is a handshake with a prologue of the test's.
+type Exchange struct{ h *handshake }
+
+// NewExchange begins one side of the handshake of a type.
+func NewExchange(k, cipher byte, prologue []byte, initiator bool, private *PrivateKey, public PublicKey, psk *[32]byte, random io.Reader) (Exchange, error) {
+	p := party{pinned: public, psk: (*secret)(psk), random: random}
+	if private != nil {
+		agree, err := private.key()
+		if err != nil {
+			return Exchange{}, err
+		}
+		p.static = &serverKey{private: *private, agree: agree, public: public}
+	}
+	h, err := beginHandshake(kind(k), cipherID(cipher), prologue, initiator, p)
+	return Exchange{h}, err
+}
+
+// Write and Read are a message each. With the last one come the two keys of
+// Split.
+func (x Exchange) Write(payload []byte) (message []byte, k1, k2 [32]byte, err error) {
+	b, c1, c2, err := x.h.state.WriteMessage(nil, payload)
+	if c1 != nil {
+		k1, k2 = c1.UnsafeKey(), c2.UnsafeKey()
+	}
+	return b, k1, k2, err
+}
+
+func (x Exchange) Read(message []byte) (payload []byte, k1, k2 [32]byte, err error) {
+	b, c1, c2, err := x.h.state.ReadMessage(nil, message)
+	if c1 != nil {
+		k1, k2 = c1.UnsafeKey(), c2.UnsafeKey()
+	}
+	return b, k1, k2, err
+}
+
+// Seal seals with a key of a direction and the counter n, without a record
+// around it.
+func Seal(cipher byte, key [32]byte, n uint64, plain []byte) []byte {
+	d := newDirection(cipherID(cipher), key)
+	return d.aead.Seal(nil, d.at(n), plain, nil)
+}
+
+// A Query asks for a session by its id over the stream, as Resume does after
+// the hint.
+func Query(s suite.Session, t suite.Stream) error {
+	c := s.(*clientSession)
+	return c.query(t, request{cipher: c.p.cipher, node: c.node, id: c.name})
+}
+
+// ResumeRaw runs the client's side of a resume with any claim. It keeps what
+// the answer says as Resume does.
+func ResumeRaw(s suite.Session, t suite.Stream, claim []byte) (suite.Codec, error) {
+	c := s.(*clientSession)
+	c.attempt++
+	r := request{kind: resumeNK, cipher: c.p.cipher, node: c.node, id: c.name, attempt: c.attempt}
+	psk := c.resumption
+	payload, k, _, err := c.p.ask(t, r, c.pinned, &psk, claim)
+	if err != nil {
+		return nil, err
+	}
+	if a := decodeResumeAnswer(payload); a.status != statusOK || !c.take(r, k, a.node) {
+		return nil, suite.ErrRefused
+	}
+	return newCodec(r.cipher, k, true, c.peerWindow), nil
+}

@@ -1,0 +1,319 @@
+package noise_test
+
+import (
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/noise"
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A direction carries the bytes of a wire one way.
+type direction struct {
+	mu     sync.Mutex
+	arrive *sync.Cond
+	buf    []byte
+	closed bool
+}
+
+func newDirection() *direction {
+	d := &direction{}
+	d.arrive = sync.NewCond(&d.mu)
+	return d
+}
+
+func (d *direction) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	d.arrive.Broadcast()
+}
+
+// An end is a Stream over two directions in memory.
+type end struct {
+	in, out *direction
+	writes  [][]byte
+	// mangle, if not nil, changes the messages that this end sends. It says
+	// whether the wire still carries anything after the message.
+	mangle func(message int, b []byte) ([]byte, bool)
+
+	last []byte
+}
+
+func newWire() (client, server *end) {
+	a, b := newDirection(), newDirection()
+	return &end{in: a, out: b}, &end{in: b, out: a}
+}
+
+func (e *end) Next(n int) ([]byte, error) {
+	if n < 0 || n > suite.MaxMessage {
+		panic("Next out of bounds")
+	}
+	d := e.in
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range e.last { // no longer valid
+		e.last[i] = 0xa5
+	}
+	for len(d.buf) < n && !d.closed {
+		d.arrive.Wait()
+	}
+	switch {
+	case len(d.buf) == 0 && n > 0:
+		return nil, io.EOF
+	case len(d.buf) < n:
+		return nil, io.ErrUnexpectedEOF
+	}
+	e.last = append([]byte(nil), d.buf[:n]...)
+	d.buf = d.buf[n:]
+	return e.last, nil
+}
+
+func (e *end) Write(p []byte) (int, error) {
+	b, open := append([]byte(nil), p...), true
+	if e.mangle != nil {
+		b, open = e.mangle(len(e.writes), b)
+	}
+	e.writes = append(e.writes, b)
+	d := e.out
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.buf = append(d.buf, b...)
+	}
+	d.closed = d.closed || !open
+	d.arrive.Broadcast()
+	return len(p), nil
+}
+
+// A side is the counts and the stream of one side.
+type side struct {
+	suite.Offsets
+	stream []byte // that this side sends, from offset 0
+	acked  int64
+}
+
+func (s *side) Check(peer suite.Offsets) error {
+	if peer.Received > s.Sent || peer.Received < 0 {
+		return suite.ErrCounters
+	}
+	return nil
+}
+
+func (s *side) write(b string) {
+	s.stream = append(s.stream, b...)
+	s.Sent = int64(len(s.stream))
+}
+
+// A client is a side as a suite.Client, with its session.
+type client struct {
+	side
+	session suite.Session
+	got     []byte
+}
+
+func (c *client) Offsets() suite.Offsets { return c.side.Offsets }
+
+func (c *client) Pending(p []byte) (int64, int) {
+	return c.acked, copy(p, c.stream[c.acked:])
+}
+
+// confirm takes what a handshake brought and sends the record that proves it.
+func (c *client) confirm(s suite.Stream, l suite.Link) error {
+	if l.Early.Offset == c.Received {
+		c.got = append(c.got, l.Early.Data...)
+		c.Received += int64(len(l.Early.Data))
+	}
+	c.acked = max(c.acked, l.Peer.Received)
+	k := suite.Control{Ack: true, Received: c.Received, Limit: c.Received + window}
+	_, err := s.Write(l.Codec.Seal(nil, nil, k))
+	return err
+}
+
+// A target is a session of a host.
+type target struct {
+	side
+	h       *host
+	session suite.Session
+	keys    []suite.Key
+	epoch   int64
+	links   []suite.Link
+	got     []byte
+	ended   error
+}
+
+func (t *target) Session() suite.Session { return t.session }
+func (t *target) Claim() suite.Claim     { return suite.Claim{Offsets: t.Offsets, Epoch: t.epoch} }
+
+func (t *target) Check(peer suite.Offsets) error {
+	if t.ended != nil {
+		return t.ended
+	}
+	return t.side.Check(peer)
+}
+
+func (t *target) Early(offset int64, data []byte) {
+	if offset == t.Received && t.epoch > 0 {
+		t.got = append(t.got, data...)
+		t.Received += int64(len(data))
+	}
+}
+
+func (t *target) Pending(offset int64, p []byte) int { return copy(p, t.stream[offset:]) }
+
+func (t *target) SetKeys(keys ...suite.Key) error {
+	for _, k := range t.keys {
+		delete(t.h.sessions, k)
+	}
+	t.keys = keys
+	for _, k := range keys {
+		t.h.sessions[k] = t
+	}
+	return nil
+}
+
+func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
+	if c.Epoch != t.epoch {
+		return suite.ErrSuperseded
+	}
+	t.links = append(t.links, l)
+	t.epoch++
+	return nil
+}
+
+// A host holds sessions.
+type host struct {
+	sessions map[suite.Key]*target
+	offered  *target
+	busy     error
+}
+
+func newHost() *host { return &host{sessions: make(map[suite.Key]*target)} }
+
+func (h *host) Offer(s suite.Session, k suite.Key) error {
+	if h.busy != nil {
+		return h.busy
+	}
+	h.offered = &target{h: h, session: s}
+	return h.offered.SetKeys(k)
+}
+
+func (h *host) Establish(l suite.Link) error { return h.offered.TakeOver(suite.Claim{}, l) }
+
+func (h *host) Find(k suite.Key) (suite.Target, bool) {
+	t, ok := h.sessions[k]
+	if !ok {
+		return nil, false
+	}
+	return t, true
+}
+
+// window is that of both sides in these tests.
+const window = 4 << 20
+
+// A pair is a client and a server that speak over wires in memory.
+type pair struct {
+	t      testing.TB
+	key    noise.PrivateKey
+	public noise.PublicKey
+	client suite.Protocol
+	server suite.Protocol
+	host   *host
+}
+
+func newPair(t testing.TB, insecure bool) *pair {
+	p := &pair{t: t, key: noise.GenerateKey(), host: newHost()}
+	var err error
+	p.public, err = p.key.PublicKey()
+	require.NoError(t, err)
+	server, client := noise.Options{ServerKeys: []noise.PrivateKey{p.key}}, noise.Options{PinnedKeys: []noise.PublicKey{p.public}}
+	if insecure {
+		server, client = noise.Options{Insecure: true}, noise.Options{Insecure: true}
+	}
+	p.server, p.client = protocol(t, server, true), protocol(t, client, false)
+	return p
+}
+
+// protocol returns the protocol of one side.
+func protocol(t testing.TB, o noise.Options, server bool) suite.Protocol {
+	p, err := noise.New(o)
+	require.NoError(t, err)
+	q, err := p.Configure(server, window)
+	require.NoError(t, err)
+	return q
+}
+
+// A wire is what one transport carried.
+type wire struct {
+	client, server [][]byte
+}
+
+// run runs both sides on one transport. A side that returns closes its
+// direction.
+func (p *pair) run(mangleClient, mangleServer func(int, []byte) ([]byte, bool), f func(s suite.Stream) error) (w wire, clientErr, serverErr error) {
+	c, s := newWire()
+	c.mangle, s.mangle = mangleClient, mangleServer
+	done := make(chan error)
+	go func() {
+		err := p.server.Serve(s, p.host)
+		s.out.close()
+		done <- err
+	}()
+	clientErr = f(c)
+	c.out.close()
+	serverErr = <-done
+	return wire{c.writes, s.writes}, clientErr, serverErr
+}
+
+// open opens a session and returns both of its sides.
+func (p *pair) open() (*client, *target, suite.Link) {
+	p.t.Helper()
+	c, l, _, clientErr, serverErr := p.tryOpen(nil, nil)
+	require.NoError(p.t, clientErr)
+	require.NoError(p.t, serverErr)
+	return c, p.host.offered, l
+}
+
+func (p *pair) tryOpen(mc, ms func(int, []byte) ([]byte, bool)) (c *client, l suite.Link, w wire, clientErr, serverErr error) {
+	c = new(client)
+	w, clientErr, serverErr = p.run(mc, ms, func(s suite.Stream) (err error) {
+		if c.session, l, err = p.client.Open(s); err != nil {
+			return err
+		}
+		return c.confirm(s, l)
+	})
+	return c, l, w, clientErr, serverErr
+}
+
+// resume resumes the session.
+func (p *pair) resume(c *client, mc, ms func(int, []byte) ([]byte, bool)) (l suite.Link, w wire, clientErr, serverErr error) {
+	w, clientErr, serverErr = p.run(mc, ms, func(s suite.Stream) (err error) {
+		if l, err = c.session.Resume(s, c); err != nil {
+			return err
+		}
+		return c.confirm(s, l)
+	})
+	return l, w, clientErr, serverErr
+}
+
+// send sends bytes as a client would, and returns what the server says.
+func (p *pair) send(b []byte) (answer []byte, serverErr error) {
+	w, _, serverErr := p.run(nil, nil, func(s suite.Stream) error {
+		_, err := s.Write(b)
+		return err
+	})
+	for _, m := range w.server {
+		answer = append(answer, m...)
+	}
+	return answer, serverErr
+}
+
+// both runs a test with and without a server key.
+func both(t *testing.T, f func(t *testing.T, p *pair)) {
+	for name, insecure := range map[string]bool{"NK": false, "NN": true} {
+		t.Run(name, func(t *testing.T) { f(t, newPair(t, insecure)) })
+	}
+}

@@ -1,0 +1,168 @@
+package noise_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/noise"
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// Records with a valid tag, so that the fuzzer gets behind the cipher. What
+// opens is written again and must be the same.
+func FuzzRecord(f *testing.F) {
+	for flags := range 256 {
+		f.Add(append([]byte{byte(flags)}, make([]byte, 30)...))
+	}
+	f.Add([]byte{0x7f, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0x03, 0xe8, 0, 1, 'x'})
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		if len(plain) < 1 || len(plain) > 65519 {
+			return
+		}
+		c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+		r, n, err := s.Open(noise.SealRaw(c, plain))
+		if err != nil {
+			require.ErrorIs(t, err, suite.ErrProtocol)
+			return
+		}
+		require.Equal(t, 2+len(plain)+16, n)
+		if r.Ack {
+			require.True(t, 0 <= r.Consumed && r.Consumed <= r.Received && r.Received <= r.Limit)
+		}
+		c, s = noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+		if len(r.Data) > c.MaxData() {
+			return // of a later record than the first one
+		}
+		again, _, err := s.Open(c.Seal(nil, r.Data, r.Control))
+		require.NoError(t, err)
+		require.Equal(t, r.Control, again.Control)
+		require.Equal(t, r.Data, again.Data)
+	})
+}
+
+// Any bytes on the wire of a link.
+func FuzzWire(f *testing.F) {
+	c, _ := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+	f.Add(c.Seal(nil, []byte("data"), controls[2]))
+	f.Add([]byte{0xff, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+		for range 10 {
+			_, n, err := s.Open(b)
+			if err != nil || n == 0 {
+				return
+			}
+			require.LessOrEqual(t, n, len(b))
+			b = b[n:]
+		}
+	})
+}
+
+// Any bytes as what a client sends, with a session there.
+func FuzzServe(f *testing.F) {
+	p := newPair(f, false)
+	p.key = noise.PrivateKey(bytes.Repeat([]byte{0x11}, 32))
+	p.server = protocol(f, noise.Options{ServerKeys: []noise.PrivateKey{p.key}}, true)
+	var err error
+	p.public, err = p.key.PublicKey()
+	require.NoError(f, err)
+	p.client = protocol(f, noise.Options{PinnedKeys: []noise.PublicKey{p.public}}, false)
+	c, s, _ := p.open()
+	_, w, clientErr, _ := p.resume(c, nil, nil)
+	require.NoError(f, clientErr)
+	f.Add(bytes.Join(w.client, nil))
+	_, _, w, clientErr, _ = p.tryOpen(nil, nil)
+	require.NoError(f, clientErr)
+	f.Add(bytes.Join(w.client, nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := &pair{t: t, server: p.server, host: p.host}
+		_, err := p.send(b)
+		require.Error(t, err)
+		require.Len(t, s.links, 2)
+	})
+}
+
+// A peer that has valid keys and puts anything into the payloads of a resume:
+// the client's claim, and then its first record.
+func FuzzResume(f *testing.F) {
+	f.Add(make([]byte, 16), []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0})
+	f.Add(append(make([]byte, 16), "early"...), []byte{0})
+	f.Add(bytes.Repeat([]byte{0xff}, 16), []byte{0x40, 0, 1})
+	f.Fuzz(func(t *testing.T, claim, first []byte) {
+		if len(claim) < 16 || len(claim) > 16+16384 || len(first) < 1 || len(first) > 1000 {
+			return
+		}
+		p := newPair(t, false)
+		c, s, _ := p.open()
+		s.write("pending")
+		_, clientErr, serverErr := p.run(nil, nil, func(w suite.Stream) error {
+			codec, err := noise.ResumeRaw(c.session, w, claim)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(noise.SealRaw(codec, first))
+			return err
+		})
+		if serverErr == nil {
+			require.NoError(t, clientErr)
+			require.Len(t, s.links, 2)
+			require.GreaterOrEqual(t, s.links[1].Peer.Received, int64(0))
+		} else {
+			require.Len(t, s.links, 1)
+		}
+		require.LessOrEqual(t, len(s.got), len(claim)-16)
+		// The session goes on, unless the claim has poisoned the client.
+		_, _, clientErr, serverErr = p.resume(c, nil, nil)
+		if clientErr == nil {
+			require.NoError(t, serverErr)
+		} else {
+			require.ErrorIs(t, clientErr, suite.ErrCounters)
+		}
+	})
+}
+
+// A server that has valid keys and puts anything into its answers.
+func FuzzAnswer(f *testing.F) {
+	f.Add(make([]byte, 13), make([]byte, 9))
+	f.Add(append([]byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, "data"...), []byte{0, 0, 0, 0, 7, 0, 0, 0, 1})
+	f.Add([]byte{2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff})
+	private := noise.PrivateKey(bytes.Repeat([]byte{0x11}, 32))
+	public, err := private.PublicKey()
+	require.NoError(f, err)
+	pinning := protocol(f, noise.Options{PinnedKeys: []noise.PublicKey{public}}, false)
+	f.Fuzz(func(t *testing.T, resume, opened []byte) {
+		if len(resume) < 13 || len(resume) > 13+16384 || len(opened) != 9 {
+			return
+		}
+		p := &peer{t: t, cipher: noise.AESGCM, private: private[:], public: public[:]}
+		local := noise.Fixed(pinning, noise.AESGCM, nil)
+		c := &client{}
+		var k keys
+		exchange(t, func(request []byte) []byte {
+			_, answer, derived := p.answer(request, 14, nil, opened)
+			k = derived
+			return answer
+		}, func(s suite.Stream) {
+			session, l, err := local.Open(s)
+			c.session = session
+			if err == nil {
+				require.True(t, l.Limit >= 1 && l.Limit <= 1<<30)
+			}
+		})
+		if c.session == nil {
+			return
+		}
+		exchange(t, func(request []byte) []byte {
+			_, answer, _ := p.answer(request, 34, k.secret, resume)
+			return answer
+		}, func(s suite.Stream) {
+			l, err := c.session.Resume(s, c)
+			if err == nil {
+				require.True(t, resume[0] == 0 && l.Peer.Received == 0)
+				require.Equal(t, resume[13:], append([]byte{}, l.Early.Data...))
+			}
+		})
+	})
+}

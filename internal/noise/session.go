@@ -1,0 +1,171 @@
+package noise
+
+import (
+	"encoding/hex"
+	"sync"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A base is what both sides of a session know from its beginning and never
+// change. The replay buffer holds plain text, so there is no session cipher.
+type base struct {
+	id         [16]byte // of Conn.ID, never sent
+	peerWindow int64
+}
+
+// ID returns 32 hexadecimal digits.
+func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
+
+// Encrypt implements [suite.Session].
+func (*base) Encrypt(dst, src []byte) { copy(dst, src) }
+
+// Decrypt implements [suite.Session].
+func (*base) Decrypt(dst, src []byte) { copy(dst, src) }
+
+// A clientSession is a session on the client, which keeps exactly one secret:
+// that of the last answer it has taken (Who keeps which secret).
+type clientSession struct {
+	base
+	p      *Protocol
+	pinned PublicKey // the server's, for as long as the session lives
+
+	mu         sync.Mutex // guards everything below
+	resumption secret
+	name       suite.Key // the resume id of the secret
+	attempt    uint32    // the last one that was used under the secret
+	node       uint32
+}
+
+var _ suite.Session = (*clientSession)(nil)
+
+// A kept is a secret that a server keeps, with what it knows about its use.
+type kept struct {
+	resumption secret
+	id         suite.Key
+	highest    uint32 // attempt seen under the id
+	pending    bool   // its own link is not confirmed, and still may be
+}
+
+// maxUnconfirmed is how many answers to the current secret a server remembers.
+const maxUnconfirmed = 2
+
+// A serverSession is a session on the server.
+type serverSession struct {
+	base
+	insecure bool
+	key      *serverKey // nil if insecure
+
+	mu          sync.Mutex // guards everything below; taken around the core's locks
+	current     *kept
+	unconfirmed []*kept // answers to current, the oldest first
+}
+
+// Resume is the client's alone.
+func (*serverSession) Resume(suite.Stream, suite.Client) (suite.Link, error) {
+	panic("relink: internal error: a server does not resume")
+}
+
+// find returns the kept secret with the id.
+func (s *serverSession) findLocked(id suite.Key) *kept {
+	if s.current.id == id {
+		return s.current
+	}
+	for _, k := range s.unconfirmed {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}
+
+// look returns the secret of a request that has not proven anything, or what to
+// refuse it with.
+func (s *serverSession) look(r request) (secret, hint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.findLocked(r.id)
+	switch {
+	case k == nil:
+		return secret{}, hintUnknownSession
+	case s.insecure == r.kind.keyed(), s.key != nil && s.key.hint != r.hint:
+		return secret{}, hintBadRequest
+	case r.attempt <= k.highest:
+		return secret{}, hintStale
+	}
+	return k.resumption, 0
+}
+
+// begin notes a message 1 that has opened. Its sender has taken the answer that
+// the id belongs to, and never goes back to an older one.
+func (s *serverSession) begin(r request, t suite.Target) hint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.findLocked(r.id)
+	switch {
+	case k == nil:
+		return hintUnknownSession
+	case r.attempt <= k.highest:
+		return hintStale
+	}
+	k.highest = r.attempt
+	k.pending = false // who resumes under a secret has given its link up
+	s.promoteLocked(k)
+	if s.registerLocked(t) != nil {
+		return hintUnknownSession
+	}
+	return 0
+}
+
+// answered registers the secret of an answer, before the answer leaves.
+func (s *serverSession) answered(r request, k *kept, t suite.Target) hint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.id != r.id || s.current.highest != r.attempt {
+		return hintStale
+	}
+	if len(s.unconfirmed) == maxUnconfirmed {
+		s.unconfirmed = append(s.unconfirmed[:0], s.unconfirmed[1:]...)
+	}
+	s.unconfirmed = append(s.unconfirmed, k)
+	if s.registerLocked(t) != nil {
+		return hintUnknownSession
+	}
+	return 0
+}
+
+// confirm notes the first record of a pending link, which proves that the
+// client has taken the answer, and calls attach while no other resume can come
+// between.
+func (s *serverSession) confirm(k *kept, t suite.Target, attach func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !k.pending || s.findLocked(k.id) != k {
+		return suite.ErrSuperseded
+	}
+	k.pending = false
+	s.promoteLocked(k)
+	if t != nil {
+		if err := s.registerLocked(t); err != nil {
+			return err
+		}
+	}
+	return attach()
+}
+
+// promoteLocked makes a secret that the client is known to hold the current
+// one. Whatever is not an answer to it is erased.
+func (s *serverSession) promoteLocked(k *kept) {
+	if k != s.current {
+		s.current, s.unconfirmed = k, nil
+	}
+}
+
+// registerLocked tells the listener under which ids the session is found.
+func (s *serverSession) registerLocked(t suite.Target) error {
+	ids := []suite.Key{s.current.id}
+	for _, k := range s.unconfirmed {
+		ids = append(ids, k.id)
+	}
+	return t.SetKeys(ids...)
+}

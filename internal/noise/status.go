@@ -1,0 +1,62 @@
+package noise
+
+import (
+	"fmt"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A hint is a refusal in clear, which anybody on the path can forge: it never
+// ends a session (Hints).
+type hint byte
+
+// The hints.
+const (
+	hintBadVersion     hint = 1
+	hintBadRequest     hint = 2
+	hintUnknownKey     hint = 3
+	hintUnknownSession hint = 4
+	hintStale          hint = 5
+	hintElsewhere      hint = 6
+	hintBusy           hint = 7
+	hintFailed         hint = 8
+)
+
+// err returns what a client makes of the hint.
+func (h hint) err() error {
+	const said = "(the server said so, without proof)"
+	switch h {
+	case hintBadVersion:
+		return suite.Malformed("the server does not speak version %d of the suite Noise %s", version, said)
+	case hintBadRequest:
+		return suite.Malformed("the server does not take this type of request %s", said)
+	case hintUnknownKey:
+		return fmt.Errorf("%w: the server does not have the key that this client pins %s", suite.ErrAuthentication, said)
+	case hintUnknownSession:
+		return fmt.Errorf("%w %s", suite.ErrUnknownSession, said)
+	case hintStale:
+		return fmt.Errorf("%w %s", suite.ErrSuperseded, said)
+	case hintElsewhere:
+		return fmt.Errorf("relink: another node has the session %s", said)
+	case hintBusy:
+		return fmt.Errorf("%w %s", suite.ErrBusy, said)
+	case hintFailed:
+		return fmt.Errorf("%w: the server could not open the request %s", suite.ErrAuthentication, said)
+	default:
+		return suite.Malformed("the server refuses with the unknown hint %d", byte(h))
+	}
+}
+
+// A status is the server's verdict inside message 2, and authentic where the
+// server has a key (Payload status).
+type status byte
+
+// The statuses.
+const (
+	statusOK        status = 0
+	statusClosed    status = 1
+	statusAborted   status = 2
+	statusBadOffset status = 3
+	statusUnknown   status = 5
+	statusElsewhere status = 6
+)
