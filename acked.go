@@ -14,13 +14,18 @@ type dueness struct {
 	last            int64 // the offset last told
 }
 
-// ackEvery is how many bytes may arrive before their acknowledgement is urgent.
-// A tick makes a pending one urgent before long.
-const ackEvery = 64 << 10
+// maxAckEvery bounds how many bytes may arrive before their acknowledgement is
+// urgent. A tick makes a pending one urgent before long, and a sender that
+// waits for room asks.
+const maxAckEvery = 256 << 10
 
-func (d *dueness) data(received int64) {
+// ackEvery is how many bytes may arrive before their acknowledgement is urgent:
+// few enough that the peer does not run out of room.
+func (c *Conn) ackEvery() int64 { return int64(min(maxAckEvery, c.set.ReplayLimit/4)) }
+
+func (d *dueness) data(received, every int64) {
 	d.pending = true
-	d.urgent = d.urgent || received-d.last >= ackEvery
+	d.urgent = d.urgent || received-d.last >= every
 }
 
 func (d *dueness) now() { d.pending, d.urgent = true, true }
@@ -31,7 +36,7 @@ func (d *dueness) told(received int64) { *d = dueness{last: received} }
 // taken enough for it to matter to the peer.
 func (c *Conn) consumedMoreLocked() {
 	limit := c.consumedLocked() + int64(c.set.ReplayLimit)
-	if limit-c.toldLimit >= int64(c.set.ReplayLimit)/4 || c.toldLimit-c.received < ackEvery && limit-c.toldLimit >= ackEvery {
+	if limit-c.toldLimit >= c.ackEvery() {
 		c.ackDue.now()
 		c.startFlusherLocked()
 	} else if limit > c.toldLimit {
@@ -67,6 +72,10 @@ func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
 	defer c.mu.Unlock()
 	if offset < 0 || offset > c.out.End() {
 		return c.opError("wait", fmt.Errorf("relink: offset %d was never written: %d bytes were", offset, c.out.End()))
+	}
+	if c.ackers == nil {
+		c.ackers = new(waitQueue)
+		c.ackers.cond.L = &c.mu
 	}
 	asked := false
 	for {

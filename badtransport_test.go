@@ -239,6 +239,7 @@ func TestOddTransports(t *testing.T) {
 				_, err := r.server.Read(make([]byte, 1))
 				require.Equal(t, io.EOF, err)
 				r.stop()
+				time.Sleep(time.Second) // through what Abort may take to say so on a full path
 			})
 		})
 	}

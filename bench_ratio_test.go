@@ -23,7 +23,7 @@ func BenchmarkRatio(b *testing.B) {
 		sizes []int
 	}{
 		{"echo", 300, echoBatch, []int{16, 128, 4 << 10}},
-		{"write", 4 << 20, writeBatch, []int{64, 256, 1 << 10, 16 << 10, 64 << 10}},
+		{"write", 32 << 20, writeBatch, []int{64, 256, 1 << 10, 16 << 10, 64 << 10}},
 	} {
 		for _, size := range work.sizes {
 			for _, im := range implementations {
@@ -36,7 +36,7 @@ func BenchmarkRatio(b *testing.B) {
 					defer func() { _, _, _, _ = c0.Close(), s0.Close(), c1.Close(), s1.Close() }()
 					batch := work.batch
 					if work.name == "write" {
-						batch = max(1, min(batch/size, 2000))
+						batch = max(1, min(batch/size, 20000))
 					}
 					once := func(c, s net.Conn) time.Duration {
 						start := time.Now()

@@ -126,7 +126,7 @@ func (s *settings) configure(server bool) error {
 func (cfg Config) resolve() (*settings, error) {
 	s := &settings{Config: cfg}
 	if len(cfg.Suites) == 0 {
-		return nil, errors.New("relink: Config.Suites is empty: name a suite, for instance relink.DH64RC4()")
+		return nil, errors.New("relink: Config.Suites is empty: name a suite, for instance relink.Noise")
 	}
 	s.Suites = append([]Suite(nil), cfg.Suites...)
 	for i, su := range s.Suites {

@@ -21,7 +21,7 @@ func TestConfigErrors(t *testing.T) {
 		cfg   relink.Config
 		hints []string // what the message must name
 	}{
-		{"no suite", relink.Config{}, []string{"Suites", "DH64RC4()"}},
+		{"no suite", relink.Config{}, []string{"Suites", "relink.Noise"}},
 		{"nil suite", relink.Config{Suites: []relink.Suite{nil}}, []string{"Suites[0]"}},
 		{"same suite twice", relink.Config{Suites: []relink.Suite{scp, scp}}, []string{"Suites", "SCP"}},
 		{"two variants of one wire", relink.Config{Suites: []relink.Suite{dh, relink.DH64RC4(relink.WithClearStream())}}, []string{"Suites", "told apart"}},

@@ -75,11 +75,11 @@ type Conn struct {
 
 	// Acknowledgements, where the suite has them.
 
-	ackers       waitQueue // WaitAcked
-	peerConsumed int64     // the peer's application has taken up to here
-	peerLimit    int64     // data must not pass this offset
-	toldLimit    int64     // the limit that the peer was last told
-	ackDue       dueness   // an acknowledgement waits to be carried
+	ackers       *waitQueue // WaitAcked; made by the first
+	peerConsumed int64      // the peer's application has taken up to here
+	peerLimit    int64      // data must not pass this offset
+	toldLimit    int64      // the limit that the peer was last told
+	ackDue       dueness    // an acknowledgement waits to be carried
 	pongDue      bool
 	pingDue      bool
 	finAcked     bool // the peer has received everything and the end
@@ -90,7 +90,7 @@ type Conn struct {
 	watched bool
 	timer   *time.Timer // client: calls tick
 
-	stats Stats
+	stats counts
 }
 
 // addresses are those of one transport.
@@ -108,7 +108,7 @@ const (
 
 // A loss says how a link ended.
 type loss struct {
-	at    time.Time
+	at    moment
 	err   error
 	clean bool // by the end of the transport's stream, not by an error
 }
@@ -118,7 +118,6 @@ func newConn(set *settings, p suite.Protocol, s suite.Session, n *notifier) *Con
 	c := &Conn{set: set, session: s, traits: p.Traits(), notify: n}
 	c.readers.cond.L = &c.mu
 	c.writers.cond.L = &c.mu
-	c.ackers.cond.L = &c.mu
 	c.in.Reset(set.ReplayLimit, 0)
 	c.out.Reset(set.ReplayLimit, 0)
 	c.toldLimit = int64(set.ReplayLimit)
@@ -242,11 +241,17 @@ type Stats struct {
 	Memory       int64         // bytes of buffer memory held now, both directions
 }
 
+// counts are those of Stats that are not to be had from elsewhere.
+type counts struct {
+	resumes, replayed int64
+	longestGap        time.Duration
+}
+
 // Stats returns the counts at this moment.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.stats
+	s := Stats{Resumes: c.stats.resumes, Replayed: c.stats.replayed, LongestGap: c.stats.longestGap}
 	s.BytesRead = c.consumedLocked()
 	s.BytesWritten = c.out.End()
 	s.BytesPending = c.out.End() - c.maxSent

@@ -7,10 +7,10 @@
 // they have received, what is missing is sent again, and the application sees
 // one unbroken stream.
 //
-//	l, err := relink.Listen("tcp", ":7000", relink.DH64RC4())
+//	l, err := relink.Listen("tcp", ":7000", relink.Noise(relink.NoiseServer(privateKey)))
 //	conn, err := l.Accept()
 //
-//	conn, err := relink.Dial("tcp", "example.com:7000", relink.DH64RC4())
+//	conn, err := relink.Dial("tcp", "example.com:7000", relink.Noise(relink.NoiseClient(publicKey)))
 //
 // [Listen] and [Dial] use TCP and the defaults. [NewListener] takes the
 // transports of any net.Listener, [Dialer.DialTransport] makes them on the
@@ -37,7 +37,8 @@
 //     [ErrExpired].
 //   - A Write that has returned has not arrived. Its bytes are in the buffer and
 //     will arrive unless the session ends. Where an application has to know, its
-//     peer must answer, or the suite must acknowledge ([Conn.WaitAcked]).
+//     peer must answer, or the suite must acknowledge, as [Noise] does
+//     ([Conn.WaitAcked]).
 //   - Latency is that of the transport. A byte that is lost with its link waits
 //     for the next one.
 //   - There are no message boundaries and no priorities; it is one stream.
@@ -55,8 +56,8 @@
 // receiver counts too, and skips what it has received already.
 //
 // A suite fills one of the two places. The classic suites encrypt above the buffer, so
-// that bytes which are sent again are the same cipher text; a suite with records
-// encrypts below it, under fresh keys for each transport.
+// that bytes which are sent again are the same cipher text. [Noise] encrypts below
+// it, in records, under fresh keys for each transport.
 //
 // # Roles
 //
@@ -128,6 +129,23 @@
 //
 // No suite is a default: whoever reads the call sees what protects the stream.
 //
+// [Noise] is the one to choose on the internet. The client has the server's
+// public key and knows that it speaks with the server; nobody on the path can
+// read the stream, change, repeat, reorder or cut it short unnoticed, forge a
+// refusal or an end, or take a session over. What was recorded stays closed when the
+// server's key is stolen later. It can be cut off, delayed and measured: sizes,
+// times and addresses are visible. The server does not know its clients; they log
+// in inside the stream. Section 18 of docs/spec/noise.md says all of this
+// exactly. Client keys (IK), pre-shared keys and moving clients to another server
+// (drain) are specified there too, and are not available yet.
+//
+// The private key belongs in a file that only the server's user can read. The
+// String method of a [PrivateKey] returns the secret itself, so that fmt and
+// loggers print it: keep it, and structs that have it, out of logs.
+//
+// [InsecureNoise] is the same without the server's key. Whoever is on the path
+// when a session opens can be the server, and read and change everything.
+//
 // [DH64RC4] and [SCP] are obfuscation, not protection. They exist for deployed
 // clients and servers that speak them. Their Diffie-Hellman group has 64 bits, and
 // p − 1 = 4·11·137·547·5594472617641 has only small factors, so a recorded session is
@@ -143,6 +161,13 @@
 // [Conn.Close] returns at once. What was written lingers in the background until
 // it is delivered, over a new transport if need be, or until CloseTimeout;
 // [Conn.Done] tells when it is over, for a program that is about to exit.
+//
+// On [Noise] the end is exact. Close sends it after the last byte and waits in the
+// background for its acknowledgement; the peer's Read returns io.EOF after
+// everything, and never otherwise. [Conn.CloseWrite] ends one direction.
+// [Conn.Abort] is [ErrSessionLost] on the other side, and so is a Close that could
+// not deliver in time. A client that was away meanwhile learns it when it comes
+// back, for as long as the server's ResumeTimeout.
 //
 // The classic wires have no message that closes a session. They end a
 // transport cleanly, and then:
@@ -161,8 +186,9 @@
 //
 // # Liveness
 //
-// A path that has gone silent is found after about LivenessTimeout. On the
-// classic suites this needs a transport that is TCP underneath: the kernel's
+// A path that has gone silent is found after about LivenessTimeout. [Noise] pings
+// where an answer is due, over any transport, and leaves an idle TCP connection
+// to the kernel's keep-alive. On the classic suites this needs a transport that is TCP underneath: the kernel's
 // keep-alive probes a connection that is quiet, and where data is under way the
 // library asks Linux and Android (TCP_INFO) whether the peer's kernel still
 // acknowledges. A peer that merely does not read is alive, however long. Other
@@ -172,7 +198,8 @@
 //
 // # Memory
 //
-// An idle session that has carried nothing takes about 2 KiB beside its transport. The
+// An idle session that has carried nothing takes 2 to 5 KiB beside its transport,
+// depending on the suite. The
 // rest grows with use, in chunks of 1 KiB to 256 KiB that all sessions share.
 // For each session:
 //
@@ -181,8 +208,10 @@
 //     connected, up to half of ReplayLimit is kept for a resume, and does not go
 //     away, since nothing says that it has arrived; up to 256 KiB wait to be sent.
 //     The other half is room for a suspension.
-//   - Receiving takes up to 256 KiB that a standby has read ahead; up to
-//     ReplayLimit while a replay comes in.
+//   - Receiving takes up to 256 KiB that a standby has read ahead, and up to
+//     ReplayLimit while a replay comes in. On a suite with acknowledgements
+//     ReplayLimit is the window: what the peer may send beyond what the
+//     application has read.
 //
 // So a server of n busy sessions on a classic suite holds up to n·ReplayLimit/2, and
 // n·ReplayLimit while all of them are suspended. How small ReplayLimit may be
@@ -199,6 +228,3 @@
 // transport, and change. Close does not wait; [Conn.Done] is there for who
 // must. The rest is as net.Conn and golang.org/x/net/nettest have it.
 package relink
-
-// NOISE: when that suite is in, "Security" above begins with it as the one to
-// choose on the internet, and the calls at the top show it.

@@ -59,7 +59,7 @@ func (k EventKind) String() string {
 
 // An Event tells what happened to a session, or that a handshake was refused.
 type Event struct {
-	Kind   EventKind
+	Kind   EventKind // what happened
 	Conn   *Conn     // nil where a handshake was refused
 	Remote net.Addr  // the peer's address, nil if unknown
 	Time   time.Time // when it happened, which is before it is delivered

@@ -43,10 +43,10 @@ func ExampleNoise() {
 	// <nil>
 }
 
-// Keys travel as text. A server that rotates its key has the old one beside the
-// new one for a while.
+// Keys travel as text, such as a file's. A server that rotates its key has the old
+// one beside the new one for a while.
 func ExampleParsePrivateKey() {
-	old, err := relink.ParsePrivateKey("iPyO4dLTrM5GV3w+xkIyK9oWCC2DKpDFJgGWa6YUN1w=")
+	old, err := relink.ParsePrivateKey("iPyO4dLTrM5GV3w+xkIyK9oWCC2DKpDFJgGWa6YUN1w=\n")
 	if err != nil {
 		fmt.Println(err)
 		return

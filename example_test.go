@@ -20,7 +20,12 @@ import (
 // A server and a client. The connection is cut between two messages, and neither
 // side notices.
 func Example() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	key := relink.GenerateKey() // the server's
+	public, err := key.PublicKey()
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.Noise(relink.NoiseServer(key)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,7 +41,7 @@ func Example() {
 
 	var transport net.Conn // the newest one, for the sake of the example
 	d := relink.Dialer{
-		Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}},
+		Config: relink.Config{Suites: []relink.Suite{relink.Noise(relink.NoiseClient(public))}},
 		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			var nd net.Dialer
 			t, err := nd.DialContext(ctx, network, address)
@@ -102,9 +107,15 @@ func ExampleDial() {
 	// Output: hello
 }
 
-// One port may serve clients of several suites.
+// One port may serve clients of several suites, for instance while they move from
+// an old one to Noise.
 func ExampleListen() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4(), relink.SCP())
+	key := relink.GenerateKey()
+	public, err := key.PublicKey()
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.Noise(relink.NoiseServer(key)), relink.DH64RC4())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,7 +130,7 @@ func ExampleListen() {
 		}
 	}()
 
-	for _, suite := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+	for _, suite := range []relink.Suite{relink.Noise(relink.NoiseClient(public)), relink.DH64RC4()} {
 		conn, err := relink.Dial("tcp", l.Addr().String(), suite)
 		if err != nil {
 			log.Fatal(err)
@@ -129,8 +140,8 @@ func ExampleListen() {
 		conn.Abort()
 	}
 	// Output:
+	// Noise: welcome
 	// DH64RC4: welcome
-	// SCP: welcome
 }
 
 // A listener that exists already, of whatever kind, gets its sessions from
@@ -158,7 +169,7 @@ func ExampleNewListener() {
 	fmt.Println(err)
 	// Output:
 	// tcp
-	// relink: Config.Suites is empty: name a suite, for instance relink.DH64RC4()
+	// relink: Config.Suites is empty: name a suite, for instance relink.Noise
 }
 
 func ExampleListener_AcceptConn() {
@@ -335,20 +346,30 @@ func ExampleConn_SetDeadline() {
 	// Output: true
 }
 
-// The classic suites cannot close one direction. CloseWrite says so and does
-// nothing.
+// CloseWrite ends one direction, and the other goes on. The classic suites cannot
+// say that: there it says so, and does nothing.
 func ExampleConn_CloseWrite() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.InsecureNoise())
 	defer client.Abort()
 	defer server.Abort()
 
+	fmt.Fprint(client, "question")
 	err := client.CloseWrite()
-	fmt.Println(errors.Is(err, errors.ErrUnsupported))
-	_, err = fmt.Fprint(client, "goes on")
-	fmt.Println(err)
+	question, _ := io.ReadAll(server)
+	fmt.Printf("%s, %v\n", question, err)
+	fmt.Fprint(server, "answer")
+	server.Close()
+	answer, err := io.ReadAll(client)
+	fmt.Printf("%s, %v\n", answer, err)
+
+	client, server = session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+	fmt.Println(errors.Is(client.CloseWrite(), errors.ErrUnsupported))
 	// Output:
+	// question, <nil>
+	// answer, <nil>
 	// true
-	// <nil>
 }
 
 // Close returns at once. A program that is about to exit waits for Done, so that
@@ -425,14 +446,23 @@ func ExampleConn_Stats() {
 // On a suite with acknowledgements WaitAcked tells that the peer's application has
 // taken the bytes. The classic suites have none.
 func ExampleConn_WaitAcked() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.InsecureNoise())
 	defer client.Abort()
 	defer server.Abort()
 
 	n, _ := fmt.Fprint(client, "important")
+	go io.ReadFull(server, make([]byte, n))
 	err := client.WaitAcked(context.Background(), int64(n))
+	fmt.Println(err, client.Acked())
+
+	client, server = session(relink.DH64RC4())
+	defer client.Abort()
+	defer server.Abort()
+	err = client.WaitAcked(context.Background(), 0)
 	fmt.Println(errors.Is(err, errors.ErrUnsupported), client.Acked())
-	// Output: true 0
+	// Output:
+	// <nil> 9
+	// true 0
 }
 
 // A net.Conn that comes from a relink listener, possibly wrapped, leads back to

@@ -65,8 +65,8 @@ type link struct {
 
 	pos           int64 // stream offset of the next byte to arrive
 	sent          int64 // stream offset of the next byte to hand over
-	readDeadline  time.Time
-	writeDeadline time.Time
+	readDeadline  int64 // the transport's, as deadlineStamp has it
+	writeDeadline int64
 	finSent       bool
 	stopSent      bool
 	asked         bool // a ping is under way for the sake of its acknowledgement
@@ -91,17 +91,25 @@ func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 
 // setReadDeadlineLocked passes a deadline to an interruptible transport.
 func (l *link) setReadDeadlineLocked(t time.Time) {
-	if l.interruptible && !l.readDeadline.Equal(t) {
-		l.readDeadline = t
+	if stamp := deadlineStamp(t); l.interruptible && l.readDeadline != stamp {
+		l.readDeadline = stamp
 		_ = l.conn.SetReadDeadline(t) // fails only on a closed transport, which Read reports
 	}
 }
 
 func (l *link) setWriteDeadlineLocked(t time.Time) {
-	if l.interruptible && !l.writeDeadline.Equal(t) {
-		l.writeDeadline = t
+	if stamp := deadlineStamp(t); l.interruptible && l.writeDeadline != stamp {
+		l.writeDeadline = stamp
 		_ = l.conn.SetWriteDeadline(t)
 	}
+}
+
+// deadlineStamp tells deadlines apart. Zero is none.
+func deadlineStamp(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 // longAgo is a deadline that has passed: it interrupts what is under way.

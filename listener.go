@@ -52,7 +52,7 @@ type tableKey struct {
 type place struct {
 	keys      []tableKey
 	suspended *list.Element
-	expires   time.Time
+	expires   moment
 	offer     *handshake // whose session this is while it is provisional
 	live      bool       // counted in Listener.live
 }
@@ -433,7 +433,7 @@ func (l *Listener) suspend(c *Conn) bool {
 	if l.closed {
 		return false
 	}
-	c.place.expires = time.Now().Add(l.set.ResumeTimeout)
+	c.place.expires = now().add(l.set.ResumeTimeout)
 	c.place.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
 	if l.suspended.Len() == 1 {
 		l.sweepLocked()

@@ -21,8 +21,8 @@ type probe struct {
 	heard bool         // something has arrived since the last look
 	asked bool         // something was sent that is not known to have arrived
 	ping  bool         // a ping is under way
-	quiet time.Time    // since when an answer is due; zero if none is
-	next  time.Time    // when to look again
+	quiet moment       // since when an answer is due; zero if none is
+	next  moment       // when to look again
 }
 
 // start sets the transport's keep-alive, where there is one.
@@ -47,14 +47,14 @@ func roundUp(d time.Duration) time.Duration {
 // tickLivenessLocked declares the link lost if an answer has been due for too
 // long, and reports whether to look again. heard says that something has
 // arrived since the last look.
-func (c *Conn) tickLivenessLocked(l *link, now time.Time, heard bool) (again bool) {
+func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 	switch {
 	case c.set.LivenessTimeout < 0:
 		return false
 	case c.traits.Pings:
-		return c.tickPingsLocked(l, now, heard)
+		return c.tickPingsLocked(l, heard)
 	case l.probe.tcp != nil && l.probe.asked:
-		return c.tickTCPLocked(l, now)
+		return c.tickTCPLocked(l)
 	default:
 		return false // nothing to judge by, or nothing due
 	}
@@ -62,16 +62,16 @@ func (c *Conn) tickLivenessLocked(l *link, now time.Time, heard bool) (again boo
 
 // tickPingsLocked goes by what arrives: any progress is a sign of life. An idle
 // link is pinged only where no keep-alive of the kernel's does it.
-func (c *Conn) tickPingsLocked(l *link, now time.Time, heard bool) (again bool) {
+func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
 	p := &l.probe
 	due := c.acked < c.maxSent || l.finSent && !c.finAcked || p.ping || p.tcp == nil
-	switch silence := now.Sub(p.quiet); {
+	switch silence := p.quiet.since(); {
 	case !due:
-		p.quiet = time.Time{}
+		p.quiet = 0
 		return false
-	case heard || p.quiet.IsZero():
-		p.quiet, p.ping = now, false
-	case silence >= c.set.LivenessTimeout:
+	case heard || p.quiet == 0:
+		p.quiet, p.ping = now(), false
+	case silence >= c.set.LivenessTimeout-tickEvery: // it began up to a tick before it was noticed
 		c.linkLostLocked(l, errSilent)
 		return false
 	case silence >= c.set.LivenessTimeout/2 && !p.ping:
@@ -82,23 +82,23 @@ func (c *Conn) tickPingsLocked(l *link, now time.Time, heard bool) (again bool) 
 }
 
 // tickTCPLocked goes by what the kernel knows of its acknowledgements.
-func (c *Conn) tickTCPLocked(l *link, now time.Time) (again bool) {
+func (c *Conn) tickTCPLocked(l *link) (again bool) {
 	p := &l.probe
-	if now.Before(p.next) {
+	if p.next.until() > 0 {
 		return true
 	}
-	p.next = now.Add(c.set.LivenessTimeout / livenessSteps)
+	p.next = now().add(c.set.LivenessTimeout / livenessSteps)
 	info, ok := readTCPInfo(p.tcp)
 	if p.asked = ok && (info.unacked > 0 || info.unsent > 0); !p.asked {
-		p.quiet = time.Time{}
+		p.quiet = 0
 		return false
 	}
-	if p.quiet.IsZero() {
-		p.quiet = now
-	} else if answered := now.Add(-info.silentFor); p.quiet.Before(answered) {
+	if p.quiet == 0 {
+		p.quiet = now()
+	} else if answered := now().add(-info.silentFor); p.quiet < answered {
 		p.quiet = answered
 	}
-	if now.Sub(p.quiet) >= c.set.LivenessTimeout && info.retrying() {
+	if p.quiet.since() >= c.set.LivenessTimeout && info.retrying() {
 		c.linkLostLocked(l, errSilent)
 		return false
 	}

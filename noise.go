@@ -14,7 +14,9 @@ type PublicKey = noise.PublicKey
 // GenerateKey returns a new random [PrivateKey].
 func GenerateKey() PrivateKey { return noise.GenerateKey() }
 
-// ParsePrivateKey reads what [PrivateKey].String has written.
+// ParsePrivateKey reads what [PrivateKey].String has written. Line breaks do no
+// harm, so that it takes the content of a file as it is. An error does not
+// repeat what was given.
 func ParsePrivateKey(s string) (PrivateKey, error) { return noise.ParsePrivateKey(s) }
 
 // ParsePublicKey reads what [PublicKey].String has written.

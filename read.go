@@ -30,6 +30,10 @@ const (
 	// session stays small.
 	minInput = 1 << 10
 
+	// longInput is the size of a record buffer once records are long: several
+	// fit, so that one call of the transport brings more than one.
+	longInput = 128 << 10
+
 	// maxEmptyReads is how often a transport may return no bytes and no error
 	// in a row.
 	maxEmptyReads = 100
@@ -211,7 +215,9 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 		} else {
 			n = 0
 		}
-		c.readFailedLocked(l, err)
+		if err != nil {
+			c.readFailedLocked(l, err)
+		}
 		return n
 	}
 	limit := standbyChunk
@@ -234,20 +240,28 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 // that had arrived before, over an older link; all of them if the link has been
 // superseded, because then they come again.
 func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
+	if c.link == l && l.pos == c.received && n > 0 && int64(n) <= math.MaxInt64-l.pos {
+		l.pos += int64(n)
+		c.received = l.pos
+		l.probe.heard = true
+		return 0
+	}
+	return c.arrivedOddlyLocked(l, n)
+}
+
+// arrivedOddlyLocked is arrivedLocked where not everything is new.
+func (c *Conn) arrivedOddlyLocked(l *link, n int) (skip int) {
 	if c.link != l || n == 0 {
 		return n
 	}
-	l.probe.heard = true
-	end := l.pos + int64(n)
-	if end < 0 {
+	if int64(n) > math.MaxInt64-l.pos {
 		c.failLocked(fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters))
 		return n
 	}
-	if l.pos != c.received { // behind it: some of this came over an older link
-		skip = int(min(int64(n), c.received-l.pos))
-	}
-	l.pos = end
-	c.received = max(c.received, end)
+	skip = int(min(int64(n), c.received-l.pos)) // came over an older link
+	l.pos += int64(n)
+	c.received = max(c.received, l.pos)
+	l.probe.heard = true
 	return skip
 }
 
@@ -294,11 +308,11 @@ type reader interface{ Read(p []byte) (int, error) }
 func readTransport(t reader, p []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := t.Read(p)
-		if uint(n) > uint(len(p)) { // or negative
-			return 0, fmt.Errorf("relink: the transport's Read returned %d for a slice of %d bytes", n, len(p))
-		}
-		if n > 0 || err != nil {
+		if n > 0 && n <= len(p) || n == 0 && err != nil {
 			return n, err
+		}
+		if n != 0 {
+			return 0, fmt.Errorf("relink: the transport's Read returned %d for a slice of %d bytes", n, len(p))
 		}
 	}
 	return 0, io.ErrNoProgress
@@ -363,7 +377,7 @@ func (l *link) makeInputRoom() {
 		l.input = l.input[:copy(l.input[:cap(l.input)], rest)]
 	default:
 		l.long = inputs.Get().(*[]byte)
-		if size := l.codec.MaxRecord(); cap(*l.long) < size {
+		if size := max(longInput, l.codec.MaxRecord()); cap(*l.long) < size {
 			*l.long = make([]byte, size)
 		}
 		l.input = append((*l.long)[:0], rest...)
@@ -394,7 +408,7 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 			data = data[n:]
 		}
 		c.depositLocked(data, true)
-		c.ackDue.data(c.received)
+		c.ackDue.data(c.received, c.ackEvery())
 		c.consumedMoreLocked()
 	}
 	c.controlLocked(l, rec.Control)

@@ -26,7 +26,15 @@ import (
 // readmeServer and readmeClient are the programs of the README, held together
 // with it by TestReadme. The compiler checks them here.
 func readmeServer() {
-	l, err := relink.Listen("tcp", ":7000", relink.DH64RC4())
+	secret, err := os.ReadFile("server.key")
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := relink.ParsePrivateKey(string(secret))
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := relink.Listen("tcp", ":7000", relink.Noise(relink.NoiseServer(key)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +51,11 @@ func readmeServer() {
 }
 
 func readmeClient() {
-	conn, err := relink.Dial("tcp", "localhost:7000", relink.DH64RC4())
+	server, err := relink.ParsePublicKey("the public key that keygen printed")
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn, err := relink.Dial("tcp", "localhost:7000", relink.Noise(relink.NoiseClient(server)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -86,7 +98,7 @@ func TestReadme(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, body(t, here, programs[0]), body(t, file, "main"), "README.md and %s", programs[0])
 		requireImportsUsed(t, file)
-		require.LessOrEqual(t, strings.Count(code, "\n"), 32, "a program that fits on a screen")
+		require.LessOrEqual(t, strings.Count(code, "\n"), 36, "a program that fits on a screen")
 		programs = programs[1:]
 	}
 	require.Empty(t, programs, "missing in README.md")
@@ -137,7 +149,7 @@ func requireImportsUsed(t *testing.T, file *ast.File) {
 	for name, used := range imported {
 		require.True(t, used, "the README imports %s and does not use it", name)
 	}
-	for _, pkg := range []string{"bufio", "fmt", "io", "log", "time", "relink"} {
+	for _, pkg := range []string{"bufio", "fmt", "io", "log", "os", "time", "relink"} {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok {
 				if id, ok := s.X.(*ast.Ident); ok && id.Name == pkg {

@@ -21,8 +21,48 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// What only a suite with records can do is tested here, in bubbles, with the
-// protocol records.
+// What only a suite with acknowledgements can do is tested here, in bubbles, with
+// all of them, or with the protocol records where the suite has to misbehave.
+
+// inAckBubble runs a test in a bubble of its own for every suite with
+// acknowledgements.
+func inAckBubble(t *testing.T, f func(t *testing.T, s relink.Suite)) {
+	t.Helper()
+	for _, s := range ackSuites {
+		t.Run(s.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, s) })
+		})
+	}
+}
+
+// ackSuites are the suites with acknowledgements.
+var ackSuites = func() (found []relink.Suite) {
+	for _, s := range suites {
+		if relink.TraitsOf(s).Acks {
+			found = append(found, s)
+		}
+	}
+	return found
+}()
+
+// Lengths are those of a suite's handshakes, in bytes.
+type lengths struct {
+	request, answer             int64 // of a new session
+	resumeRequest, resumeAnswer int64 // of a resume without early data
+}
+
+// lengthsOf returns the lengths of the handshakes of a suite with
+// acknowledgements.
+func lengthsOf(s relink.Suite) lengths {
+	switch s.String() {
+	case recordSuite.String():
+		return lengths{recNewLen, recNewAnswerLen, recResumeHead + 4, recResumeAnswerLen}
+	case noiseSuite.String():
+		return lengths{66, 62, 98, 66}
+	default: // without the server's key
+		return lengths{50, 62, 98, 66}
+	}
+}
 
 // inRecordBubble runs a test in a bubble of its own with a protocol of its own.
 func inRecordBubble(t *testing.T, f func(t *testing.T, p *records, s relink.Suite)) {
@@ -80,7 +120,7 @@ func requireEOF(t *testing.T, c net.Conn) {
 }
 
 func TestAcknowledgementsFreeTheBuffer(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s, withLimit(64<<10))
 		r.exchange(1 << 20)
 		time.Sleep(time.Second)
@@ -101,7 +141,7 @@ func TestFullBufferBlocks(t *testing.T) {
 	const limit = 64 << 10
 	for _, suspended := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspended=%v", suspended), func(t *testing.T) {
-			inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s relink.Suite) {
 				r := newRig(t, s, withLimit(limit))
 				data := rigData(5 * limit)
 				if suspended {
@@ -132,7 +172,7 @@ func TestFullBufferBlocks(t *testing.T) {
 // A sender whose buffer is smaller than the receiver's window does not wait for
 // the receiver's next tick each time that it is full.
 func TestSmallBufferIsFast(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s, withClient(func(c *relink.Config) { c.ReplayLimit = relink.MinReplayLimit }))
 		data := rigData(1 << 20)
 		done := background(func() (int, error) { return r.client.Write(data) })
@@ -178,7 +218,7 @@ func TestWindow(t *testing.T) {
 }
 
 func TestAcked(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s)
 		ctx := context.Background()
 		require.NoError(t, r.client.WaitAcked(ctx, 0))
@@ -244,7 +284,7 @@ func TestCloseWrite(t *testing.T) {
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End} {
 		for _, fromClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%v/client=%v", kind, fromClient), func(t *testing.T) {
-				inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s relink.Suite) {
 					r := newRig(t, s)
 					from, to := r.client, r.server
 					if !fromClient {
@@ -319,7 +359,7 @@ func TestCloseDelivers(t *testing.T) {
 		for _, fromClient := range []bool{true, false} {
 			for _, unread := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%v/client=%v/unread=%v", kind, fromClient, unread), func(t *testing.T) {
-					inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+					inAckBubble(t, func(t *testing.T, s relink.Suite) {
 						r := newRig(t, s, withPath(faultnet.Options{ResetOnUnread: true, Buffer: 16 << 10}))
 						from, to := r.client, r.server
 						if !fromClient {
@@ -354,7 +394,7 @@ func TestCloseDelivers(t *testing.T) {
 func TestClosesMeet(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut=%v", cut), func(t *testing.T) {
-			inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s relink.Suite) {
 				r := newRig(t, s, withPath(faultnet.Options{ResetOnUnread: true, Delay: 10 * time.Millisecond}))
 				requireWrite(t, r.client, rigData(100_000))
 				requireWrite(t, r.server, rigData(100_000))
@@ -378,7 +418,7 @@ func TestClosesMeet(t *testing.T) {
 func TestCloseAfterCloseWrite(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut=%v", cut), func(t *testing.T) {
-			inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s relink.Suite) {
 				r := newRig(t, s)
 				data := rigData(1000)
 				requireWrite(t, r.client, data)
@@ -414,7 +454,7 @@ func TestAbortIsTyped(t *testing.T) {
 	for _, opaque := range []bool{false, true} {
 		for _, fromClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, fromClient), func(t *testing.T) {
-				inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s relink.Suite) {
 					r := newRig(t, s, withPath(faultnet.Options{Opaque: opaque}))
 					from, to := r.client, r.server
 					if !fromClient {
@@ -463,7 +503,7 @@ func TestBlackHole(t *testing.T) {
 		for _, opaque := range []bool{false, true} {
 			for _, busy := range []string{"idle", "reading", "writing"} {
 				t.Run(fmt.Sprintf("%v/opaque=%v/%s", kind, opaque, busy), func(t *testing.T) {
-					inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+					inAckBubble(t, func(t *testing.T, s relink.Suite) {
 						r := newRig(t, s, withPath(faultnet.Options{Opaque: opaque}),
 							withBoth(func(c *relink.Config) { c.LivenessTimeout = timeout }))
 						r.exchange(1000)
@@ -505,7 +545,7 @@ func TestPauseIsNotDeath(t *testing.T) {
 	for _, opaque := range []bool{false, true} {
 		for _, clientPauses := range []bool{true, false} {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, clientPauses), func(t *testing.T) {
-				inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s relink.Suite) {
 					r := newRig(t, s, withLimit(64<<10), withPath(faultnet.Options{Opaque: opaque}))
 					from, to := r.client, r.server
 					if clientPauses {
@@ -617,8 +657,12 @@ func (c *flipConn) Read(p []byte) (int, error) {
 
 // Damage of any byte ends the link at most, and never the session.
 func TestDamageEndsTheLinkOnly(t *testing.T) {
-	for at := int64(recNewAnswerLen); at < 3000; at += 17 {
-		inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	for step := int64(0); step < 3000; step += 17 {
+		inAckBubble(t, func(t *testing.T, s relink.Suite) {
+			at := lengthsOf(s).answer + step*strideOf(s)
+			if at >= 3000 {
+				return
+			}
 			damaged := false
 			r := newRig(t, s, func(r *rig, _ *relink.Config) {
 				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -656,7 +700,7 @@ func TestMalformedRecordEndsTheSession(t *testing.T) {
 func TestLostAnswersAndConfirmations(t *testing.T) {
 	for pattern := range 1 << 6 {
 		t.Run(fmt.Sprintf("%06b", pattern), func(t *testing.T) {
-			inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s relink.Suite) {
 				r := newRig(t, s)
 				r.exchange(100)
 				time.Sleep(time.Second)
@@ -665,9 +709,9 @@ func TestLostAnswersAndConfirmations(t *testing.T) {
 					switch k := i - first; {
 					case k >= 6:
 					case pattern>>k&1 == 0:
-						p.CutAt(faultnet.Down, recResumeAnswerLen-1, faultnet.Reset)
+						p.CutAt(faultnet.Down, lengthsOf(s).resumeAnswer-1, faultnet.Reset)
 					default:
-						p.CutAt(faultnet.Up, recResumeHead+4+10, faultnet.Reset)
+						p.CutAt(faultnet.Up, lengthsOf(s).resumeRequest+10, faultnet.Reset)
 					}
 					return nil
 				})
@@ -683,7 +727,7 @@ func TestLostAnswersAndConfirmations(t *testing.T) {
 // Data that rides in the client's first message is taken before anything is
 // confirmed, and only once.
 func TestEarlyData(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s)
 		data := rigData(3000)
 		time.Sleep(time.Second)           // the limits are known
@@ -714,7 +758,7 @@ func TestEarlyData(t *testing.T) {
 // A request that somebody has recorded changes nothing: not the stream, not the
 // link, not what a genuine resume needs afterwards.
 func TestReplayedRequest(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s)
 		r.net.OnDial(func(_ int, p *faultnet.Path) error { p.Record(); return nil })
 		for range 3 {
@@ -745,7 +789,7 @@ func TestReplayedRequest(t *testing.T) {
 // A request that is authentic and fresh, but not followed by a valid record,
 // takes nothing over: the link that the server has stays, and so do the keys.
 func TestUnprovenResumeChangesNothing(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s)
 		r.exchange(1000)
 		// The server does not notice that its link is gone, and the request of
@@ -764,10 +808,8 @@ func TestUnprovenResumeChangesNothing(t *testing.T) {
 		require.NoError(t, err)
 		_, err = thief.Write(stolen.Bytes(faultnet.Up))
 		require.NoError(t, err)
-		answer := make([]byte, recResumeAnswerLen)
-		_, err = io.ReadFull(thief, answer)
+		_, err = io.ReadFull(thief, make([]byte, lengthsOf(s).resumeAnswer)) // more than a refusal
 		require.NoError(t, err)
-		require.EqualValues(t, recOK, answer[0])
 		_, err = thief.Write(make([]byte, 100))
 		require.NoError(t, err)
 		synctest.Wait()
@@ -788,7 +830,7 @@ func TestUnprovenResumeChangesNothing(t *testing.T) {
 // sent over the new one.
 func TestOldTransportDeliversToRecords(t *testing.T) {
 	const delay = 50 * time.Millisecond
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s, withPath(faultnet.Options{Delay: delay, Buffer: 1 << 20}))
 		time.Sleep(time.Second) // the limits are known
 		data := rigData(200_000)
@@ -804,10 +846,12 @@ func TestOldTransportDeliversToRecords(t *testing.T) {
 		synctest.Wait()
 		r.net.SetOptions(faultnet.Options{Delay: delay, Buffer: 1 << 10})
 		r.client.NetworkChanged()
-		// The new path carries 1 KiB a delay. By now the server has answered, and
-		// the client's first record, which is full, is on its way.
-		time.Sleep(14 * delay)
-		require.Equal(t, relink.StateConnected, r.client.State())
+		// The new path carries 1 KiB a delay. Once the server has answered, the
+		// client's first record, which is full, is on its way for a while.
+		for r.client.State() != relink.StateConnected {
+			time.Sleep(delay)
+		}
+		time.Sleep(2 * delay)
 		require.EqualValues(t, 1, relink.EpochOf(r.server))
 		old.Release(faultnet.Up)
 		require.True(t, string(<-got) == string(data), "the stream differs")
@@ -820,7 +864,7 @@ func TestOldTransportDeliversToRecords(t *testing.T) {
 // Two full buffers are sent again at once over a transport without a buffer.
 func TestFullBuffersMeetUnbuffered(t *testing.T) {
 	const limit = 256 << 10
-	inRecordBubble(t, func(t *testing.T, _ *records, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		r := newRig(t, s, withLimit(limit), withPath(faultnet.Options{Buffer: -1}))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		data := rigData(limit)
@@ -855,7 +899,12 @@ func libraryGoroutines() []string {
 // An idle session has no goroutine and no timer on the server. Pings need a
 // tick where no kernel probes the transport, so this is over TCP.
 func TestIdleServerHasNothing(t *testing.T) {
-	_, s := newRecords()
+	for _, s := range ackSuites {
+		t.Run(s.String(), func(t *testing.T) { testIdleServer(t, s) })
+	}
+}
+
+func testIdleServer(t *testing.T, s relink.Suite) {
 	client, server, l := pair(t, s, transportKinds[0], relink.Config{})
 	defer func() {
 		_, _ = client.Abort(), server.Abort()
@@ -902,9 +951,8 @@ func conversation(r *rig) {
 }
 
 // cutConversation runs the conversation on paths that are cut as f says.
-func cutConversation(t *testing.T, f func(i int, p *faultnet.Path)) (sent [2]int64) {
+func cutConversation(t *testing.T, s relink.Suite, f func(i int, p *faultnet.Path)) (sent [2]int64) {
 	synctest.Test(t, func(t *testing.T) {
-		_, s := newRecords()
 		n := faultnet.New()
 		n.OnDial(func(i int, p *faultnet.Path) error { f(i, p); return nil })
 		inner := n.Listen()
@@ -927,22 +975,31 @@ func cutConversation(t *testing.T, f func(i int, p *faultnet.Path)) (sent [2]int
 
 // firstCut is the first byte of a direction at which a cut leaves Dial what it
 // needs, because it is tried once.
-func firstCut(d faultnet.Dir) int64 {
+func firstCut(s relink.Suite, d faultnet.Dir) int64 {
 	if d == faultnet.Down {
-		return recNewAnswerLen + 1
+		return lengthsOf(s).answer + 1
 	}
-	return recNewLen + 1
+	return lengthsOf(s).request + 1
 }
 
 // TestEveryCut cuts the conversation at every byte of either direction, behind
 // what Dial needs.
 func TestEveryCut(t *testing.T) {
-	whole := cutConversation(t, func(int, *faultnet.Path) {})
+	for _, s := range ackSuites {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			testEveryCut(t, s)
+		})
+	}
+}
+
+func testEveryCut(t *testing.T, s relink.Suite) {
+	whole := cutConversation(t, s, func(int, *faultnet.Path) {})
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End, faultnet.BlackHole} {
 		for _, dir := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
 			t.Run(fmt.Sprintf("%v/%v", kind, dir), func(t *testing.T) {
-				for at := firstCut(dir); at <= whole[dir]; at++ {
-					cutConversation(t, func(i int, p *faultnet.Path) {
+				for at := firstCut(s, dir); at <= whole[dir]; at += strideOf(s) {
+					cutConversation(t, s, func(i int, p *faultnet.Path) {
 						if i == 0 {
 							p.CutAt(dir, at, kind)
 						}
@@ -959,20 +1016,29 @@ func TestEveryCut(t *testing.T) {
 // TestCutTwice cuts the first transport somewhere and the second at every byte
 // of its handshake and replay.
 func TestCutTwice(t *testing.T) {
-	whole := cutConversation(t, func(int, *faultnet.Path) {})
+	for _, s := range ackSuites {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			testCutTwice(t, s)
+		})
+	}
+}
+
+func testCutTwice(t *testing.T, s relink.Suite) {
+	whole := cutConversation(t, s, func(int, *faultnet.Path) {})
 	kinds := []faultnet.Kind{faultnet.Reset, faultnet.End, faultnet.BlackHole}
 	for _, first := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
 		for _, second := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
 			t.Run(fmt.Sprintf("%v/%v", first, second), func(t *testing.T) {
-				for n := range 400 {
-					from := firstCut(first)
-					firstAt := from + int64(n*37)%(whole[first]-from)
-					cutConversation(t, func(i int, p *faultnet.Path) {
+				for n := int64(0); n < 400; n += strideOf(s) {
+					from := firstCut(s, first)
+					firstAt := from + n*37%(whole[first]-from)
+					cutConversation(t, s, func(i int, p *faultnet.Path) {
 						switch i {
 						case 0:
 							p.CutAt(first, firstAt, kinds[n%3])
 						case 1:
-							p.CutAt(second, int64(n), kinds[n/3%3])
+							p.CutAt(second, n, kinds[n/3%3])
 						}
 					})
 					if t.Failed() {

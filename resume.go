@@ -43,7 +43,7 @@ func (c *Conn) checkFreedLocked(peer suite.Offsets) error {
 func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) {
 	if old := c.link; old != nil {
 		old.close() // proven to be superseded, whether or not it seems alive
-		c.lost.at = time.Time{}
+		c.lost.at = 0
 	}
 	l := newLink(t, rest, sl)
 	c.link = l
@@ -67,11 +67,11 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	}
 	if c.epoch > 1 {
 		e := Event{Kind: EventResumed, Conn: c, Remote: t.RemoteAddr(), Replayed: replayed}
-		if !c.lost.at.IsZero() {
-			e.Gap = time.Since(c.lost.at)
+		if c.lost.at != 0 {
+			e.Gap = c.lost.at.since()
 		}
-		c.stats.Resumes++
-		c.stats.LongestGap = max(c.stats.LongestGap, e.Gap)
+		c.stats.resumes++
+		c.stats.longestGap = max(c.stats.longestGap, e.Gap)
 		c.notify.post(e)
 	}
 	c.readers.wake()
@@ -139,9 +139,9 @@ type redialer struct {
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
-	linked  time.Time // when the newest link began
-	counts  int64     // received and acked then
-	useless int       // links in a row that brought nothing forward
+	linked  moment // when the newest link began
+	counts  int64  // received and acked then
+	useless int    // links in a row that brought nothing forward
 }
 
 func (r *redialer) startLocked(c *Conn) {
@@ -172,13 +172,13 @@ func (r *redialer) linkedLocked(c *Conn) {
 	if counts > r.counts {
 		r.useless = 0
 	}
-	r.linked, r.counts = time.Now(), counts
+	r.linked, r.counts = now(), counts
 }
 
 // rushLocked returns the pause that the loss of a link calls for: none, but
 // where one link after the other dies soon and brings nothing forward.
 func (r *redialer) rushLocked(c *Conn) time.Duration {
-	lived := time.Since(r.linked)
+	lived := r.linked.since()
 	if lived >= c.set.MaxBackoff || c.received+c.acked > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
 		r.useless = 0
 		return 0
@@ -228,20 +228,20 @@ func (c *Conn) NetworkChanged() {
 // slept through all of it.
 func (c *Conn) resumeLoop() {
 	var failure error
-	var deadline time.Time
+	var deadline moment
 	var ended *suite.EndedError
 	pauses := 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for fresh := true; c.link == nil && !c.done; {
 		if fresh {
-			deadline, failure, pauses, fresh = c.lost.at.Add(c.set.ResumeTimeout), nil, 0, false
+			deadline, failure, pauses, fresh = c.lost.at.add(c.set.ResumeTimeout), nil, 0, false
 			if pause := c.redial.rushLocked(c); pause > 0 {
 				c.redial.pauseLocked(c, pause)
 				continue
 			}
 		}
-		last := !time.Now().Before(deadline)
+		last := deadline.until() <= 0
 		err := c.attemptLocked(failure)
 		switch {
 		case err == nil:
@@ -264,7 +264,7 @@ func (c *Conn) resumeLoop() {
 			continue
 		}
 		failure = err
-		pause := min(c.backoff(pauses), max(0, time.Until(deadline)))
+		pause := min(c.backoff(pauses), max(0, deadline.until()))
 		pauses++
 		if c.redial.pauseLocked(c, pause) {
 			pauses = 0

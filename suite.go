@@ -106,8 +106,11 @@ type SCPStatusError = scp.StatusError
 // SCPRequest is what a client of the suite [SCP] asked for when it opened the
 // session.
 type SCPRequest struct {
+	// TargetServer is the back end that the client would like to reach, empty
+	// for any. It is the client's word: check it.
 	TargetServer string
-	Flag         int64
+	// Flag is a set of 32 bits, of which [SCPFlagForbidForwardIP] is one.
+	Flag int64
 	// HasTarget and HasFlag say whether the client sent the line at all; older
 	// clients leave the flag, or both, out.
 	HasTarget, HasFlag bool

@@ -59,7 +59,7 @@ func (c *Conn) tick() bool {
 		c.ackDue.now()
 		c.startFlusherLocked()
 	}
-	if c.link == l && c.tickLivenessLocked(l, time.Now(), heard) {
+	if c.link == l && c.tickLivenessLocked(l, heard) {
 		again = true
 	}
 	c.watched = again && c.link != nil && !c.done
@@ -137,7 +137,7 @@ func (l *Listener) sweep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var batch []*Conn
-	ticked := time.Now()
+	ticked := now()
 	for {
 		pause, ok := l.nextSweep(ticked)
 		if !ok {
@@ -149,7 +149,7 @@ func (l *Listener) sweep() {
 		case <-l.wake:
 			continue
 		}
-		ticked = time.Now()
+		ticked = now()
 		l.mu.Lock()
 		batch, l.watch = l.watch, batch[:0]
 		l.mu.Unlock()
@@ -168,7 +168,7 @@ func (l *Listener) sweep() {
 		l.mu.Unlock()
 		for c := l.nextExpired(); c != nil; c = l.nextExpired() {
 			c.mu.Lock()
-			if time.Since(c.lost.at) >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
+			if c.lost.at.since() >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.mu.Unlock()
@@ -179,14 +179,14 @@ func (l *Listener) sweep() {
 // nextSweep returns the time until there is something to do, or false when
 // there is nothing and the sweeper ends. Ticks go by the time of the last one,
 // so that being woken again and again does not put them off.
-func (l *Listener) nextSweep(ticked time.Time) (time.Duration, bool) {
+func (l *Listener) nextSweep(ticked moment) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch first := l.suspended.Front(); {
 	case len(l.watch) > 0:
-		return tickEvery - time.Since(ticked), true
+		return tickEvery - ticked.since(), true
 	case first != nil:
-		return time.Until(first.Value.(*Conn).place.expires), true
+		return first.Value.(*Conn).place.expires.until(), true
 	default:
 		l.sweeping = false
 		return 0, false
@@ -202,7 +202,7 @@ func (l *Listener) nextExpired() *Conn {
 		return nil
 	}
 	c := first.Value.(*Conn)
-	if time.Now().Before(c.place.expires) {
+	if c.place.expires.until() > 0 {
 		return nil
 	}
 	l.unsuspendLocked(c)

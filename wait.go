@@ -38,9 +38,9 @@ func (q *waitQueue) expire() {
 	q.cond.L.Unlock()
 }
 
-// wake lets all that wait look again.
+// wake lets all that wait look again. Nobody waits at a nil queue.
 func (q *waitQueue) wake() {
-	if q.n > 0 {
+	if q != nil && q.n > 0 {
 		q.cond.Broadcast()
 	}
 }

@@ -46,16 +46,13 @@ var noDeadline time.Time
 // never pays for a clock here.
 type streak struct {
 	n    int
-	last time.Duration // since started, at the end of the last Write
+	last moment // the end of the last Write
 }
-
-// started is what streaks count their time from.
-var started = time.Now()
 
 // begin is called at the start of a Write and says whether it belongs to a
 // burst.
 func (s *streak) begin() bool {
-	if s.n >= 2 && time.Since(started)-s.last > burstGap {
+	if s.n >= 2 && s.last.since() > burstGap {
 		s.n = 0
 	}
 	s.n++
@@ -65,7 +62,7 @@ func (s *streak) begin() bool {
 // end is called at the end of a Write.
 func (s *streak) end() {
 	if s.n >= 2 {
-		s.last = time.Since(started)
+		s.last = now()
 	}
 }
 
@@ -95,8 +92,8 @@ func (c *Conn) writeLocked(p []byte) (n int, err error) {
 		}
 		c.writers.wait(c.writeDeadline)
 	}
-	if err := c.mayWriteLocked(); err != nil || len(p) == 0 {
-		return 0, err
+	if len(p) == 0 {
+		return 0, c.mayWriteLocked()
 	}
 	c.writing = true
 	burst := c.run.begin()
@@ -195,8 +192,10 @@ func (c *Conn) roomLocked() int {
 	if c.traits.Acks || c.link == nil {
 		return c.out.Room()
 	}
-	c.trimLocked()
 	pending := c.out.End() - c.link.sent
+	if pending > 0 {
+		c.trimLocked() // else done when it was handed over
+	}
 	return min(c.out.Room(), int(max(0, int64(c.mostPending())-pending)))
 }
 
@@ -376,7 +375,7 @@ func (c *Conn) sentLocked(l *link, n int, err error) bool {
 // offset.
 func (c *Conn) handedOverLocked(l *link, offset int64) {
 	if replayed := min(offset, c.maxSent) - l.sent; replayed > 0 {
-		c.stats.Replayed += replayed
+		c.stats.replayed += replayed
 	}
 	l.sent = offset
 	c.maxSent = max(c.maxSent, offset)

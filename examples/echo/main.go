@@ -1,5 +1,5 @@
 // Echo is the smallest use of relink: a server that wraps its listener, and a
-// client that dials.
+// client that dials. The suite is Noise, unless -suite names another.
 //
 // The connections are net.Conns, so what works over TCP works over them. For
 // gRPC, whose dialer is given an address only, one line fits the two together:
@@ -10,33 +10,42 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/examples/internal/suiteflag"
 )
 
 func main() {
-	if err := run("Hello, and hello again after every lost connection."); err != nil {
+	suite := suiteflag.Register(flag.CommandLine)
+	flag.Parse()
+	if err := run(suite, "Hello, and hello again after every lost connection."); err != nil {
 		log.Fatal("echo: ", err)
 	}
 }
 
-func run(text string) error {
+func run(suite *suiteflag.Choice, text string) error {
+	// With Noise the server has a private key, and the client knows the public one.
+	server, client, err := suite.Both()
+	if err != nil {
+		return err
+	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	l, err := relink.NewListener(tcp, relink.Config{Suites: []relink.Suite{relink.DH64RC4()}})
+	l, err := relink.NewListener(tcp, relink.Config{Suites: []relink.Suite{server}})
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	go serve(l)
 
-	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	conn, err := relink.Dial("tcp", l.Addr().String(), client)
 	if err != nil {
 		return err
 	}

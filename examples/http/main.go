@@ -1,10 +1,12 @@
 // Http runs net/http over relink: a download goes on through cuts of the
-// connection below it, and neither http.Server nor http.Transport know.
+// connection below it, and neither http.Server nor http.Transport know. The
+// suite is Noise, unless -suite names another.
 package main
 
 import (
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -15,11 +17,14 @@ import (
 	"os"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/examples/internal/suiteflag"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	suite := suiteflag.Register(flag.CommandLine)
+	flag.Parse()
+	if err := run(suite, os.Stdout); err != nil {
 		log.Fatal("http: ", err)
 	}
 }
@@ -27,19 +32,21 @@ func main() {
 // size is how many bytes the server offers for download.
 const size = 6 << 20
 
-func run(out io.Writer) error {
+func run(suite *suiteflag.Choice, out io.Writer) error {
+	serverSuite, clientSuite, err := suite.Both()
+	if err != nil {
+		return err
+	}
+
 	// The server: http.Server gets a relink.Listener instead of a TCP listener.
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	config := relink.Config{
-		Suites: []relink.Suite{relink.DH64RC4()},
-		// A download fills the socket buffers, and this suite has no
-		// acknowledgements: see the README on sizes.
-		ReplayLimit: 128 << 20,
-	}
-	l, err := relink.NewListener(tcp, config)
+	l, err := relink.NewListener(tcp, relink.Config{
+		Suites:      []relink.Suite{serverSuite},
+		ReplayLimit: suite.ReplayLimit(), // a download fills the socket buffers
+	})
 	if err != nil {
 		return err
 	}
@@ -60,8 +67,10 @@ func run(out io.Writer) error {
 
 	// The client: http.Transport gets a relink.Dialer's DialContext.
 	// Its Logger tells what happens below.
-	config.Logger = slog.New(slog.NewTextHandler(out, nil))
-	dialer := relink.Dialer{Config: config}
+	dialer := relink.Dialer{Config: relink.Config{
+		Suites: []relink.Suite{clientSuite},
+		Logger: slog.New(slog.NewTextHandler(out, nil)),
+	}}
 	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 

@@ -9,10 +9,14 @@
 //	go run ./examples/transfer -file movie.mkv -cut-every 50ms
 //
 // On two machines one half listens and the other connects. Pull the cable, or
-// change the network, while it runs:
+// change the network, while it runs. The listening half has a private key, and
+// prints the public one, by which the other half knows it:
 //
-//	go run ./examples/transfer -listen :7000
-//	go run ./examples/transfer -connect server:7000 -size 2G
+//	go run ./examples/keygen -out server.key
+//	go run ./examples/transfer -listen :7000 -key server.key
+//	go run ./examples/transfer -connect server:7000 -server-key KEY -size 2G
+//
+// -suite names another suite than Noise.
 //
 // The exit status is 0 if every byte arrived, 1 if not, 2 after a wrong flag.
 package main
@@ -24,14 +28,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/examples/internal/suiteflag"
 )
 
 func main() {
@@ -41,18 +43,14 @@ func main() {
 	os.Exit(status)
 }
 
-// suites are the values of -suite.
-var suites = map[string]relink.Suite{
-	"dh64rc4": relink.DH64RC4(),
-	"scp":     relink.SCP(),
-}
-
 // options are the flags.
 type options struct {
 	file            string // what to send
 	size            int64  // of random data, where file is empty
 	listen, connect string // the address, where this is only one half
-	suite           string
+	suite           *suiteflag.Choice
+	server, client  relink.Suite // for the halves that run here
+	needs           string       // flags that the half which connects needs, where this one listens
 	plan            plan         // for the saboteur
 	logger          *slog.Logger // nil for none
 }
@@ -82,14 +80,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func parse(args []string, help, log io.Writer) (options, error) {
 	var o options
 	var size string
-	names := strings.Join(slices.Sorted(maps.Keys(suites)), ", ")
 	fs := flag.NewFlagSet("transfer", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&o.file, "file", "", "send the file at `path` (default the go command's binary)")
 	fs.StringVar(&size, "size", "", "send `n` bytes of random data instead, for example 64M")
 	fs.StringVar(&o.listen, "listen", "", "only receive, once, from a -connect to this `address`")
 	fs.StringVar(&o.connect, "connect", "", "only send, to a -listen at this `address`")
-	fs.StringVar(&o.suite, "suite", "dh64rc4", "the `name` of the wire protocol: "+names)
+	o.suite = suiteflag.RegisterKeys(fs)
 	fs.IntVar(&o.plan.cuts, "cuts", defaultCuts, "cut `n` times, spread over the data\n(with -connect none unless this or -cut-every is given)")
 	fs.DurationVar(&o.plan.every, "cut-every", 0, "cut after every `interval`, such as 50ms, instead\n(-cuts is the most then, by default there is no bound)")
 	fs.IntVar(&o.plan.blackHoles, "blackholes", 3, "let `n` of the cuts be black holes, each of which takes a second or two to find")
@@ -108,8 +105,6 @@ func parse(args []string, help, log io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -help lists the flags", err)
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q: name a file with -file", fs.Arg(0))
-	case suites[o.suite] == nil:
-		return o, fmt.Errorf("no suite is called %q: -suite takes one of %s", o.suite, names)
 	case given["file"] && given["size"]:
 		return o, errors.New("-file and -size exclude each other")
 	case o.listen != "" && o.connect != "":
@@ -136,5 +131,13 @@ func parse(args []string, help, log io.Writer) (options, error) {
 	} else if o.file == "" && o.listen == "" {
 		o.file = goBinary()
 	}
-	return o, nil
+	switch {
+	case o.listen != "":
+		o.server, o.needs, err = o.suite.Server()
+	case o.connect != "":
+		o.client, err = o.suite.Client()
+	default:
+		o.server, o.client, err = o.suite.Both()
+	}
+	return o, err
 }

@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/examples/internal/suiteflag"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -64,7 +65,7 @@ func holds(t *testing.T, text string, patterns ...string) {
 }
 
 func TestOneProcess(t *testing.T) {
-	for suite := range suites {
+	for _, suite := range suiteflag.Names() {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
 			var out output
@@ -123,16 +124,17 @@ func TestNothing(t *testing.T) {
 	holds(t, out.String(), `identical`, `for 0 bytes`)
 }
 
-// listening starts a listening half, and returns its address and what ends it
-// and returns its status.
-func listening(t *testing.T, out *output) (address string, end func() int) {
+// listening starts a listening half, and returns its address, the flags for the
+// other half, and what ends it and returns its status.
+func listening(t *testing.T, out *output, flags ...string) (address string, needs []string, end func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	status := make(chan int, 1)
-	go func() { status <- run(ctx, []string{"-listen", "127.0.0.1:0"}, out, io.Discard) }()
-	waiting := regexp.MustCompile(`waiting at (\S+) with dh64rc4\n`)
+	go func() { status <- run(ctx, append(flags, "-listen", "127.0.0.1:0"), out, io.Discard) }()
+	waiting := regexp.MustCompile(`waiting at (\S+) with \S+; the other half needs (.*)\n`)
 	until(t, func() bool { return waiting.MatchString(out.String()) })
-	return waiting.FindStringSubmatch(out.String())[1], func() int {
+	m := waiting.FindStringSubmatch(out.String())
+	return m[1], strings.Fields(m[2]), func() int {
 		cancel()
 		return <-status
 	}
@@ -152,9 +154,23 @@ func until(t *testing.T, happened func() bool) {
 // The network between the halves goes away altogether and comes back, several
 // times.
 func TestTwoHalves(t *testing.T) {
-	t.Parallel()
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(relink.GenerateKey().String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("noise", func(t *testing.T) {
+		t.Parallel()
+		twoHalves(t, "-key", key)
+	})
+	t.Run("dh64rc4", func(t *testing.T) {
+		t.Parallel()
+		twoHalves(t, "-suite", "dh64rc4")
+	})
+}
+
+func twoHalves(t *testing.T, flags ...string) {
 	var sent, received output
-	address, end := listening(t, &received)
+	address, needs, end := listening(t, &received, flags...)
 	network, err := faultnet.NewRelay(address)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +181,7 @@ func TestTwoHalves(t *testing.T) {
 	var stderr string
 	go func() {
 		defer close(done)
-		status, stderr = outcome(t.Context(), t, &sent, "-connect", network.Addr(), "-size", "8M")
+		status, stderr = outcome(t.Context(), t, &sent, append(needs, "-connect", network.Addr(), "-size", "8M")...)
 	}()
 	for i := range 3 {
 		until(t, func() bool { return network.Forwarded(faultnet.Up) > int64(i+1)<<20 })
@@ -210,7 +226,7 @@ func TestSenderSeesDifference(t *testing.T) {
 		_, _ = conn.Write(make([]byte, 32))
 	}()
 	var out output
-	status, stderr := outcome(t.Context(), t, &out, "-connect", l.Addr().String(), "-size", "1000")
+	status, stderr := outcome(t.Context(), t, &out, "-suite", "dh64rc4", "-connect", l.Addr().String(), "-size", "1000")
 	if status != 1 {
 		t.Errorf("status %d, want 1", status)
 	}
@@ -222,7 +238,7 @@ func TestSenderSeesDifference(t *testing.T) {
 func TestReceiverSeesDifference(t *testing.T) {
 	t.Parallel()
 	var out output
-	address, end := listening(t, &out)
+	address, _, end := listening(t, &out, "-suite", "dh64rc4")
 	conn, err := relink.Dial("tcp", address, relink.DH64RC4())
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +272,7 @@ func TestInterrupt(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
 	var out output
-	status, stderr := outcome(t.Context(), t, &out, "-connect", "127.0.0.1:1", "-size", "1")
+	status, stderr := outcome(t.Context(), t, &out, "-suite", "insecure-noise", "-connect", "127.0.0.1:1", "-size", "1")
 	if status != 1 {
 		t.Errorf("status %d, want 1", status)
 	}
@@ -268,7 +284,11 @@ func TestWrongFlags(t *testing.T) {
 		{"-speed 3", `-help lists the flags`},
 		{"-cuts many", `-help lists the flags`},
 		{"file.txt", `unexpected argument "file.txt": name a file with -file`},
-		{"-suite rot13", `-suite takes one of dh64rc4, scp`},
+		{"-suite rot13", `-suite takes one of noise, insecure-noise, dh64rc4, scp`},
+		{"-listen :0", `-listen with the suite noise needs -key FILE: make one with go run ./examples/keygen`},
+		{"-connect :1", `-connect with the suite noise needs -server-key`},
+		{"-key x", `-key goes with -listen`},
+		{"-listen :0 -suite scp -key x", `scp has no keys`},
 		{"-file x -size 3", `-file and -size exclude each other`},
 		{"-listen :0 -connect :1", `-listen and -connect exclude each other`},
 		{"-listen :0 -size 3", `-listen only receives`},
@@ -300,7 +320,7 @@ func TestHelp(t *testing.T) {
 	if status, stderr := outcome(t.Context(), t, &out, "-help"); status != 0 {
 		t.Errorf("status %d: %s", status, stderr)
 	}
-	holds(t, out.String(), `-blackholes`, `-connect`, `-cut-every`, `-cuts`, `-file`, `-listen`, `-size`, `-suite`)
+	holds(t, out.String(), `-blackholes`, `-connect`, `-cut-every`, `-cuts`, `-file`, `-key`, `-listen`, `-server-key`, `-size`, `-suite`, `default noise`)
 }
 
 func TestSizes(t *testing.T) {

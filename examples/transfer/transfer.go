@@ -17,13 +17,10 @@ import (
 )
 
 // config is what both halves set.
-func config(o options) relink.Config {
+func (o options) config(suite relink.Suite) relink.Config {
 	return relink.Config{
-		Suites: []relink.Suite{suites[o.suite]},
-		// These suites have no acknowledgements, so the buffer must hold twice
-		// what all kernels on the way can hold together. Linux lets a socket
-		// grow to 4 MB for sending and 32 MB for receiving.
-		ReplayLimit: 128 << 20,
+		Suites:      []relink.Suite{suite},
+		ReplayLimit: o.suite.ReplayLimit(),
 		// A black hole is found after this time, plus what the kernel takes to
 		// notice that it has to send again. It is as short as can be, so that
 		// nobody has to wait for a demonstration; on a mobile network it would
@@ -56,7 +53,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%w: -listen takes a free address of this machine, such as :7000", err)
 		}
-		l, err := relink.NewListener(inner, config(o))
+		l, err := relink.NewListener(inner, o.config(o.server))
 		if err != nil {
 			return err
 		}
@@ -65,7 +62,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 		half(func() error { return receiving.receive(ctx, l) })
 	}
 	if o.listen != "" {
-		fmt.Fprintf(out, "waiting at %s with %s\n", address, o.suite)
+		fmt.Fprintf(out, "waiting at %s with %s; the other half needs %s\n", address, o.suite, o.needs)
 	} else {
 		src, err := o.open()
 		if err != nil {
@@ -75,7 +72,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 		if o.connect != "" {
 			watched = &sending
 		}
-		d := relink.Dialer{Config: config(o)}
+		d := relink.Dialer{Config: o.config(o.client)}
 		if o.plan.cuts > 0 {
 			if s, err = newSaboteur(address, o.plan, src.size); err != nil {
 				return err
@@ -108,7 +105,8 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 //	receiver → sender:   SHA-256 of what has arrived
 //
 // The size is there because the classic suites cannot say where a stream ends,
-// and the answer because no Write or Close can say that its bytes have arrived.
+// and the answer because on these no Write or Close can say that its bytes have
+// arrived.
 type digest [sha256.Size]byte
 
 // An end is one half of a transfer.
@@ -129,7 +127,7 @@ type end struct {
 func (e *end) send(ctx context.Context, d *relink.Dialer, address string, src *source) error {
 	conn, err := d.Dial(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("%w: is the other half there, with -listen and the same -suite?", err)
+		return fmt.Errorf("%w: is the other half there, with -listen, the same -suite and the key that belongs to this -server-key?", err)
 	}
 	defer e.begin(ctx, conn)()
 	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, uint64(src.size))); err != nil {
