@@ -131,10 +131,10 @@
 //
 // [Noise] is the one to choose on the internet. The client has the server's
 // public key and knows that it speaks with the server; nobody on the path can
-// read the stream, change, repeat, reorder or cut it short unnoticed, forge a
-// refusal or an end, or take a session over. What was recorded stays closed when the
-// server's key is stolen later. It can be cut off, delayed and measured: sizes,
-// times and addresses are visible. The server does not know its clients; they log
+// read the stream, change, repeat, reorder or cut it short unnoticed, end a session
+// by a forged refusal or end, or take it over. What was recorded stays closed when
+// the server's key is stolen later. The path can still be cut off, delayed and
+// measured: sizes, times and addresses are visible. The server does not know its clients; they log
 // in inside the stream. Section 18 of docs/spec/noise.md says all of this
 // exactly. Client keys (IK), pre-shared keys and moving clients to another server
 // (drain) are specified there too, and are not available yet.
@@ -188,18 +188,18 @@
 //
 // A path that has gone silent is found after about LivenessTimeout. [Noise] pings
 // where an answer is due, over any transport, and leaves an idle TCP connection
-// to the kernel's keep-alive. On the classic suites this needs a transport that is TCP underneath: the kernel's
-// keep-alive probes a connection that is quiet, and where data is under way the
-// library asks Linux and Android (TCP_INFO) whether the peer's kernel still
-// acknowledges. A peer that merely does not read is alive, however long. Other
-// systems find a silent loss under data only when their own retransmission
+// to the kernel's keep-alive. On the classic suites this needs a transport that
+// is TCP underneath: the kernel's keep-alive probes a connection that is quiet,
+// and where data is under way the library asks Linux and Android (TCP_INFO)
+// whether the peer's kernel still acknowledges. A peer that merely does not read
+// is alive, however long. Other systems find a silent loss under data only when their own retransmission
 // gives up, so a mobile application should call [Conn.NetworkChanged] when
 // the system reports a new network or brings it to the foreground.
 //
 // # Memory
 //
-// An idle session that has carried nothing takes 2 to 5 KiB beside its transport,
-// depending on the suite. The
+// An idle session that has carried nothing takes about 2 KiB beside its
+// transport, or 4 KiB on [Noise]. The
 // rest grows with use, in chunks of 1 KiB to 256 KiB that all sessions share.
 // For each session:
 //

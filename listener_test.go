@@ -272,7 +272,7 @@ func TestSeveralSuites(t *testing.T) {
 				n.SetOptions(faultnet.Options{Segment: piece})
 				events := new(eventLog)
 				l, err := relink.NewListener(n.Listen(), relink.Config{
-					Suites:  []relink.Suite{relink.DH64RC4(), relink.SCP()},
+					Suites:  []relink.Suite{relink.DH64RC4(), relink.SCP(), noiseSuite},
 					OnEvent: events.add,
 				})
 				require.NoError(t, err)
@@ -285,13 +285,14 @@ func TestSeveralSuites(t *testing.T) {
 						require.NoError(t, err)
 						_, isSCP := relink.SCPRequestOf(server)
 						require.Equal(t, s.String() == "SCP", isSCP)
+						require.Equal(t, s == noiseSuite, server.WaitAcked(t.Context(), 0) == nil)
 						requireExchange(t, c, server, 200)
 						n.Last().Cut(faultnet.Reset)
 						requireExchange(t, c, server, 200)
 						_, _ = c.Abort(), server.Abort()
 					}
 				}
-				for _, first := range []string{"R\x01 a client of another suite", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00", "\xfe"} {
+				for _, first := range []string{"Q\x01 a client of another suite", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00", "\xfe"} {
 					c, err := n.Dial(t.Context(), "tcp", "server")
 					require.NoError(t, err)
 					_, err = c.Write([]byte(first))
@@ -305,13 +306,23 @@ func TestSeveralSuites(t *testing.T) {
 					require.Equal(t, c.LocalAddr(), refused[len(refused)-1].Remote)
 					require.NoError(t, c.Close())
 				}
+				// What begins like a client of the suite Noise is told so.
+				c, err := n.Dial(t.Context(), "tcp", "server")
+				require.NoError(t, err)
+				_, err = c.Write([]byte("REPORT / HTTP/1.1\r\n\r\n"))
+				require.NoError(t, err)
+				hint, err := io.ReadAll(c)
+				require.NoError(t, err)
+				require.Equal(t, []byte{0x52, 1, 1, 0, 0}, hint) // BadVersion
+				refused := events.all(relink.EventRefused)
+				require.ErrorIs(t, refused[len(refused)-1].Err, relink.ErrProtocol)
 				require.NoError(t, l.Close())
 			})
 		})
 	}
 }
 
-var mixedClients = []relink.Suite{relink.SCP(relink.WithTargetServer("a")), relink.DH64RC4(), relink.SCP()}
+var mixedClients = []relink.Suite{relink.SCP(relink.WithTargetServer("a")), relink.DH64RC4(), noiseSuite, relink.SCP()}
 
 // net/http serves over sessions as over any other connections, and its own
 // Shutdown goes together with the listener's.

@@ -2,7 +2,6 @@ package relink_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"runtime"
 	"sync"
@@ -128,7 +127,7 @@ func TestSilentDropWhileIdle(t *testing.T) {
 	r.exchange(t)
 	r.fallSilent()
 	r.waitLost(t)
-	require.True(t, errors.Is(r.suspended[0], syscall.ETIMEDOUT), "%v", r.suspended[0])
+	require.ErrorIs(t, r.suspended[0], syscall.ETIMEDOUT)
 	r.exchange(t)
 }
 

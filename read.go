@@ -46,7 +46,30 @@ const (
 // end of a session is returned first.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	n, err := c.readLocked(p)
+	l, n, err := c.readableLocked(p)
+	for l != nil {
+		// The transport is read here and not further down: after a system call
+		// the processor has forgotten the way back, and each call that it is
+		// nested in costs.
+		if l.codec == nil && l.inPos == len(l.input) {
+			l.setReadDeadlineLocked(c.readDeadline)
+			c.mu.Unlock()
+			k, rerr := l.conn.Read(p)
+			c.mu.Lock()
+			n = c.takeStreamLocked(l, p, k, rerr)
+		} else {
+			n = c.receiveLocked(l, p)
+		}
+		c.receiver = roleFree
+		if n == 0 || !c.watched || c.standing || c.readers.n > 0 || c.drainTo > c.received {
+			c.receiverLeftLocked()
+		}
+		if n > 0 {
+			c.run.reset()
+			break
+		}
+		l, n, err = c.readableLocked(p)
+	}
 	if err != nil && c.receiver == roleFree {
 		c.receiverLeftLocked() // a standby may have left for this Read
 	}
@@ -57,38 +80,31 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *Conn) readLocked(p []byte) (int, error) {
+// readableLocked waits until a Read can return, or has the receiver role: then
+// it returns the link to read.
+func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 	for {
 		switch {
 		case c.closed:
-			return 0, net.ErrClosed
+			return nil, 0, net.ErrClosed
 		case expired(c.readDeadline):
-			return 0, os.ErrDeadlineExceeded
+			return nil, 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
-			return 0, nil
+			return nil, 0, nil
 		case c.in.Len() > 0:
 			c.run.reset()
-			return c.takeLocked(p), nil
+			return nil, c.takeLocked(p), nil
 		case c.finReceived:
-			return 0, io.EOF // whatever became of the session afterwards
+			return nil, 0, io.EOF // whatever became of the session afterwards
 		case c.readErr != nil:
-			return 0, c.readErr
+			return nil, 0, c.readErr
 		}
 		l := c.link
 		if l != nil && l.interruptible && c.receiver == roleFree {
 			c.receiver = roleInline
 			c.standing = false
 			c.readSeq++
-			n := c.receiveLocked(l, p)
-			c.receiver = roleFree
-			if n == 0 || !c.watched || c.standing || c.readers.n > 0 || c.drainTo > c.received {
-				c.receiverLeftLocked()
-			}
-			if n > 0 {
-				c.run.reset()
-				return n, nil
-			}
-			continue
+			return l, 0, nil
 		}
 		if l != nil && l.interruptible && c.receiver == roleBackground {
 			l.setReadDeadlineLocked(longAgo) // the standby gives the role back
@@ -199,26 +215,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 		c.mu.Unlock()
 		n, err := l.readStream(p)
 		c.mu.Lock()
-		skip := c.arrivedLocked(l, n)
-		if fresh := p[skip:n]; len(fresh) > 0 {
-			locked := len(fresh) <= cipherInLock
-			if !locked {
-				c.mu.Unlock()
-			}
-			if n = len(fresh); skip > 0 {
-				copy(p, fresh) // over what had come before
-			}
-			c.session.Decrypt(p[:n], p[:n])
-			if !locked {
-				c.mu.Lock()
-			}
-		} else {
-			n = 0
-		}
-		if err != nil {
-			c.readFailedLocked(l, err)
-		}
-		return n
+		return c.takeStreamLocked(l, p, n, err)
 	}
 	limit := standbyChunk
 	if !c.closed {
@@ -233,6 +230,34 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	chunks.Put(chunk)
 	c.readFailedLocked(l, err)
 	return 0
+}
+
+// takeStreamLocked takes what a Read of the transport has put into p, and
+// returns how much of it is for the application. The lock is released while
+// much is decrypted.
+func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
+	if n <= 0 && err == nil || n < 0 || n > len(p) {
+		c.mu.Unlock()
+		n, err = l.readAgain(p, n)
+		c.mu.Lock()
+	}
+	skip := c.arrivedLocked(l, n)
+	fresh := p[skip:n]
+	if skip > 0 {
+		copy(p, fresh) // over what had come before
+	}
+	n = len(fresh)
+	if n <= cipherInLock {
+		c.session.Decrypt(p[:n], p[:n])
+	} else {
+		c.mu.Unlock()
+		c.session.Decrypt(p[:n], p[:n])
+		c.mu.Lock()
+	}
+	if err != nil {
+		c.readFailedLocked(l, err)
+	}
+	return n
 }
 
 // arrivedLocked accounts for n bytes of the peer's stream that came over the
@@ -297,6 +322,15 @@ func (l *link) readStream(p []byte) (int, error) {
 			l.input, l.inPos = nil, 0
 		}
 		return n, nil
+	}
+	return readTransport(l.conn, p)
+}
+
+// readAgain replaces a Read of the transport that broke the contract of
+// io.Reader, or returned nothing at all.
+func (l *link) readAgain(p []byte, n int) (int, error) {
+	if n != 0 {
+		return 0, fmt.Errorf("relink: the transport's Read returned %d for a slice of %d bytes", n, len(p))
 	}
 	return readTransport(l.conn, p)
 }

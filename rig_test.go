@@ -25,6 +25,7 @@ type rig struct {
 	inner  *faultnet.Listener
 	l      *relink.Listener
 	dialer *relink.Dialer
+	wrap   func(net.Listener) net.Listener // nil, or what lies between inner and l
 
 	client, server *relink.Conn
 	clientEvents   *eventLog
@@ -67,7 +68,11 @@ func newRig(t *testing.T, s relink.Suite, options ...rigOption) *rig {
 	}
 	r.inner = r.net.Listen()
 	var err error
-	r.l, err = relink.NewListener(r.inner, cfg)
+	inner := net.Listener(r.inner)
+	if r.wrap != nil {
+		inner = r.wrap(inner)
+	}
+	r.l, err = relink.NewListener(inner, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = r.l.Close() })
 	r.client, r.server = r.open()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/replay"
 )
 
 // How a byte goes out: Write encrypts it straight into the replay buffer (out);
@@ -77,7 +78,20 @@ func (s *streak) reset() { s.n = 0 }
 // goroutines do not interleave.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	n, err := c.writeLocked(p)
+	l, n, err := c.writeLocked(p)
+	if l != nil {
+		// The transport is written here and not further down, as in Read.
+		loan := c.out.Lend(l.sent, 0)
+		c.mu.Unlock()
+		k, werr := l.conn.Write(loan.Bytes())
+		c.mu.Lock()
+		if !c.spanSentLocked(l, loan, k, werr) || c.link != l || l.sent != c.out.End() || c.closed {
+			c.pumpLocked(l, c.out.End())
+		} else {
+			c.sender = roleFree // a request that waits for its answer ends here
+		}
+	}
+	c.run.end()
 	c.mu.Unlock()
 	if err != nil {
 		err = c.opError("write", err)
@@ -85,15 +99,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *Conn) writeLocked(p []byte) (n int, err error) {
+// writeLocked takes p into the buffer and sees to it that it is sent. If it
+// returns a link, that is for the caller to do: it has the sender role.
+func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 	for c.writing {
 		if err := c.mayWriteLocked(); err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 		c.writers.wait(c.writeDeadline)
 	}
 	if len(p) == 0 {
-		return 0, c.mayWriteLocked()
+		return nil, 0, c.mayWriteLocked()
 	}
 	c.writing = true
 	burst := c.run.begin()
@@ -116,10 +132,9 @@ func (c *Conn) writeLocked(p []byte) (n int, err error) {
 		c.startFlusherLocked()
 		c.lingerLocked()
 	case n > 0:
-		c.sendLocked(burst)
+		l = c.sendLocked(burst)
 	}
-	c.run.end()
-	return n, err
+	return l, n, err
 }
 
 // mayWriteLocked says why a Write cannot go on, if so.
@@ -215,22 +230,25 @@ func (c *Conn) trimLocked() {
 	}
 }
 
-// sendLocked sees to it that what was appended is sent.
-func (c *Conn) sendLocked(burst bool) {
+// sendLocked sees to it that what was appended is sent. If it returns a link,
+// the caller has the sender role and what lies in one piece in the buffer to
+// send over it.
+func (c *Conn) sendLocked(burst bool) *link {
 	l := c.link
 	if l == nil || c.sender != roleFree {
-		return
+		return nil
 	}
 	if burst || !l.interruptible {
 		c.startFlusherLocked()
-		return
+		return nil
 	}
 	c.sender = roleInline
-	if l.codec == nil && l.sent < c.out.End() && c.sendSpanLocked(l, c.writeDeadline) && c.link == l && l.sent == c.out.End() && !c.closed {
-		c.sender = roleFree // a request that waits for its answer ends here
-		return
+	if l.codec == nil && l.sent < c.out.End() {
+		l.setWriteDeadlineLocked(c.writeDeadline)
+		return l
 	}
 	c.pumpLocked(l, c.out.End())
+	return nil
 }
 
 // startFlusherLocked gives a free sender role to a goroutine of the library if
@@ -344,8 +362,17 @@ func (c *Conn) sendSpanLocked(l *link, deadline time.Time) bool {
 	l.setWriteDeadlineLocked(deadline)
 	loan := c.out.Lend(l.sent, 0)
 	c.mu.Unlock()
-	n, err := writeTransport(l.conn, loan.Bytes())
+	n, err := l.conn.Write(loan.Bytes())
 	c.mu.Lock()
+	return c.spanSentLocked(l, loan, n, err)
+}
+
+// spanSentLocked accounts for what the transport has taken of a loan, and
+// reports whether to go on.
+func (c *Conn) spanSentLocked(l *link, loan replay.Loan, n int, err error) bool {
+	if size := len(loan.Bytes()); n != size {
+		n, err = judgeWrite(n, size, err)
+	}
 	c.out.Return(loan)
 	if c.link == l {
 		c.handedOverLocked(l, l.sent+int64(n))
@@ -388,20 +415,24 @@ func (c *Conn) handedOverLocked(l *link, offset int64) {
 }
 
 // writeTransport writes to a transport and holds it to the contract of
-// io.Writer; one that takes less than it was given without an error is given
-// the rest in the next step.
+// io.Writer.
 func writeTransport(t io.Writer, b []byte) (int, error) {
 	n, err := t.Write(b)
-	if n == len(b) {
+	return judgeWrite(n, len(b), err)
+}
+
+// judgeWrite holds what a transport's Write returned to the contract of
+// io.Writer; one that takes less than it was given without an error is given
+// the rest in the next step.
+func judgeWrite(n, size int, err error) (int, error) {
+	switch {
+	case n < 0 || n > size:
+		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, size)
+	case n == 0 && size > 0 && err == nil:
+		return 0, io.ErrShortWrite
+	default:
 		return n, err
 	}
-	if n < 0 || n > len(b) {
-		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, len(b))
-	}
-	if n == 0 && err == nil {
-		err = io.ErrShortWrite
-	}
-	return n, err
 }
 
 // wires are the buffers that records are sealed into.
