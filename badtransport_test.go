@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -55,7 +56,7 @@ var transportMistakes = []transportMistake{
 	{name: "Read returns nothing, for ever", read: func(net.Conn, []byte) (int, error) { return 0, nil }},
 	{name: "Read returns a negative count", read: func(net.Conn, []byte) (int, error) { return -1, nil }},
 	{name: "Read returns too large a count", read: func(_ net.Conn, p []byte) (int, error) { return len(p) + 1, nil }},
-	{name: "Read returns the greatest count and an error", read: func(net.Conn, []byte) (int, error) { return 1<<63 - 1, io.EOF }},
+	{name: "Read returns the greatest count and an error", read: func(net.Conn, []byte) (int, error) { return math.MaxInt, io.EOF }},
 	{name: "Read returns an error", read: func(net.Conn, []byte) (int, error) { return 0, errBadTransport }},
 	{name: "Write returns a negative count", write: func(net.Conn, []byte) (int, error) { return -1, nil }},
 	{name: "Write returns too large a count", write: func(_ net.Conn, p []byte) (int, error) { return len(p) + 1, nil }},

@@ -323,7 +323,7 @@ func TestLongSCP(t *testing.T) {
 	if os.Getenv("RELINK_LONG") != "1" {
 		t.Skip("sends more than 4 GiB: set RELINK_LONG=1 to run it")
 	}
-	const total = 4<<30 + 300<<20
+	const total int64 = 4<<30 + 300<<20
 	// What the kernels of both sides of the relay hold can be missing after a
 	// cut, and they grow their buffers to several MiB on a fast path.
 	cfg := relink.Config{Suites: []relink.Suite{relink.SCP()}, ReplayLimit: 64 << 20}
@@ -379,13 +379,13 @@ func TestLongSCP(t *testing.T) {
 }
 
 // longStream calls f with pieces of the stream and returns its sum.
-func longStream(t *testing.T, total int, f func([]byte, hash.Hash) error) []byte {
+func longStream(t *testing.T, total int64, f func([]byte, hash.Hash) error) []byte {
 	h := sha256.New()
 	piece := make([]byte, 256<<10)
 	random := rand.NewChaCha8([32]byte{1})
-	for n := 0; n < total; {
+	for n := int64(0); n < total; {
 		_, _ = random.Read(piece)
-		k := min(len(piece), total-n)
+		k := min(int64(len(piece)), total-n)
 		if err := f(piece[:k], h); err != nil {
 			t.Error(err)
 			return nil
