@@ -191,6 +191,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	} else {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
+	c.slow = c.maxSent > c.acked && (c.acked == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
 	c.run.reset()
 	switch {
 	case c.provisional:

@@ -96,9 +96,11 @@ type Config struct {
 	// Both sides.
 	Logger *slog.Logger
 
-	// OnEvent is told what happens to sessions, in order, one call at a time,
-	// from a goroutine of its own. It may block: events queue up to a bound,
-	// and what had to be dropped is counted in [Event.Dropped]. Both sides.
+	// OnEvent is told what happens to sessions, in order, from a goroutine of
+	// its own: one call at a time for all sessions of a listener, and one at a
+	// time for each session of a dialer. It may block: events queue up to a
+	// bound, and what had to be dropped is counted in [Event.Dropped]. Both
+	// sides.
 	OnEvent func(Event)
 }
 

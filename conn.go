@@ -39,6 +39,7 @@ type Conn struct {
 	closed      bool          // Close or Abort was called
 	done        bool          // nothing is left but what Read may still take
 	lost        loss          // how the last link ended
+	slow        bool          // the last link carried too little
 	place       place         // server: where the listener keeps it
 	ended       chan struct{} // made by Done
 	closeTimer  *time.Timer   // bounds the time after Close

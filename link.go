@@ -74,6 +74,9 @@ type link struct {
 	replayUnknown bool // the peer has not told how much it replays
 	quiet         int  // ticks in a row without a byte, while replayUnknown
 	probe         probe
+	base          int64 // the peer had acknowledged up to here when the link began
+	most          int   // data in a record while the network counts as slow, or zero
+	counted       int64 // the offset acknowledged at the last tick, while most is set
 }
 
 // newLink makes a link of a transport whose handshake is complete. rest is what

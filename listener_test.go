@@ -289,9 +289,11 @@ func TestSeveralSuites(t *testing.T) {
 						requireExchange(t, c, server, 200)
 						n.Last().Cut(faultnet.Reset)
 						requireExchange(t, c, server, 200)
+						synctest.Wait() // a resume may not be confirmed yet
 						_, _ = c.Abort(), server.Abort()
 					}
 				}
+				synctest.Wait()
 				for _, first := range []string{"Q\x01 a client of another suite", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00", "\xfe"} {
 					c, err := n.Dial(t.Context(), "tcp", "server")
 					require.NoError(t, err)

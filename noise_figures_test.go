@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,12 @@ func newDistantRig(t *testing.T, options ...rigOption) *rig {
 func arrival(t *testing.T, c *relink.Conn, n int) <-chan time.Time {
 	at := make(chan time.Time, 1)
 	go func() {
-		requireRead(t, c, rigData(n))
+		defer close(at)
+		got := make([]byte, n)
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != string(rigData(n)) {
+			t.Errorf("read %v, or other bytes", err)
+			return
+		}
 		at <- time.Now()
 	}()
 	return at

@@ -16,7 +16,7 @@ import (
 // counter that another was sealed with, and no key serves two links or two
 // directions.
 func TestNoiseNoncesAreFresh(t *testing.T) {
-	cuts := 400 // several seconds under the race detector
+	cuts := 250 // seconds under the race detector
 	if everything {
 		cuts = 20_000
 	}

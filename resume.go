@@ -61,6 +61,7 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	}
 	if c.traits.Acks {
 		c.ackDue.now() // tells the limit
+		c.paceLocked(l)
 	}
 	if c.set.LivenessTimeout > 0 {
 		l.probe.start(t, c.set.LivenessTimeout)

@@ -59,6 +59,7 @@ func (c *Conn) tick() bool {
 		c.ackDue.now()
 		c.startFlusherLocked()
 	}
+	c.tickPaceLocked(l)
 	if c.link == l && c.tickLivenessLocked(l, heard) {
 		again = true
 	}
@@ -160,7 +161,7 @@ func (l *Listener) sweep() {
 		}
 		l.mu.Lock()
 		for i, c := range batch {
-			if c != nil {
+			if c != nil && c.place.live { // it may have ended since
 				l.watch = append(l.watch, c)
 			}
 			batch[i] = nil

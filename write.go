@@ -450,7 +450,7 @@ func (c *Conn) sealLocked(l *link) {
 	k := c.takeControlLocked(l)
 	loan := c.out.Lend(l.sent, 0)
 	data := loan.Bytes()
-	if most := max(0, min(c.sendEndLocked()-l.sent, int64(l.codec.MaxData()))); int64(len(data)) > most {
+	if most := max(0, min(c.sendEndLocked()-l.sent, int64(l.mostData()))); int64(len(data)) > most {
 		data = data[:most]
 	}
 	if l.sent+int64(len(data)) == c.out.End() && c.finReadyLocked(l) {

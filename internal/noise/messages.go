@@ -116,9 +116,6 @@ func (r request) encode() []byte {
 
 // decodeHeader decodes headerSize bytes and says what to refuse them with.
 func decodeHeader(b []byte) (r request, refusal hint, err error) {
-	if b[0] != magic {
-		return r, hintBadRequest, suite.Malformed("the first byte is %#02x", b[0])
-	}
 	if b[1] != version {
 		return r, hintBadVersion, suite.Malformed("version %d", b[1])
 	}

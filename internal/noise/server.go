@@ -28,11 +28,20 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 // serve takes one request, in the order of the section First flight. again says
 // that the client may ask once more.
 func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
-	b, err := read(s, headerSize, "the request")
+	// The first byte is judged alone: a client of another protocol may send
+	// less than a header before it waits for an answer.
+	b, err := read(s, 1, "the request")
 	if err != nil {
 		return false, err
 	}
-	r, refusal, err := decodeHeader(b)
+	header := append(make([]byte, 0, headerSize), b[0])
+	if b[0] != magic {
+		return false, refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", b[0]))
+	}
+	if b, err = read(s, headerSize-1, "the request"); err != nil {
+		return false, err
+	}
+	r, refusal, err := decodeHeader(append(header, b...))
 	if err != nil {
 		return false, refuse(s, refusal, err)
 	}

@@ -1,0 +1,44 @@
+package relink
+
+// On a slow network a long record takes longer than the peer may be silent, and
+// it acknowledges only whole ones. A link that follows one which died for want
+// of acknowledgements therefore begins with short records, which grow as fast
+// as it turns out that the network carries them.
+
+// slowRecord is the data in a record on a network that counts as slow, and
+// fastRecord the most on one that does not yet count as fast.
+const (
+	slowRecord = 1 << 10
+	fastRecord = 64 << 10
+)
+
+// paceLocked says how long the records of a new link may be.
+func (c *Conn) paceLocked(l *link) {
+	l.base, l.counted = c.acked, c.acked
+	if c.slow {
+		l.most = slowRecord
+	}
+}
+
+// mostData is the most data that the link's next record may carry. The caller
+// holds the sender role.
+func (l *link) mostData() int {
+	if l.most == 0 {
+		return l.codec.MaxData()
+	}
+	return min(l.most, l.codec.MaxData())
+}
+
+// tickPaceLocked lets records grow where a whole one was acknowledged within a
+// tick.
+func (c *Conn) tickPaceLocked(l *link) {
+	if l.most == 0 {
+		return
+	}
+	if c.acked-l.counted >= int64(l.most) {
+		if l.most *= 2; l.most > fastRecord {
+			l.most = 0
+		}
+	}
+	l.counted = c.acked
+}
