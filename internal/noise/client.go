@@ -76,10 +76,10 @@ func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret,
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if err := write(s, message, "the request"); err != nil {
+	if err := suite.Write(s, message, "the request"); err != nil {
 		return nil, nil, 0, err
 	}
-	b, err := read(s, answerHeaderSize, "the answer")
+	b, err := suite.Read(s, answerHeaderSize, "the answer")
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -90,7 +90,7 @@ func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret,
 	if refusal != 0 {
 		return nil, nil, refusal, refusal.err()
 	}
-	if b, err = read(s, length, "the answer's message 2"); err != nil {
+	if b, err = suite.Read(s, length, "the answer's message 2"); err != nil {
 		return nil, nil, 0, err
 	}
 	answer, k, err := h.read(b)

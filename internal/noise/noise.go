@@ -136,20 +136,3 @@ func (p *Protocol) Match(first []byte) suite.Match {
 	}
 	return suite.MatchNo
 }
-
-// read asks for the n bytes of a step.
-func read(s suite.Stream, n int, what string) ([]byte, error) {
-	b, err := s.Next(n)
-	if err != nil {
-		return nil, fmt.Errorf("relink: reading %s: %w", what, err)
-	}
-	return b, nil
-}
-
-// write sends a message, in one piece so that it leaves in one segment.
-func write(s suite.Stream, message []byte, what string) error {
-	if _, err := s.Write(message); err != nil {
-		return fmt.Errorf("relink: writing %s: %w", what, err)
-	}
-	return nil
-}

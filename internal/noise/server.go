@@ -30,7 +30,7 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
 	// The first byte is judged alone: a client of another protocol may send
 	// less than a header before it waits for an answer.
-	b, err := read(s, 1, "the request")
+	b, err := suite.Read(s, 1, "the request")
 	if err != nil {
 		return false, err
 	}
@@ -38,7 +38,7 @@ func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
 	if b[0] != magic {
 		return false, refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", b[0]))
 	}
-	if b, err = read(s, headerSize-1, "the request"); err != nil {
+	if b, err = suite.Read(s, headerSize-1, "the request"); err != nil {
 		return false, err
 	}
 	r, refusal, err := decodeHeader(append(header, b...))
@@ -49,7 +49,7 @@ func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
 		return false, refuse(s, hintBadRequest, suite.Malformed("a request of type %#02x, which is not offered here", byte(r.kind)))
 	}
 	if r.kind.isResume() {
-		if b, err = read(s, resumeFieldsSize, "the resume fields"); err != nil {
+		if b, err = suite.Read(s, resumeFieldsSize, "the resume fields"); err != nil {
 			return false, err
 		}
 		if err := r.decodeResumeFields(b); err != nil {
@@ -88,7 +88,7 @@ func (p *Protocol) key(r request) (*serverKey, bool) {
 
 // refuse sends a hint and returns why.
 func refuse(s suite.Stream, refusal hint, reason error) error {
-	if err := write(s, encodeHint(refusal), "the hint"); err != nil {
+	if err := suite.Write(s, encodeHint(refusal), "the hint"); err != nil {
 		return fmt.Errorf("%w; %w", reason, err)
 	}
 	return reason
@@ -96,10 +96,10 @@ func refuse(s suite.Stream, refusal hint, reason error) error {
 
 // refuseOnce sends a hint after which the client may ask once more.
 func (p *Protocol) refuseOnce(s suite.Stream, r request, refusal hint, reason error) (bool, error) {
-	if _, err := read(s, r.length, "the rest of a request that is refused"); err != nil {
+	if _, err := suite.Read(s, r.length, "the rest of a request that is refused"); err != nil {
 		return false, fmt.Errorf("%w; %w", reason, err)
 	}
-	if err := write(s, encodeHint(refusal), "the hint"); err != nil {
+	if err := suite.Write(s, encodeHint(refusal), "the hint"); err != nil {
 		return false, fmt.Errorf("%w; %w", reason, err)
 	}
 	return true, reason
@@ -107,7 +107,7 @@ func (p *Protocol) refuseOnce(s suite.Stream, r request, refusal hint, reason er
 
 // open reads Noise message 1 and opens it.
 func (p *Protocol) open(s suite.Stream, r request, key *serverKey, psk *secret) (*handshake, []byte, error) {
-	b, err := read(s, r.length, "message 1")
+	b, err := suite.Read(s, r.length, "message 1")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,7 +161,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, key *ser
 	if err := host.Offer(session, own.id); err != nil {
 		return refuse(s, hintBusy, err)
 	}
-	if err := write(s, message, "the answer"); err != nil {
+	if err := suite.Write(s, message, "the answer"); err != nil {
 		return err
 	}
 	codec := newCodec(r.cipher, keys, false, peerWindow)
@@ -229,7 +229,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *
 	if refusal := session.answered(r, own, target); refusal != 0 {
 		return false, refuse(s, refusal, refusedFor(refusal, r))
 	}
-	if err := write(s, message, "the answer"); err != nil {
+	if err := suite.Write(s, message, "the answer"); err != nil {
 		return false, err
 	}
 	codec := newCodec(r.cipher, keys, false, session.peerWindow)
@@ -277,7 +277,7 @@ func (p *Protocol) refuseFinally(s suite.Stream, h *handshake, r request, reason
 	}
 	message, _, err := answer(h, r.kind, a.encode())
 	if err == nil {
-		err = write(s, message, "the verdict")
+		err = suite.Write(s, message, "the verdict")
 	}
 	if err != nil {
 		return fmt.Errorf("%w; %w", reason, err)
@@ -303,7 +303,7 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, key *s
 	}
 	message, _, err := answer(h, r.kind, a.encode())
 	if err == nil {
-		err = write(s, message, "the answer to a query")
+		err = suite.Write(s, message, "the answer to a query")
 	}
 	if err != nil {
 		return fmt.Errorf("%w; %w", reason, err)
@@ -313,7 +313,7 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, key *s
 
 // readFirst reads the record by which a client confirms a handshake.
 func readFirst(s suite.Stream, c *codec) (suite.Record, error) {
-	b, err := read(s, lengthSize, "the first record")
+	b, err := suite.Read(s, lengthSize, "the first record")
 	if err != nil {
 		return suite.Record{}, err
 	}
@@ -323,7 +323,7 @@ func readFirst(s suite.Stream, c *codec) (suite.Record, error) {
 	}
 	record := make([]byte, lengthSize+l)
 	copy(record, b)
-	if b, err = read(s, l, "the first record"); err != nil {
+	if b, err = suite.Read(s, l, "the first record"); err != nil {
 		return suite.Record{}, err
 	}
 	copy(record[lengthSize:], b)

@@ -14,7 +14,7 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 		return nil, suite.Link{}, fmt.Errorf("relink: making a key: %w", err)
 	}
 	request := newRequest{key: key.PublicKey(), wish: p.wish}
-	if err := writePacket(s, request.packet(), "the request for a session"); err != nil {
+	if err := suite.Write(s, request.packet(), "the request for a session"); err != nil {
 		return nil, suite.Link{}, err
 	}
 	content, err := readPacket(s, "the answer to the request for a session")
@@ -40,7 +40,7 @@ func (s *Session) Resume(st suite.Stream, c suite.Client) (suite.Link, error) {
 	own := c.Offsets()
 	request.received = uint32(own.Received)
 	request.mac = request.sign(s.secret)
-	if err := writePacket(st, request.packet(), "the resume request"); err != nil {
+	if err := suite.Write(st, request.packet(), "the resume request"); err != nil {
 		return suite.Link{}, err
 	}
 	content, err := readPacket(st, "the answer to the resume")

@@ -70,9 +70,9 @@ type resumeAnswer struct {
 // next read. A length beyond the bounds is an error before anything behind it is
 // read.
 func readPacket(s suite.Stream, what string) ([]byte, error) {
-	header, err := s.Next(headerSize)
+	header, err := suite.Read(s, headerSize, what)
 	if err != nil {
-		return nil, fmt.Errorf("relink: reading %s: %w", what, err)
+		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(header))
 	if n == 0 || n > maxPacket {
@@ -86,14 +86,6 @@ func readPacket(s suite.Stream, what string) ([]byte, error) {
 		return nil, fmt.Errorf("relink: reading %s: %w", what, err)
 	}
 	return content, nil
-}
-
-// writePacket sends a packet, in one piece so that it leaves in one segment.
-func writePacket(s suite.Stream, packet []byte, what string) error {
-	if _, err := s.Write(packet); err != nil {
-		return fmt.Errorf("relink: writing %s: %w", what, err)
-	}
-	return nil
 }
 
 // packet puts the length in front of a content that was appended to a header's

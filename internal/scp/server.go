@@ -52,7 +52,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host, request *newRequest) e
 		return refuse(s, StatusNetworkError, fmt.Errorf("registering the session: %w", err))
 	}
 	answer := newAnswer{id: session.id, key: key.PublicKey()}
-	if err := writePacket(s, answer.packet(), "the answer to a request for a session"); err != nil {
+	if err := suite.Write(s, answer.packet(), "the answer to a request for a session"); err != nil {
 		return err
 	}
 	return h.Establish(suite.Link{})
@@ -89,7 +89,7 @@ func serveResume(s suite.Stream, h suite.Host, request *resumeRequest) error {
 		return refuse(s, refusal(err), err)
 	}
 	answer := resumeAnswer{received: uint32(claim.Received), code: StatusOK}
-	if err := writePacket(s, answer.packet(), "the answer to a resume"); err != nil {
+	if err := suite.Write(s, answer.packet(), "the answer to a resume"); err != nil {
 		return err
 	}
 	return target.TakeOver(claim, suite.Link{Peer: peer})

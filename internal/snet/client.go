@@ -13,11 +13,11 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 		return nil, suite.Link{}, fmt.Errorf("relink: making a key: %w", err)
 	}
 	hello := clientHello{public: private.PublicKey()}
-	if err := write(s, hello.encode(), "the client hello (steps 1 and 2)"); err != nil {
+	if err := suite.Write(s, hello.encode(), "the client hello (steps 1 and 2)"); err != nil {
 		return nil, suite.Link{}, err
 	}
 
-	b, err := read(s, serverHelloSize, "the server hello (step 3)")
+	b, err := suite.Read(s, serverHelloSize, "the server hello (step 3)")
 	if err != nil {
 		return nil, suite.Link{}, err
 	}
@@ -32,7 +32,7 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 	// Whether this arrives is not known. If it does not, the server still
 	// knows the session, and a resume completes it (Provisional sessions).
 	proof := session.key.mac(answer.challenge[:])
-	if err := write(s, proof[:], "the proof (step 4)"); err != nil {
+	if err := suite.Write(s, proof[:], "the proof (step 4)"); err != nil {
 		return nil, suite.Link{}, err
 	}
 	return session, suite.Link{}, nil
@@ -42,11 +42,11 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 func (s *session) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
 	own := c.Offsets()
 	request := resumeRequest{id: s.id, sent: uint64(own.Sent), received: uint64(own.Received)}
-	if err := write(t, request.encode(s.key), "the resume request (steps 1 and 2)"); err != nil {
+	if err := suite.Write(t, request.encode(s.key), "the resume request (steps 1 and 2)"); err != nil {
 		return suite.Link{}, err
 	}
 
-	b, err := read(t, resumeAnswerSize, "the answer to the resume (step 3)")
+	b, err := suite.Read(t, resumeAnswerSize, "the answer to the resume (step 3)")
 	if err != nil {
 		return suite.Link{}, err
 	}
@@ -66,7 +66,7 @@ func (s *session) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
 	}
 
 	proof := s.key.mac(answer.challenge[:])
-	if err := write(t, proof[:], "the proof (step 4)"); err != nil {
+	if err := suite.Write(t, proof[:], "the proof (step 4)"); err != nil {
 		return suite.Link{}, err
 	}
 	return suite.Link{Peer: peer}, nil

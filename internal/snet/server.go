@@ -13,7 +13,7 @@ const maxOffers = 8
 
 // Serve runs the server's side of a handshake. The first byte says which.
 func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
-	b, err := read(s, typeSize, "the first byte (step 1)")
+	b, err := suite.Read(s, typeSize, "the first byte (step 1)")
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 
 // serveNew runs the server's side of a new session from step 2 (New session).
 func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
-	b, err := read(s, clientHelloBody, "the client hello (step 2)")
+	b, err := suite.Read(s, clientHelloBody, "the client hello (step 2)")
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 
 	answer := serverHello{public: private.PublicKey(), challenge: p.newChallenge()}
 	order.PutUint64(answer.sealedID[:], session.id^mask)
-	if err := write(s, answer.encode(), "the server hello (step 3)"); err != nil {
+	if err := suite.Write(s, answer.encode(), "the server hello (step 3)"); err != nil {
 		return err
 	}
 
@@ -82,7 +82,7 @@ func (p *Protocol) offer(s *session, h suite.Host) error {
 // request can be replayed by whoever has seen it: nothing about the session
 // changes, and nothing of it is held, before step 4 has been verified.
 func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
-	body, err := read(s, resumeRequestBody, "the resume request (step 2)")
+	body, err := suite.Read(s, resumeRequestBody, "the resume request (step 2)")
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 		received:  uint64(claim.Received),
 		challenge: p.newChallenge(),
 	}
-	if err := write(s, answer.encode(), "the answer to the resume (step 3)"); err != nil {
+	if err := suite.Write(s, answer.encode(), "the answer to the resume (step 3)"); err != nil {
 		return err
 	}
 	if err := own.readProof(s, answer.challenge); err != nil {
@@ -145,7 +145,7 @@ func ownSession(t suite.Target) *session {
 // refuse sends the final no to a resume and returns why (Refusal).
 func refuse(s suite.Stream, reason error) error {
 	var zeros [refusalSize]byte
-	if err := write(s, zeros[:], "the refusal (step 3')"); err != nil {
+	if err := suite.Write(s, zeros[:], "the refusal (step 3')"); err != nil {
 		return fmt.Errorf("%w; %w", reason, err)
 	}
 	return reason
@@ -159,7 +159,7 @@ func (p *Protocol) newChallenge() (c challenge) {
 
 // readProof reads step 4 and verifies it.
 func (s *session) readProof(t suite.Stream, c challenge) error {
-	proof, err := read(t, proofSize, "the proof (step 4)")
+	proof, err := suite.Read(t, proofSize, "the proof (step 4)")
 	if err != nil {
 		return err
 	}

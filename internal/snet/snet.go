@@ -13,7 +13,6 @@ package snet
 
 import (
 	"crypto/rand"
-	"fmt"
 
 	"github.com/relink-go/relink/dh64"
 	"github.com/relink-go/relink/internal/suite"
@@ -76,21 +75,4 @@ func randomNumber() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // it never fails
 	return order.Uint64(b[:])
-}
-
-// read asks for the n bytes of a step.
-func read(s suite.Stream, n int, what string) ([]byte, error) {
-	b, err := s.Next(n)
-	if err != nil {
-		return nil, fmt.Errorf("relink: reading %s: %w", what, err)
-	}
-	return b, nil
-}
-
-// write sends a message, in one piece so that it leaves in one segment.
-func write(s suite.Stream, message []byte, what string) error {
-	if _, err := s.Write(message); err != nil {
-		return fmt.Errorf("relink: writing %s: %w", what, err)
-	}
-	return nil
 }
