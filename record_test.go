@@ -897,32 +897,6 @@ func libraryGoroutines() []string {
 	return found
 }
 
-// An idle session has no goroutine and no timer on the server. Pings need a
-// tick where no kernel probes the transport, so this is over TCP.
-func TestIdleServerHasNothing(t *testing.T) {
-	for _, s := range ackSuites {
-		t.Run(s.String(), func(t *testing.T) { testIdleServer(t, s) })
-	}
-}
-
-func testIdleServer(t *testing.T, s relink.Suite) {
-	client, server, l := pair(t, s, transportKinds[0], relink.Config{})
-	defer func() {
-		_, _ = client.Abort(), server.Abort()
-		_ = l.Close()
-	}()
-	requireExchange(t, client, server, 100_000)
-	reading := background(func() (int, error) { return server.Read(make([]byte, 1)) })
-	clientReading := background(func() (int, error) { return client.Read(make([]byte, 1)) })
-	require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 }, 5*time.Second, 10*time.Millisecond,
-		"%v", libraryGoroutines)
-	require.Zero(t, relink.HoldingsOf(l).Watched)
-	requireWrite(t, client, []byte("x"))
-	requireWrite(t, server, []byte("x"))
-	require.NoError(t, (<-reading).err)
-	require.NoError(t, (<-clientReading).err)
-}
-
 // conversation is what the tests of every cut have: data both ways, the end of
 // one direction, the end of all. It ends with every byte delivered once.
 func conversation(r *rig) {

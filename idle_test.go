@@ -1,0 +1,75 @@
+package relink_test
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+)
+
+// While both applications wait in Read over TCP, the library has no goroutine
+// and looks after no session.
+func TestIdleServerHasNothing(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+		client, server, l := pair(t, s, transportKinds[0], relink.Config{})
+		defer func() {
+			_, _ = client.Abort(), server.Abort()
+			_ = l.Close()
+		}()
+		requireExchange(t, client, server, 100_000)
+		reading := background(func() (int, error) { return server.Read(make([]byte, 1)) })
+		clientReading := background(func() (int, error) { return client.Read(make([]byte, 1)) })
+		require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 }, 10*time.Second, 10*time.Millisecond,
+			"%v", libraryGoroutines)
+		require.Zero(t, relink.HoldingsOf(l).Watched)
+		requireWrite(t, client, []byte("x"))
+		requireWrite(t, server, []byte("x"))
+		require.NoError(t, (<-reading).err)
+		require.NoError(t, (<-clientReading).err)
+	})
+}
+
+// A request and its answer, and a message of the size that gathers, allocate
+// nothing once the replay buffer is as large as it gets. The count is of the
+// whole process, so a few for timers and goroutines are let pass.
+func TestReadAndWriteDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector sync.Pool drops what it is given at random")
+	}
+	const size = 512
+	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+		if s == recordSuite {
+			t.Skip("the codec of the tests' own suite is written to be read, and allocates")
+		}
+		client, server, l := pair(t, s, transportKinds[0], relink.Config{ReplayLimit: 64 << 10})
+		defer func() {
+			_, _ = client.Abort(), server.Abort()
+			_ = l.Close()
+		}()
+		go func() {
+			b := make([]byte, size)
+			for {
+				if _, err := io.ReadFull(server, b); err != nil {
+					return
+				}
+				if _, err := server.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+		b := make([]byte, size)
+		exchange := func() {
+			_, err := client.Write(b)
+			require.NoError(t, err)
+			_, err = io.ReadFull(client, b)
+			require.NoError(t, err)
+		}
+		for range 1000 {
+			exchange()
+		}
+		require.Less(t, testing.AllocsPerRun(2000, exchange), 0.5)
+	})
+}
