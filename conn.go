@@ -111,7 +111,8 @@ const (
 type loss struct {
 	at    moment
 	err   error
-	clean bool // by the end of the transport's stream, not by an error
+	link  *link // until there is a new one
+	clean bool  // by the end of the transport's stream, not by an error
 }
 
 // newConn returns a Conn without a link.

@@ -154,6 +154,36 @@ func TestHalfTheLimitIsFreeForASuspension(t *testing.T) {
 	})
 }
 
+// What half the limit can lose to the network is kept, also while more than
+// that waits because a suspension has filled the buffer.
+func TestHistoryAfterASuspension(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		const limit = 16 << 10
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: limit / 2}), withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
+		r.suspend(faultnet.Refuse, faultnet.Reset)
+		data := rigData(limit)
+		n, err := r.client.Write(data)
+		require.NoError(t, err)
+		require.Equal(t, limit, n)
+		dials := 0
+		r.net.OnDial(func(_ int, p *faultnet.Path) error {
+			if dials++; dials == 1 {
+				p.CutAt(faultnet.Up, 300, faultnet.BlackHole) // behind a handshake of the classic suites
+			}
+			return nil
+		})
+		r.net.SetDown(faultnet.NotDown)
+		time.Sleep(5 * time.Second) // the path has swallowed what it can
+		r.net.Last().Cut(faultnet.ResetNow)
+		got := make([]byte, limit)
+		_, err = io.ReadFull(r.server, got)
+		require.NoError(t, err)
+		require.Equal(t, data, got)
+		require.Greater(t, dials, 1)
+		r.stop()
+	})
+}
+
 // counters are offsets around which integers of some size wrap.
 var counters = []int64{
 	1<<31 - 1500, 1<<32 - 1500, 1<<32 + 1<<31 - 1500, 5<<32 - 700, 1<<53 - 900, 1<<62 - 1000, math.MaxInt64 - 100_000,

@@ -263,7 +263,9 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 // arrivedLocked accounts for n bytes of the peer's stream that came over the
 // link, and returns how many of them, at the front, are not to be taken: those
 // that had arrived before, over an older link; all of them if the link has been
-// superseded, because then they come again.
+// superseded, because then they come again. What a link brings that was lost in
+// the same moment counts, unless there is a new one: the less is dropped here,
+// the less the peer must still have.
 func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
 	if c.link == l && l.pos == c.received && n > 0 && int64(n) <= math.MaxInt64-l.pos {
 		l.pos += int64(n)
@@ -276,7 +278,7 @@ func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
 
 // arrivedOddlyLocked is arrivedLocked where not everything is new.
 func (c *Conn) arrivedOddlyLocked(l *link, n int) (skip int) {
-	if c.link != l || n == 0 {
+	if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {
 		return n
 	}
 	if int64(n) > math.MaxInt64-l.pos {

@@ -46,7 +46,7 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		c.lost.at = 0
 	}
 	l := newLink(t, rest, sl)
-	c.link = l
+	c.link, c.lost.link = l, nil
 	c.epoch++
 	c.addrs.Store(&addresses{t.LocalAddr(), t.RemoteAddr()})
 	l.pos = told
@@ -99,22 +99,27 @@ func (c *Conn) mayGiveEarlyLocked() bool {
 	return first
 }
 
-// A clientView is the Conn of a client as its protocol sees it.
-type clientView struct{ c *Conn }
+// A clientView is the Conn of a client as its protocol sees it during one
+// attempt.
+type clientView struct {
+	c    *Conn
+	told int64 // the count of received bytes that the server was told
+}
 
-func (v clientView) Offsets() suite.Offsets {
+func (v *clientView) Offsets() suite.Offsets {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
+	v.told = v.c.received
 	return suite.Offsets{Sent: v.c.out.End(), Received: v.c.received}
 }
 
-func (v clientView) Check(peer suite.Offsets) error {
+func (v *clientView) Check(peer suite.Offsets) error {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	return v.c.checkLocked(peer)
 }
 
-func (v clientView) Pending(p []byte) (int64, int) {
+func (v *clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	if v.c.done || !v.c.mayGiveEarlyLocked() {
@@ -321,10 +326,11 @@ func (c *Conn) attemptLocked(before error) error {
 	t, err := dialContained(ctx, c.redial.dial)
 	var sl suite.Link
 	var s *stream
+	view := &clientView{c: c}
 	if err == nil {
 		s = newStream(t)
 		err = within(ctx, t, func() (err error) {
-			sl, err = c.session.Resume(s, clientView{c})
+			sl, err = c.session.Resume(s, view)
 			return err
 		})
 	}
@@ -347,7 +353,11 @@ func (c *Conn) attemptLocked(before error) error {
 		return err
 	}
 	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
-	c.attachLocked(t, s.rest(), c.received, sl)
+	told := view.told // what a lost link has brought since then comes again
+	if sl.Codec != nil {
+		told = c.received // records of a lost link are dropped, and Early counts
+	}
+	c.attachLocked(t, s.rest(), told, sl)
 	return nil
 }
 

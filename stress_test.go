@@ -97,8 +97,8 @@ func (s *stress) run() {
 	}
 	s.t.Logf("%+v", o)
 	s.net.SetOptions(o)
-	// Without acknowledgements a quarter of the limit is history at the least,
-	// which must be as much as the network swallows.
+	// Without acknowledgements half the limit is history, which must be as much
+	// as the network swallows and a Read has in hand.
 	s.cfg = relink.Config{Suites: []relink.Suite{s.suite}, ReplayLimit: max(4*o.Buffer, 1<<(10+s.rnd.IntN(12)))}
 	var err error
 	s.l, err = relink.NewListener(s.net.Listen(), s.cfg)

@@ -208,9 +208,6 @@ func (c *Conn) roomLocked() int {
 		return c.out.Room()
 	}
 	pending := c.out.End() - c.link.sent
-	if pending > 0 {
-		c.trimLocked() // else done when it was handed over
-	}
 	return min(c.out.Room(), int(max(0, int64(c.mostPending())-pending)))
 }
 
@@ -218,14 +215,11 @@ func (c *Conn) roomLocked() int {
 // acknowledgements.
 func (c *Conn) mostPending() int { return min(maxPending, c.set.ReplayLimit/4) }
 
-// trimLocked lets history give way on a wire without acknowledgements. What a
-// suspension has filled the buffer with may pend beyond the bound; the history
-// behind what is handed over stays as long then as it is otherwise, because the
-// next transport needs it just as much.
+// trimLocked lets history give way on a wire without acknowledgements: all but
+// half the limit, which is what can be missing after a cut. Only what waits to
+// be sent shares the other half.
 func (c *Conn) trimLocked() {
-	half := c.set.ReplayLimit / 2
-	keep := min(c.out.End()-int64(half), c.link.sent-int64(half-c.mostPending()))
-	if keep > c.out.Start() {
+	if keep := c.link.sent - int64(c.set.ReplayLimit/2); keep > c.out.Start() {
 		c.out.Free(keep)
 	}
 }
