@@ -185,7 +185,10 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		return
 	}
 	c.link = nil
-	c.lost = loss{at: now(), err: err, link: l, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	c.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	if c.receiver != roleFree && l.codec == nil {
+		c.lost.link = l
+	}
 	if c.lost.clean {
 		l.close()
 	} else {

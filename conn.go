@@ -111,7 +111,7 @@ const (
 type loss struct {
 	at    moment
 	err   error
-	link  *link // until there is a new one
+	link  *link // what somebody is still reading of it counts; or nil
 	clean bool  // by the end of the transport's stream, not by an error
 }
 

@@ -56,7 +56,7 @@ type Presented struct {
 // does that has gone mad and redials on many transports at once.
 func PresentResume(c *Conn, t net.Conn) *Presented {
 	p := &Presented{Transport: t, c: c, s: newStream(t)}
-	p.link, p.Err = c.session.Resume(p.s, &clientView{c: c})
+	p.link, p.Err = c.session.Resume(p.s, clientView{c})
 	return p
 }
 

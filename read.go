@@ -133,6 +133,9 @@ func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) }
 
 // receiverLeftLocked decides who reads now that the receiver role is free.
 func (c *Conn) receiverLeftLocked() {
+	if c.link == nil {
+		c.lost.link = nil // nobody has anything of it in hand
+	}
 	c.readers.wake()
 	if c.startStandbyLocked() || c.readers.n > 0 || c.link == nil {
 		return

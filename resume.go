@@ -99,27 +99,25 @@ func (c *Conn) mayGiveEarlyLocked() bool {
 	return first
 }
 
-// A clientView is the Conn of a client as its protocol sees it during one
-// attempt.
-type clientView struct {
-	c    *Conn
-	told int64 // the count of received bytes that the server was told
-}
+// A clientView is the Conn of a client as its protocol sees it.
+type clientView struct{ c *Conn }
 
-func (v *clientView) Offsets() suite.Offsets {
+// Offsets returns counts that stand still until there is a new link: what the
+// lost one may still bring is not counted any more.
+func (v clientView) Offsets() suite.Offsets {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
-	v.told = v.c.received
+	v.c.lost.link = nil
 	return suite.Offsets{Sent: v.c.out.End(), Received: v.c.received}
 }
 
-func (v *clientView) Check(peer suite.Offsets) error {
+func (v clientView) Check(peer suite.Offsets) error {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	return v.c.checkLocked(peer)
 }
 
-func (v *clientView) Pending(p []byte) (int64, int) {
+func (v clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	if v.c.done || !v.c.mayGiveEarlyLocked() {
@@ -326,11 +324,10 @@ func (c *Conn) attemptLocked(before error) error {
 	t, err := dialContained(ctx, c.redial.dial)
 	var sl suite.Link
 	var s *stream
-	view := &clientView{c: c}
 	if err == nil {
 		s = newStream(t)
 		err = within(ctx, t, func() (err error) {
-			sl, err = c.session.Resume(s, view)
+			sl, err = c.session.Resume(s, clientView{c})
 			return err
 		})
 	}
@@ -353,11 +350,7 @@ func (c *Conn) attemptLocked(before error) error {
 		return err
 	}
 	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
-	told := view.told // what a lost link has brought since then comes again
-	if sl.Codec != nil {
-		told = c.received // records of a lost link are dropped, and Early counts
-	}
-	c.attachLocked(t, s.rest(), told, sl)
+	c.attachLocked(t, s.rest(), c.received, sl)
 	return nil
 }
 

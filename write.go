@@ -200,9 +200,8 @@ func (c *Conn) writeEndLocked() error {
 	return c.writeErr
 }
 
-// roomLocked is how much may be appended now. Without acknowledgements,
-// history gives way while a link is there, so that half the limit stays free
-// for a suspension, during which nothing gives way.
+// roomLocked is how much may be appended now. Without acknowledgements, only so
+// much may wait for a link that is there; during a suspension nothing gives way.
 func (c *Conn) roomLocked() int {
 	if c.traits.Acks || c.link == nil {
 		return c.out.Room()
