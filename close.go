@@ -24,7 +24,7 @@ func (c *Conn) Close() error {
 	c.readers.wake()
 	c.writers.wake()
 	c.ackers.wake()
-	c.in.Reset(c.in.Limit(), c.in.End())
+	c.discardLocked(c.in.Limit())
 	if c.done {
 		return nil
 	}
@@ -49,6 +49,13 @@ func (c *Conn) Close() error {
 	c.startStandbyLocked()
 	c.lingerLocked()
 	return nil
+}
+
+// discardLocked drops what has arrived and was not read. It does not count as
+// taken by the application, neither in Stats nor to the peer.
+func (c *Conn) discardLocked(limit int) {
+	c.discarded += int64(c.in.Len())
+	c.in.Reset(limit, c.in.End())
 }
 
 // CloseWrite ends this side's stream: the peer reads everything that was
@@ -81,7 +88,7 @@ func (c *Conn) Abort() error {
 	if c.done {
 		wasClosed := c.closed
 		c.closed = true
-		c.in.Reset(0, c.in.End())
+		c.discardLocked(0)
 		if wasClosed {
 			return c.opError("close", net.ErrClosed)
 		}
@@ -101,6 +108,9 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 		return
 	}
 	c.link = nil
+	if c.receiver == roleInline {
+		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
+	}
 	var last []byte
 	if l.codec != nil && c.sender == roleFree && len(l.wire) == 0 {
 		last = l.codec.Seal(nil, nil, suite.Control{Reset: code})

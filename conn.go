@@ -58,6 +58,7 @@ type Conn struct {
 	readSeq      uint32        // Reads that have held the role
 	tickSeq      uint32        // readSeq at the last tick
 	finReceived  bool          // the peer's stream ends at received
+	discarded    int64         // bytes that have arrived and nobody will read, after Close
 
 	// Writing. One Write at a time appends to out; the sender role belongs to
 	// one goroutine at a time: a Write, or the flusher goroutine.
@@ -343,7 +344,7 @@ func (c *Conn) finishLocked(cause error) {
 		c.releaseOutLocked()
 	}
 	if c.closed {
-		c.in.Reset(0, c.in.End())
+		c.discardLocked(0)
 	}
 	c.readers.wake()
 	c.writers.wake()

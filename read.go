@@ -129,7 +129,7 @@ func (c *Conn) takeLocked(p []byte) int {
 
 // consumedLocked is the offset up to which the application has taken the
 // peer's stream.
-func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) }
+func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) - c.discarded }
 
 // receiverLeftLocked decides who reads now that the receiver role is free.
 func (c *Conn) receiverLeftLocked() {
@@ -299,6 +299,7 @@ func (c *Conn) arrivedOddlyLocked(l *link, n int) (skip int) {
 // buffer.
 func (c *Conn) depositLocked(data []byte, encrypted bool) {
 	if len(data) == 0 || c.closed {
+		c.discarded += int64(len(data))
 		return
 	}
 	if encrypted {

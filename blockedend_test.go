@@ -1,0 +1,51 @@
+package relink_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+)
+
+// Close and Abort end every call at once, also one that the transport holds:
+// a Write that it does not take, a Read while the last words do not get out.
+func TestEndWhileTheTransportHolds(t *testing.T) {
+	for name, end := range map[string]func(*relink.Conn) error{"Close": (*relink.Conn).Close, "Abort": (*relink.Conn).Abort} {
+		for _, held := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				inBubble(t, func(t *testing.T, s relink.Suite) {
+					r := newRig(t, s, withPath(faultnet.Options{Buffer: -1}))
+					reader := background(func() (int, error) { return r.client.Read(make([]byte, 1)) })
+					standby := background(func() (int, error) { return r.server.Read(make([]byte, 1)) })
+					synctest.Wait()
+					p := r.net.Last()
+					p.Stall(faultnet.Up) // without a buffer a Write then waits in the transport
+					var writer <-chan outcome
+					if held {
+						writer = background(func() (int, error) { return r.client.Write(rigData(100)) })
+						stillBlocked(t, writer)
+					}
+					stillBlocked(t, reader)
+					requireInstant(t, func() {
+						require.NoError(t, end(r.client))
+						require.ErrorIs(t, (<-reader).err, errClosed)
+						if held {
+							o := <-writer
+							require.NoError(t, o.err) // the buffer had taken all of it
+							require.Equal(t, 100, o.n)
+						}
+					})
+					p.Release(faultnet.Up)
+					_ = r.server.Abort()
+					<-standby
+					r.stop()
+					time.Sleep(time.Second) // the last words have their time
+				})
+			})
+		}
+	}
+}
