@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	_ "unsafe" // for go:linkname
 
 	"github.com/stretchr/testify/require"
 
@@ -102,15 +103,32 @@ func relinkPair(s relink.Suite) func(t testing.TB) (client, server net.Conn) {
 	}
 }
 
-// tlsPair is TLS 1.3 with AES-256-GCM where crypto/tls prefers it, as it does on
-// processors that have AES, and an ECDSA certificate.
-func tlsPair(t testing.TB) (client, server net.Conn) {
+// tlsSuites is the order of preference of crypto/tls, which no configuration
+// changes.
+//
+//go:linkname tlsSuites crypto/tls.defaultCipherSuitesTLS13
+var tlsSuites []uint16
+
+// tlsPair returns pairs of TLS 1.3 with the cipher suite and an ECDSA
+// certificate. By itself crypto/tls chooses AES-128-GCM, whose rounds are 10; the
+// AES-256-GCM of the suite Noise has 14.
+func tlsPair(suite uint16) func(t testing.TB) (client, server net.Conn) {
+	return func(t testing.TB) (net.Conn, net.Conn) {
+		before := tlsSuites
+		tlsSuites = []uint16{suite}
+		defer func() { tlsSuites = before }()
+		return openTLS(t, suite)
+	}
+}
+
+func openTLS(t testing.TB, suite uint16) (client, server net.Conn) {
 	c, s := tcpPair(t)
 	client = tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
 	server = tls.Server(s, &tls.Config{Certificates: []tls.Certificate{certificate()}, MinVersion: tls.VersionTLS13})
 	go func() { _ = server.(*tls.Conn).Handshake() }()
 	require.NoError(t, client.(*tls.Conn).Handshake())
 	require.NoError(t, server.(*tls.Conn).Handshake())
+	require.Equal(t, suite, client.(*tls.Conn).ConnectionState().CipherSuite)
 	return client, server
 }
 
@@ -132,7 +150,8 @@ var implementations = []implementation{
 	{"tcp", "", tcpPair},
 	{"rc4", "", rivalPair(false)},
 	{"crypto-rc4", "rc4", rivalPair(true)},
-	{"tls", "", tlsPair},
+	{"tls", "", tlsPair(tls.TLS_AES_256_GCM_SHA384)},
+	{"tls-aes128", "tls", tlsPair(tls.TLS_AES_128_GCM_SHA256)},
 	{"relink-dh64rc4", "rc4", relinkPair(relink.DH64RC4())},
 	{"relink-scp", "rc4", relinkPair(relink.SCP())},
 	{"relink-noise", "tls", relinkPair(noiseSuite)},

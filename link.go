@@ -60,6 +60,7 @@ type link struct {
 	wire    []byte // sealed records, of which wire[wirePos:] must go out next
 	wirePos int
 	wireBuf *[]byte // what wire lies in
+	begun   bool    // the first record, which says where the link stands, is sealed
 
 	// Guarded by the session's lock.
 

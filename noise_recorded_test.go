@@ -30,8 +30,11 @@ type dump struct {
 	message1 []byte
 	answer   []byte // its header
 	message2 []byte
-	records  [2][][]byte // without their lengths
+	records  [2][]record
 }
+
+// A record is one record of a dump.
+type record struct{ header, sealed []byte }
 
 // dumpOf takes a recorded transport apart.
 func dumpOf(t *testing.T, p *faultnet.Path) (d dump) {
@@ -51,8 +54,9 @@ func dumpOf(t *testing.T, p *faultnet.Path) (d dump) {
 	d.message2 = take(&down, int(binary.BigEndian.Uint16(d.answer[3:])))
 	for dir, rest := range [][]byte{up, down} {
 		for len(rest) > 0 {
-			n := int(binary.BigEndian.Uint16(take(&rest, 2)))
-			d.records[dir] = append(d.records[dir], take(&rest, n))
+			header := take(&rest, 3)
+			n := int(binary.BigEndian.Uint16(header[1:]))
+			d.records[dir] = append(d.records[dir], record{header, take(&rest, n)})
 		}
 	}
 	return d
@@ -61,7 +65,10 @@ func dumpOf(t *testing.T, p *faultnet.Path) (d dump) {
 // encrypted returns the pieces of which nobody should learn anything, one of
 // them, the resume id, in clear.
 func (d dump) encrypted() [][]byte {
-	pieces := append([][]byte{d.message1, d.message2}, append(d.records[0], d.records[1]...)...)
+	pieces := [][]byte{d.message1, d.message2}
+	for _, r := range append(d.records[0], d.records[1]...) {
+		pieces = append(pieces, r.sealed)
+	}
 	if d.fields != nil {
 		pieces = append(pieces, d.fields[:16])
 	}
@@ -89,7 +96,7 @@ func (d dump) opens(t *testing.T, key []byte) (n int) {
 	a, nonce := d.aead(t, key)
 	for _, records := range d.records {
 		for i, r := range records {
-			if _, err := a.Open(nil, nonce(i), r, nil); err == nil {
+			if _, err := a.Open(nil, nonce(i), r.sealed, r.header); err == nil {
 				n++
 			}
 		}

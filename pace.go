@@ -9,7 +9,7 @@ package relink
 // fastRecord the most on one that does not yet count as fast.
 const (
 	slowRecord = 1 << 10
-	fastRecord = 64 << 10
+	fastRecord = 32 << 10
 )
 
 // paceLocked says how long the records of a new link may be.
@@ -20,13 +20,18 @@ func (c *Conn) paceLocked(l *link) {
 	}
 }
 
-// mostData is the most data that the link's next record may carry. The caller
-// holds the sender role.
+// mostData is the most data that the link's transport may be given next: whole
+// records, but one where the network counts as slow, and one that says first
+// where the link stands. The caller holds the sender role.
 func (l *link) mostData() int {
-	if l.most == 0 {
-		return l.codec.MaxData()
+	most := l.codec.MaxData()
+	if l.most > 0 {
+		return min(l.most, most)
 	}
-	return min(l.most, l.codec.MaxData())
+	if !l.begun {
+		return most
+	}
+	return max(1, gather/most) * most
 }
 
 // tickPaceLocked lets records grow where a whole one was acknowledged within a

@@ -361,7 +361,7 @@ func readTransport(t reader, p []byte) (int, error) {
 // receiveRecordLocked is receiveLocked for a link with a codec.
 func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 	c.mu.Unlock()
-	rec, err := l.readRecord()
+	rec, err := l.readRecord(p)
 	c.mu.Lock()
 	n := 0
 	if err == nil {
@@ -378,12 +378,12 @@ func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 	return n
 }
 
-// readRecord returns the next record of the link. Its data is valid until the
-// next call.
-func (l *link) readRecord() (suite.Record, error) {
+// readRecord returns the next record of the link. Its data lies in p, if there
+// is room, and otherwise is valid until the next call.
+func (l *link) readRecord(p []byte) (suite.Record, error) {
 	for {
 		if l.inPos < len(l.input) {
-			rec, n, err := l.codec.Open(l.input[l.inPos:])
+			rec, n, err := l.codec.Open(p, l.input[l.inPos:])
 			if err != nil || n > 0 {
 				l.inPos += n
 				return rec, err
@@ -433,6 +433,9 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 	l.probe.heard = true
 	skip := c.arrivedLocked(l, len(rec.Data))
 	data := rec.Data[skip:]
+	if skip > 0 {
+		data = rec.Data[:copy(rec.Data, data)] // which may lie in p
+	}
 	if c.done {
 		return 0
 	}

@@ -468,7 +468,7 @@ func (c *recCodec) first(s suite.Stream) (suite.Record, error) {
 	if b, err = s.Next(n); err != nil {
 		return suite.Record{}, err
 	}
-	r, _, err := c.Open(append(be.AppendUint16(nil, uint16(n)), b...))
+	r, _, err := c.Open(nil, append(be.AppendUint16(nil, uint16(n)), b...))
 	return r, err
 }
 
@@ -524,7 +524,7 @@ func (c *recCodec) Seal(dst, data []byte, k suite.Control) []byte {
 }
 
 // Open implements suite.Codec.
-func (c *recCodec) Open(in []byte) (r suite.Record, n int, err error) {
+func (c *recCodec) Open(dst, in []byte) (r suite.Record, n int, err error) {
 	if len(in) < 2 {
 		return r, 0, nil
 	}
@@ -563,6 +563,9 @@ func (c *recCodec) Open(in []byte) (r suite.Record, n int, err error) {
 		b = b[2:]
 	}
 	r.Data = b
+	if len(dst) >= len(b) {
+		r.Data = dst[:copy(dst, b)]
+	}
 	return r, n, nil
 }
 

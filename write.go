@@ -29,6 +29,10 @@ const (
 	// encryptStep is how much a Write encrypts before the sender gets at it.
 	encryptStep = 64 << 10
 
+	// gather is how much is sealed, in as many records as that needs, before the
+	// transport is called.
+	gather = 64 << 10
+
 	// cipherInLock is the most that is ciphered under the session's lock: for
 	// less, giving the lock up and taking it again costs more than it spares
 	// anybody.
@@ -313,8 +317,8 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 		l := c.link
 		deadline := noDeadline
 		if own != nil {
-			if l != own || l.sent >= until && l.wirePos == len(l.wire) {
-				break
+			if l != own || c.closed || l.sent >= until && l.wirePos == len(l.wire) {
+				break // after Close a flusher goes on: the Write returns
 			}
 			deadline = c.writeDeadline
 		}
@@ -437,8 +441,8 @@ func (l *link) releaseWire() {
 	l.wire, l.wirePos, l.wireBuf = nil, 0, nil
 }
 
-// sealLocked seals the next record of the link: data as far as the limit
-// allows, and all control that waits. The lock is released while it seals.
+// sealLocked seals what the link's transport is given next: data as far as the
+// limit allows, and all control that waits. The lock is released while it seals.
 func (c *Conn) sealLocked(l *link) {
 	k := c.takeControlLocked(l)
 	loan := c.out.Lend(l.sent, 0)
@@ -452,10 +456,15 @@ func (c *Conn) sealLocked(l *link) {
 	c.handedOverLocked(l, l.sent+int64(len(data)))
 	w := wires.Get().(*[]byte)
 	c.mu.Unlock()
-	sealed := l.codec.Seal((*w)[:0], data, k)
+	sealed := (*w)[:0]
+	for most := l.codec.MaxData(); len(data) > most; {
+		sealed = l.codec.Seal(sealed, data[:most], suite.Control{})
+		data = data[most:]
+	}
+	sealed = l.codec.Seal(sealed, data, k)
 	c.mu.Lock()
 	*w = sealed
-	l.wire, l.wirePos, l.wireBuf = sealed, 0, w
+	l.wire, l.wirePos, l.wireBuf, l.begun = sealed, 0, w, true
 	c.out.Return(loan)
 }
 

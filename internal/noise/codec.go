@@ -15,22 +15,29 @@ import (
 
 // The wire of a record (Records).
 const (
-	lengthSize   = 2
+	recordHeader   = 3 // kind and length
 	flagsSize    = 1
 	ackSize      = 16
 	resetSize    = 2
-	minRecord    = flagsSize + tagSize // by its length field
+	maxControl   = flagsSize + ackSize + resetSize
+	minRecord    = 1 + tagSize // by its length field
 	maxRecord    = math.MaxUint16
-	maxData      = maxRecord - tagSize - flagsSize - ackSize - resetSize
+	maxData      = 32768
 	maxFirstData = 16384
 	// maxFirst is the longest record by which a client confirms a handshake.
-	maxFirst = flagsSize + ackSize + resetSize + maxFirstData + tagSize
+	maxFirst = maxFirstData + maxControl + tagSize
 
 	// recordsPerKey is how many records are sealed before a rekey.
 	recordsPerKey = 1 << 20
 )
 
-// The flags of a record.
+// The kinds of records.
+const (
+	recordData    = 0 // data alone
+	recordControl = 1 // data, which may be empty, fields and flags
+)
+
+// The flags of a record of control.
 const (
 	flagAck    = 0x01
 	flagFinAck = 0x02
@@ -146,55 +153,89 @@ func (c *codec) MaxData() int {
 }
 
 // MaxRecord implements [suite.Codec].
-func (c *codec) MaxRecord() int { return lengthSize + maxRecord }
+func (c *codec) MaxRecord() int { return recordHeader + maxRecord }
 
-// Seal implements [suite.Codec]. The control's Consumed is not sent: it is
-// Limit less the window that the handshake told.
+// Seal implements [suite.Codec]. Data without control is sealed from where it
+// lies. The control's Consumed is not sent: it is Limit less the window that the
+// handshake told.
 func (c *codec) Seal(dst, data []byte, k suite.Control) []byte {
 	if len(data) > c.MaxData() {
 		panic(fmt.Sprintf("relink: internal error: %d bytes for one record", len(data)))
 	}
+	dst = slices.Grow(dst, recordHeader+len(data)+maxControl+tagSize)
 	start := len(dst)
-	dst = slices.Grow(dst, lengthSize+flagsSize+ackSize+resetSize+len(data)+tagSize)
-	dst = append(dst, 0, 0)
-	dst = appendControl(dst, k)
-	dst = append(dst, data...)
-	plain := dst[start+lengthSize:]
-	order.PutUint16(dst[start:], uint16(len(plain)+tagSize))
-	sealed := c.out.aead.Seal(plain[:0], c.out.at(c.out.n), plain, nil)
+	body := start + recordHeader
+	if k.Empty() && len(data) > 0 {
+		dst = appendHeader(dst, recordData, len(data)+tagSize)
+		dst = c.out.aead.Seal(dst, c.out.at(c.out.n), data, dst[start:body])
+	} else {
+		dst = append(dst[:body], data...)
+		dst = appendControl(dst, k)
+		appendHeader(dst[:start], recordControl, len(dst)-body+tagSize)
+		dst = c.out.aead.Seal(dst[:body], c.out.at(c.out.n), dst[body:], dst[start:body])
+	}
 	c.out.advance()
-	return dst[:start+lengthSize+len(sealed)]
+	return dst
+}
+
+// appendHeader appends what a record begins with. It is the associated data of
+// the rest.
+func appendHeader(b []byte, kind byte, length int) []byte {
+	return order.AppendUint16(append(b, kind), uint16(length))
+}
+
+// checkHeader returns the length of what follows a header.
+func checkHeader(b []byte, longest int) (int, error) {
+	l := int(order.Uint16(b[1:]))
+	if b[0] > recordControl || l < minRecord || l > longest {
+		return 0, fmt.Errorf("%w: a record of kind %d and %d bytes", suite.ErrAuthentication, b[0], l)
+	}
+	return l, nil
 }
 
 // Open implements [suite.Codec]. A record that is not authentic is an
 // [suite.ErrAuthentication], and one that is but breaks the protocol an
 // [suite.ErrProtocol].
-func (c *codec) Open(in []byte) (r suite.Record, n int, err error) {
-	if len(in) < lengthSize {
+func (c *codec) Open(dst, in []byte) (r suite.Record, n int, err error) {
+	if len(in) < recordHeader {
 		return r, 0, nil
 	}
-	l := int(order.Uint16(in))
-	if l < minRecord {
-		return r, 0, fmt.Errorf("%w: a record of %d bytes", suite.ErrAuthentication, l)
+	l, err := checkHeader(in, maxRecord)
+	if err != nil {
+		return r, 0, err
 	}
-	n = lengthSize + l
+	n = recordHeader + l
 	if len(in) < n {
 		return r, 0, nil
 	}
-	sealed := in[lengthSize:n]
-	plain, err := c.in.aead.Open(sealed[:0], c.in.at(c.in.n), sealed, nil)
+	header, sealed := in[:recordHeader], in[recordHeader:n]
+	if len(dst) < l-tagSize {
+		dst = sealed // in place
+	}
+	plain, err := c.in.aead.Open(dst[:0], c.in.at(c.in.n), sealed, header)
 	if err != nil {
 		return r, 0, fmt.Errorf("%w: record %d of the link does not open", suite.ErrAuthentication, c.in.n)
 	}
 	c.in.advance()
+	if header[0] == recordData {
+		r.Data = plain
+		return r, n, nil
+	}
 	if r, err = c.decode(plain); err != nil {
 		return suite.Record{}, 0, err
 	}
 	return r, n, nil
 }
 
-// appendControl appends the flags and what they announce.
+// appendControl appends what the flags announce, and the flags.
 func appendControl(b []byte, k suite.Control) []byte {
+	if k.Ack {
+		b = order.AppendUint64(b, uint64(k.Received))
+		b = order.AppendUint64(b, uint64(k.Limit))
+	}
+	if k.Reset != 0 {
+		b = order.AppendUint16(b, uint16(k.Reset))
+	}
 	var flags byte
 	for _, f := range [...]struct {
 		set  bool
@@ -212,31 +253,32 @@ func appendControl(b []byte, k suite.Control) []byte {
 			flags |= f.flag
 		}
 	}
-	b = append(b, flags)
-	if k.Ack {
-		b = order.AppendUint64(b, uint64(k.Received))
-		b = order.AppendUint64(b, uint64(k.Limit))
-	}
-	if k.Reset != 0 {
-		b = order.AppendUint16(b, uint16(k.Reset))
-	}
-	return b
+	return append(b, flags)
 }
 
-// decode decodes the plain text of a record, which has at least flagsSize
-// bytes.
+// decode decodes the plain text of a record of control, which has at least
+// flagsSize bytes, from its end.
 func (c *codec) decode(b []byte) (r suite.Record, err error) {
-	flags := b[0]
-	b = b[flagsSize:]
-	if flags&^flagsKnown != 0 {
-		return r, suite.Malformed("a record with the flags %#02x", flags)
+	flags, b := cut(b, flagsSize)
+	f := flags[0]
+	if f&^flagsKnown != 0 {
+		return r, suite.Malformed("a record with the flags %#02x", f)
 	}
-	if flags&flagAck != 0 {
+	if f&flagReset != 0 {
+		if len(b) < resetSize {
+			return r, suite.Malformed("a reset cut short")
+		}
+		var code []byte
+		code, b = cut(b, resetSize)
+		r.Reset = max(suite.ResetAborted, suite.ResetCode(order.Uint16(code))) // a code of 0 is no code
+	}
+	if f&flagAck != 0 {
 		if len(b) < ackSize {
 			return r, suite.Malformed("an acknowledgement cut short")
 		}
-		received, limit := order.Uint64(b), order.Uint64(b[8:])
-		b = b[ackSize:]
+		var ack []byte
+		ack, b = cut(b, ackSize)
+		received, limit := order.Uint64(ack), order.Uint64(ack[8:])
 		w := uint64(c.peerWindow)
 		if received > maxOffset || limit < received || limit < w || limit-received > w {
 			return r, suite.Malformed("an acknowledgement of %d bytes with the limit %d and a window of %d", received, limit, w)
@@ -244,21 +286,19 @@ func (c *codec) decode(b []byte) (r suite.Record, err error) {
 		r.Ack, r.Received, r.Limit = true, int64(received), int64(min(limit, maxOffset))
 		r.Consumed = int64(limit - w)
 	}
-	if flags&flagReset != 0 {
-		if len(b) < resetSize {
-			return r, suite.Malformed("a reset cut short")
-		}
-		r.Reset = max(suite.ResetAborted, suite.ResetCode(order.Uint16(b))) // a code of 0 is no code
-		b = b[resetSize:]
-	}
-	r.FinReceived = flags&flagFinAck != 0
+	r.FinReceived = f&flagFinAck != 0
 	if r.FinReceived && !r.Ack {
-		return suite.Record{}, suite.Malformed("the acknowledgement of an end, and of nothing else")
+		return r, suite.Malformed("the acknowledgement of an end, and of nothing else")
 	}
-	r.Fin = flags&flagFin != 0
-	r.Stop = flags&flagStop != 0
-	r.Ping = flags&flagPing != 0
-	r.Pong = flags&flagPong != 0
+	r.Fin = f&flagFin != 0
+	r.Stop = f&flagStop != 0
+	r.Ping = f&flagPing != 0
+	r.Pong = f&flagPong != 0
 	r.Data = b
 	return r, nil
+}
+
+// cut takes the last n bytes off b.
+func cut(b []byte, n int) (last, rest []byte) {
+	return b[len(b)-n:], b[:len(b)-n]
 }

@@ -51,11 +51,11 @@ func TestRecords(t *testing.T) {
 					wire = wire[6:]
 					require.LessOrEqual(t, len(wire), from.out.MaxRecord())
 					for _, short := range []int{0, 1, 2, len(wire) / 2, len(wire) - 1} {
-						_, used, err := from.in.Open(wire[:short])
+						_, used, err := from.in.Open(nil, wire[:short])
 						require.NoError(t, err)
 						require.Zero(t, used)
 					}
-					r, used, err := from.in.Open(append(wire, "behind"...))
+					r, used, err := from.in.Open(nil, append(wire, "behind"...))
 					require.NoError(t, err)
 					require.Equal(t, len(wire), used)
 					require.Equal(t, k, r.Control)
@@ -69,13 +69,52 @@ func TestRecords(t *testing.T) {
 func TestRecordSizes(t *testing.T) {
 	c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
 	require.Equal(t, 16384, c.MaxData()) // the record that confirms
-	require.Len(t, c.Seal(nil, nil, suite.Control{}), 2+1+16)
-	require.Equal(t, 65500, c.MaxData())
-	require.Equal(t, 65500, s.MaxData())
+	require.Len(t, c.Seal(nil, nil, suite.Control{}), 3+1+16)
+	require.Equal(t, 32768, c.MaxData())
+	require.Equal(t, 32768, s.MaxData())
+	require.Len(t, c.Seal(nil, make([]byte, 32768), suite.Control{}), 3+32768+16)
 	all := controls[len(controls)-1]
-	require.Len(t, c.Seal(nil, make([]byte, 65500), all), 2+65535)
-	require.Equal(t, 2+65535, c.MaxRecord())
-	require.Panics(t, func() { c.Seal(nil, make([]byte, 65501), suite.Control{}) })
+	require.Len(t, c.Seal(nil, make([]byte, 32768), all), 3+32768+19+16)
+	require.Equal(t, 3+65535, c.MaxRecord())
+	require.Panics(t, func() { c.Seal(nil, make([]byte, 32769), suite.Control{}) })
+}
+
+// A record is opened in the caller's slice where that has room for all of it,
+// and in place otherwise.
+func TestOpenInto(t *testing.T) {
+	for _, x := range []struct {
+		control suite.Control
+		fields  int
+	}{{suite.Control{}, 0}, {suite.Control{Ping: true}, 1}, {controls[1], 17}, {controls[len(controls)-1], 19}} {
+		for _, short := range []int{-1, 0, 1, 100} {
+			c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+			data := bytes.Repeat([]byte{7}, 1000)
+			wire := c.Seal(nil, data, x.control)
+			dst := make([]byte, len(data)+x.fields-short)
+			r, n, err := s.Open(dst, wire)
+			require.NoError(t, err)
+			require.Equal(t, len(wire), n)
+			require.Equal(t, data, r.Data)
+			require.Equal(t, x.control, r.Control)
+			if short <= 0 {
+				require.Same(t, &dst[0], &r.Data[0])
+			} else {
+				require.Same(t, &wire[3], &r.Data[0])
+				require.Equal(t, make([]byte, len(dst)), dst)
+			}
+		}
+	}
+}
+
+// The longest record that a peer may send, which ours is not.
+func TestLongestRecord(t *testing.T) {
+	for kind, overhead := range map[byte]int{0: 0, 1: 1} {
+		c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
+		r, n, err := s.Open(nil, noise.SealRaw(c, kind, make([]byte, 65519)))
+		require.NoError(t, err)
+		require.Equal(t, 3+65535, n)
+		require.Len(t, r.Data, 65519-overhead)
+	}
 }
 
 // Each flipped bit, each lost byte and each record that comes twice or out of
@@ -93,26 +132,26 @@ func TestTamperedRecords(t *testing.T) {
 			for bit := range 8 {
 				b := bytes.Clone(one)
 				b[i] ^= 1 << bit
-				_, n, err := fresh().Open(append(b, make([]byte, 1<<16)...))
+				_, n, err := fresh().Open(nil, append(b, make([]byte, 1<<16)...))
 				require.ErrorIs(t, err, suite.ErrAuthentication)
 				require.NotErrorIs(t, err, suite.ErrProtocol) // ends the link only
 				_ = n
 			}
 		}
-		for _, b := range [][]byte{two, append(bytes.Clone(one[:1]), two...), make([]byte, 2), {0, 16}} {
-			_, _, err := fresh().Open(append(bytes.Clone(b), make([]byte, 1<<16)...))
+		for _, b := range [][]byte{two, append(bytes.Clone(one[:1]), two...), make([]byte, 3), {0, 0, 16}, {1, 0, 16}, {2, 0, 17}} {
+			_, _, err := fresh().Open(nil, append(bytes.Clone(b), make([]byte, 1<<16)...))
 			require.ErrorIs(t, err, suite.ErrAuthentication)
 		}
 		s := fresh()
-		_, _, err := s.Open(bytes.Clone(one))
+		_, _, err := s.Open(nil, bytes.Clone(one))
 		require.NoError(t, err)
-		_, _, err = s.Open(bytes.Clone(one))
+		_, _, err = s.Open(nil, bytes.Clone(one))
 		require.ErrorIs(t, err, suite.ErrAuthentication)
-		_, _, err = s.Open(two)
+		_, _, err = s.Open(nil, two)
 		require.NoError(t, err)
-		_, _, err = c.Open(fresh().Seal(nil, nil, suite.Control{})) // of the other direction: it is right
+		_, _, err = c.Open(nil, fresh().Seal(nil, nil, suite.Control{})) // of the other direction: it is right
 		require.NoError(t, err)
-		_, _, err = c.Open(c.Seal(nil, nil, suite.Control{})) // its own
+		_, _, err = c.Open(nil, c.Seal(nil, nil, suite.Control{})) // its own
 		require.ErrorIs(t, err, suite.ErrAuthentication)
 	})
 }
@@ -120,27 +159,28 @@ func TestTamperedRecords(t *testing.T) {
 // An authentic record that breaks the protocol ends the session.
 func TestMalformedRecords(t *testing.T) {
 	ack := func(received, limit uint64) []byte {
-		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{1}, received), limit)
+		return append(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, received), limit), 1)
 	}
 	for _, plain := range [][]byte{
 		{0x80},
-		append([]byte{0x80}, make([]byte, 100)...),
+		append(make([]byte, 100), 0x80),
 		{0x01},
-		ack(0, 1000)[:16],
+		ack(0, 1000)[1:],
 		{0x40},
-		{0x40, 0},
+		{0, 0x40},
 		{0x02},
-		{0x02, 1},
+		{1, 0x02},
+		append(ack(0, 1000)[:16], 0x41), // the reset takes two bytes of the acknowledgement
 		ack(0, 999), ack(0, 1001), ack(5, 4), ack(2000, 3001), ack(2000, 1999),
 		ack(1<<63, 1<<63+1), ack(math.MaxUint64, math.MaxUint64), ack(0, math.MaxUint64),
 	} {
 		c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
-		_, _, err := s.Open(noise.SealRaw(c, plain))
+		_, _, err := s.Open(nil, noise.SealRaw(c, 1, plain))
 		require.ErrorIs(t, err, suite.ErrProtocol, "% x", plain)
 		require.NotErrorIs(t, err, suite.ErrAuthentication)
 	}
 	c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
-	r, _, err := s.Open(noise.SealRaw(c, []byte{0x40, 0, 0}))
+	r, _, err := s.Open(nil, noise.SealRaw(c, 1, []byte{0, 0, 0x40}))
 	require.NoError(t, err)
 	require.Equal(t, suite.ResetAborted, r.Reset)
 }
@@ -159,7 +199,7 @@ func TestRekey(t *testing.T) {
 			pair := fmt.Sprintf("%x %d", out, n)
 			require.False(t, seen[pair], "a nonce is used twice")
 			seen[pair] = true
-			r, _, err := s.Open(c.Seal(nil, []byte{byte(i)}, suite.Control{}))
+			r, _, err := s.Open(nil, c.Seal(nil, []byte{byte(i)}, suite.Control{}))
 			require.NoError(t, err)
 			require.Equal(t, []byte{byte(i)}, r.Data)
 		}
@@ -197,7 +237,7 @@ func TestNoAllocation(t *testing.T) {
 		k := suite.Control{Ack: true, Received: 5, Consumed: 5, Limit: 1005}
 		n := testing.AllocsPerRun(100, func() {
 			b := c.Seal(buf[:0], data, k)
-			if _, _, err := s.Open(b); err != nil {
+			if _, _, err := s.Open(nil, b); err != nil {
 				panic(err)
 			}
 		})
@@ -221,7 +261,7 @@ func TestStreamOfRecords(t *testing.T) {
 	}
 	for have := 0; len(wire) > 0; {
 		have = min(len(wire), have+1+rnd.IntN(100000))
-		r, n, err := s.Open(wire[:have])
+		r, n, err := s.Open(nil, wire[:have])
 		require.NoError(t, err)
 		got = append(got, r.Data...)
 		wire, have = wire[n:], have-n
@@ -230,7 +270,7 @@ func TestStreamOfRecords(t *testing.T) {
 }
 
 func BenchmarkSeal(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 16 << 10, 65500} {
+	for _, size := range []int{64, 1 << 10, 16 << 10, 32 << 10} {
 		for _, id := range []byte{noise.AESGCM, noise.ChaChaPoly} {
 			b.Run(fmt.Sprintf("%d/cipher%d", size, id), func(b *testing.B) {
 				c, _ := noise.NewCodecs(id, 1, 1000, 1000)

@@ -120,10 +120,10 @@ func NewCodecs(cipher, seed byte, clientWindow, serverWindow int64) (client, ser
 }
 
 // SealRaw seals a plain text as it is, as no correct peer would.
-func SealRaw(c suite.Codec, plain []byte) []byte {
+func SealRaw(c suite.Codec, kind byte, plain []byte) []byte {
 	k := c.(*codec)
-	b := order.AppendUint16(nil, uint16(len(plain)+tagSize))
-	b = k.out.aead.Seal(b, k.out.at(k.out.n), plain, nil)
+	b := appendHeader(nil, kind, len(plain)+tagSize)
+	b = k.out.aead.Seal(b, k.out.at(k.out.n), plain, b)
 	k.out.advance()
 	return b
 }

@@ -14,20 +14,25 @@ import (
 // opens is written again and must be the same.
 func FuzzRecord(f *testing.F) {
 	for flags := range 256 {
-		f.Add(append([]byte{byte(flags)}, make([]byte, 30)...))
+		f.Add(byte(1), append(make([]byte, 30), byte(flags)))
 	}
-	f.Add([]byte{0x7f, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0x03, 0xe8, 0, 1, 'x'})
-	f.Fuzz(func(t *testing.T, plain []byte) {
+	f.Add(byte(1), []byte{'x', 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0x03, 0xe8, 0, 1, 0x7f})
+	f.Add(byte(0), []byte("data"))
+	f.Fuzz(func(t *testing.T, kind byte, plain []byte) {
 		if len(plain) < 1 || len(plain) > 65519 {
 			return
 		}
 		c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
-		r, n, err := s.Open(noise.SealRaw(c, plain))
+		r, n, err := s.Open(nil, noise.SealRaw(c, kind, plain))
+		if kind > 1 {
+			require.ErrorIs(t, err, suite.ErrAuthentication)
+			return
+		}
 		if err != nil {
 			require.ErrorIs(t, err, suite.ErrProtocol)
 			return
 		}
-		require.Equal(t, 2+len(plain)+16, n)
+		require.Equal(t, 3+len(plain)+16, n)
 		if r.Ack {
 			require.True(t, 0 <= r.Consumed && r.Consumed <= r.Received && r.Received <= r.Limit)
 		}
@@ -35,7 +40,7 @@ func FuzzRecord(f *testing.F) {
 		if len(r.Data) > c.MaxData() {
 			return // of a later record than the first one
 		}
-		again, _, err := s.Open(c.Seal(nil, r.Data, r.Control))
+		again, _, err := s.Open(nil, c.Seal(nil, r.Data, r.Control))
 		require.NoError(t, err)
 		require.Equal(t, r.Control, again.Control)
 		require.Equal(t, r.Data, again.Data)
@@ -50,7 +55,7 @@ func FuzzWire(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
 		for range 10 {
-			_, n, err := s.Open(b)
+			_, n, err := s.Open(nil, b)
 			if err != nil || n == 0 {
 				return
 			}
@@ -102,7 +107,7 @@ func FuzzResume(f *testing.F) {
 			if err != nil {
 				return err
 			}
-			_, err = w.Write(noise.SealRaw(codec, first))
+			_, err = w.Write(noise.SealRaw(codec, 1, first))
 			return err
 		})
 		if serverErr == nil {

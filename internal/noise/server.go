@@ -313,20 +313,20 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, key *s
 
 // readFirst reads the record by which a client confirms a handshake.
 func readFirst(s suite.Stream, c *codec) (suite.Record, error) {
-	b, err := suite.Read(s, lengthSize, "the first record")
+	b, err := suite.Read(s, recordHeader, "the first record")
 	if err != nil {
 		return suite.Record{}, err
 	}
-	l := int(order.Uint16(b))
-	if l < minRecord || l > maxFirst {
-		return suite.Record{}, fmt.Errorf("%w: a first record of %d bytes", suite.ErrAuthentication, l)
+	l, err := checkHeader(b, maxFirst)
+	if err != nil {
+		return suite.Record{}, err
 	}
-	record := make([]byte, lengthSize+l)
+	record := make([]byte, recordHeader+l)
 	copy(record, b)
 	if b, err = suite.Read(s, l, "the first record"); err != nil {
 		return suite.Record{}, err
 	}
-	copy(record[lengthSize:], b)
-	r, _, err := c.Open(record)
+	copy(record[recordHeader:], b)
+	r, _, err := c.Open(nil, record)
 	return r, err
 }

@@ -94,7 +94,7 @@ func TestNumbersOfTheSpecification(t *testing.T) {
 		"requests on one transport":         strconv.Itoa(num["requests"]),
 		"answer, new / query / resume":      fmt.Sprintf("%d / %d / %s bytes", 5+n, 5+q, grouped(5+mostAnswer)),
 		"early data, and data in message 2": grouped(num["early data"]) + " bytes each",
-		"record L":                          fmt.Sprintf("%d…%s; data ≤ %s bytes", num["shortest record"], grouped(num["record"]), grouped(num["data"])),
+		"record L":                          fmt.Sprintf("%d…%s; data SHOULD be ≤ %s bytes", num["shortest record"], grouped(num["record"]), grouped(num["data"])),
 		"record 0 of a client":              fmt.Sprintf("L ≤ %s; data ≤ %s bytes", grouped(num["first record"]), grouped(num["first data"])),
 		"records per key":                   "2^20",
 		"window":                            "1…2^30",

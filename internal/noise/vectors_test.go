@@ -243,14 +243,14 @@ func describe(t *testing.T, name string, w wire, k keys, c *client, codec suite.
 	second := codec.Seal(nil, []byte("hello"), suite.Control{})
 	cs := (&peer{cipher: w.client[0][3]}).suite()
 	state := flynn.UnsafeNewCipherState(cs, out, 0)
-	plain, err := state.Decrypt(nil, nil, record[2:])
+	plain, err := state.Decrypt(nil, record[:3], record[3:])
 	require.NoError(t, err)
-	require.Equal(t, unhex(t, "01"+"0000000000000000"+"0000000000400000"+hex.EncodeToString([]byte("hello"))), plain)
+	require.Equal(t, unhex(t, hex.EncodeToString([]byte("hello"))+"0000000000000000"+"0000000000400000"+"01"), plain)
 	state.Rekey()
 	state.SetNonce(0)
-	plain, err = state.Decrypt(nil, nil, second[2:])
+	plain, err = state.Decrypt(nil, second[:3], second[3:])
 	require.NoError(t, err)
-	require.Equal(t, "\x00hello", string(plain))
+	require.Equal(t, "hello", string(plain))
 
 	h := hex.EncodeToString
 	return golden{

@@ -13,12 +13,13 @@ type Codec interface {
 	// empty, and the control.
 	Seal(dst, data []byte, c Control) []byte
 
-	// Open decodes the record at the beginning of in, in place, and returns it
-	// with its length on the wire. n is 0 while the record is not complete. The
-	// record's data is valid as long as in is. An error ends the link; one that
-	// is [ErrProtocol], from an authentic record that says what is forbidden,
-	// ends the session.
-	Open(in []byte) (r Record, n int, err error)
+	// Open decodes the record at the beginning of in and returns it with its
+	// length on the wire. n is 0 while the record is not complete. The record's
+	// data lies at the beginning of dst if there was enough room for it, and
+	// otherwise in in. Open may use all of dst, and of in what the record takes,
+	// as scratch space. An error ends the link; one that is [ErrProtocol], from
+	// an authentic record that says what is forbidden, ends the session.
+	Open(dst, in []byte) (r Record, n int, err error)
 }
 
 // A Record is one unit of a link with a [Codec]. Its data continues the
