@@ -73,10 +73,6 @@ func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
 	if offset < 0 || offset > c.out.End() {
 		return c.opError("wait", fmt.Errorf("relink: offset %d was never written: %d bytes were", offset, c.out.End()))
 	}
-	if c.ackers == nil {
-		c.ackers = new(waitQueue)
-		c.ackers.cond.L = &c.mu
-	}
 	asked := false
 	for {
 		switch {
@@ -92,10 +88,10 @@ func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
 			c.pingDue = true // its answer acknowledges at once
 			c.startFlusherLocked()
 		}
-		if c.link != nil && c.readers.n == 0 {
+		if c.link != nil && !c.readers.waited() {
 			c.standing = true
 			c.startStandbyLocked()
 		}
-		c.ackers.wait(noDeadline)
+		c.waitLocked(&c.ackers, noDeadline)
 	}
 }

@@ -112,7 +112,7 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
 	}
 	var last []byte
-	if l.codec != nil && c.sender == roleFree && len(l.wire) == 0 {
+	if l.framing != nil && c.sender == roleFree && !l.sealed() {
 		last = l.codec.Seal(nil, nil, suite.Control{Reset: code})
 	}
 	l.abort(last)
@@ -196,7 +196,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	}
 	c.link = nil
 	c.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
-	if c.receiver != roleFree && l.codec == nil {
+	if c.receiver != roleFree && l.framing == nil {
 		c.lost.link = l
 	}
 	if c.lost.clean {
@@ -204,7 +204,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	} else {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
-	c.slow = c.maxSent > c.acked && (c.acked == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
+	c.slow = l.framing != nil && c.maxSent > c.acked && (c.acked == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
 	c.run.reset()
 	switch {
 	case c.provisional:

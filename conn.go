@@ -35,49 +35,49 @@ type Conn struct {
 	epoch       int64         // links so far
 	link        *link         // nil while there is none
 	earlyEpoch  int64         // the epoch in which early data was last given
-	provisional bool          // server: the handshake is not complete
-	closed      bool          // Close or Abort was called
-	done        bool          // nothing is left but what Read may still take
 	lost        loss          // how the last link ended
-	slow        bool          // the last link carried too little
 	place       place         // server: where the listener keeps it
 	ended       chan struct{} // made by Done
 	closeTimer  *time.Timer   // bounds the time after Close
+	provisional bool          // server: the handshake is not complete
+	slow        bool          // the last link carried too little
+	closed      bool          // Close or Abort was called
+	done        bool          // nothing is left but what Read may still take
 
 	// Reading. The receiver role belongs to one goroutine at a time: an
 	// application's Read, or the standby goroutine.
 
 	receiver     role
-	readers      waitQueue // Reads that wait for data or for the role
+	standing     bool       // the application has been away: a standby reads
+	finReceived  bool       // the peer's stream ends at received
+	readers      *waitQueue // Reads that wait for data or for the role
 	readDeadline time.Time
 	readErr      error         // what Read returns once in is empty
 	in           replay.Buffer // decrypted, not yet taken by the application
 	received     int64         // offset up to which the peer's stream has arrived
 	drainTo      int64         // the peer replays up to here after a resume
-	standing     bool          // the application has been away: a standby reads
+	discarded    int64         // bytes that have arrived and nobody will read, after Close
 	readSeq      uint32        // Reads that have held the role
 	tickSeq      uint32        // readSeq at the last tick
-	finReceived  bool          // the peer's stream ends at received
-	discarded    int64         // bytes that have arrived and nobody will read, after Close
 
 	// Writing. One Write at a time appends to out; the sender role belongs to
 	// one goroutine at a time: a Write, or the flusher goroutine.
 
 	sender        role
-	writing       bool      // a Write is appending
-	writers       waitQueue // Writes that wait for room or for their turn
+	writing       bool       // a Write is appending
+	finQueued     bool       // CloseWrite or Close: the stream ends at out.End
+	finSent       bool       // a link was given the end
+	writers       *waitQueue // Writes that wait for room or for their turn
 	writeDeadline time.Time
 	writeErr      error         // what Write returns
 	out           replay.Buffer // what the wire carries, sent or not
 	maxSent       int64         // highest offset handed to any link
 	acked         int64         // the peer has received up to here
 	run           streak        // Writes without a Read between
-	finQueued     bool          // CloseWrite or Close: the stream ends at out.End
-	finSent       bool          // a link was given the end
 
 	// Acknowledgements, where the suite has them.
 
-	ackers       *waitQueue // WaitAcked; made by the first
+	ackers       *waitQueue // WaitAcked
 	peerConsumed int64      // the peer's application has taken up to here
 	peerLimit    int64      // data must not pass this offset
 	toldLimit    int64      // the limit that the peer was last told
@@ -119,8 +119,6 @@ type loss struct {
 // newConn returns a Conn without a link.
 func newConn(set *settings, p suite.Protocol, s suite.Session, n *notifier) *Conn {
 	c := &Conn{set: set, session: s, traits: p.Traits(), notify: n}
-	c.readers.cond.L = &c.mu
-	c.writers.cond.L = &c.mu
 	c.in.Reset(set.ReplayLimit, 0)
 	c.out.Reset(set.ReplayLimit, 0)
 	c.toldLimit = int64(set.ReplayLimit)

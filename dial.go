@@ -42,15 +42,16 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	if err := set.configure(false); err != nil {
 		return nil, err
 	}
-	transport := d.DialTransport
-	if transport == nil {
-		transport = new(net.Dialer).DialContext
+	r := &redialer{wake: make(chan struct{}, 1)}
+	if transport := d.DialTransport; transport != nil {
+		r.dial = func(ctx context.Context) (net.Conn, error) {
+			return dialContained(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
+		}
+	} else {
+		own := net.Dialer{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
+		r.dial, r.made = func(ctx context.Context) (net.Conn, error) { return own.DialContext(ctx, network, address) }, true
 	}
-	r := &redialer{
-		dial: func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) },
-		wake: make(chan struct{}, 1),
-	}
-	t, err := dialContained(ctx, r.dial)
+	t, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 // errNoTransport is the mistake of a DialTransport.
 var errNoTransport = errors.New("relink: DialTransport returned neither a transport nor an error")
 
-// dialContained calls the dialer and keeps its mistakes from doing harm: one
+// dialContained calls a user's dialer and keeps its mistakes from doing harm: one
 // that panics fails, one that outlives ctx is left behind, and what it returns
 // then is closed.
 func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {

@@ -45,22 +45,13 @@ type link struct {
 	// Constant after creation.
 
 	conn          net.Conn
-	codec         suite.Codec // nil: the wire carries the stream alone
+	*framing      // nil: the wire carries the stream alone
 	interruptible bool
 
 	// Owned by whoever holds the receiver role.
 
-	input    []byte // what has arrived and is not yet taken: input[inPos:]
-	inPos    int
-	long     *[]byte // what input lies in while records are long, or nil
-	lastRead int     // bytes that the transport last had
-
-	// Owned by whoever holds the sender role.
-
-	wire    []byte // sealed records, of which wire[wirePos:] must go out next
-	wirePos int
-	wireBuf *[]byte // what wire lies in
-	begun   bool    // the first record, which says where the link stands, is sealed
+	input []byte // what has arrived and is not yet taken: input[inPos:]
+	inPos int
 
 	// Guarded by the session's lock.
 
@@ -75,15 +66,40 @@ type link struct {
 	replayUnknown bool // the peer has not told how much it replays
 	quiet         int  // ticks in a row without a byte, while replayUnknown
 	probe         probe
-	base          int64 // the peer had acknowledged up to here when the link began
-	most          int   // data in a record while the network counts as slow, or zero
-	counted       int64 // the offset acknowledged at the last tick, while most is set
 }
+
+// A framing is what a link has whose wire carries records.
+type framing struct {
+	codec suite.Codec
+
+	// Owned by whoever holds the receiver role.
+
+	long     *[]byte // what the link's input lies in while records are long, or nil
+	lastRead int     // bytes that the transport last had
+
+	// Owned by whoever holds the sender role.
+
+	wire    []byte  // sealed records that must go out next
+	wireBuf *[]byte // what wire lies in
+	begun   bool    // the first record, which says where the link stands, is sealed
+
+	// Guarded by the session's lock: see paceLocked.
+
+	base    int64 // the peer had acknowledged up to here when the link began
+	most    int   // data in a record while the network counts as slow, or zero
+	counted int64 // the offset acknowledged at the last tick, while most is set
+}
+
+// sealed reports whether records wait to go out.
+func (f *framing) sealed() bool { return f != nil && len(f.wire) > 0 }
 
 // newLink makes a link of a transport whose handshake is complete. rest is what
 // had arrived beyond the handshake.
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
-	l := &link{conn: t, codec: sl.Codec, interruptible: isInterruptible(t)}
+	l := &link{conn: t, interruptible: isInterruptible(t)}
+	if sl.Codec != nil {
+		l.framing = &framing{codec: sl.Codec}
+	}
 	if l.interruptible {
 		_ = t.SetDeadline(noDeadline) // one that a dialer has left behind would never end
 	}

@@ -19,6 +19,7 @@ import (
 type Listener struct {
 	// Constant after creation.
 	inner  net.Listener
+	made   bool // inner's transports come with our keep-alive
 	set    *settings
 	notify *notifier
 	wake   chan struct{} // ends a pause of the sweeper
@@ -60,19 +61,16 @@ type place struct {
 // Listen listens on the address with package net and accepts sessions of the
 // suites there, with otherwise default settings.
 func Listen(network, address string, suites ...Suite) (*Listener, error) {
-	cfg := Config{Suites: suites}
-	if _, err := cfg.resolve(); err != nil {
-		return nil, err
-	}
-	inner, err := net.Listen(network, address)
+	set, err := Config{Suites: suites}.serverSettings()
 	if err != nil {
 		return nil, err
 	}
-	l, err := NewListener(inner, cfg)
+	own := net.ListenConfig{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
+	inner, err := own.Listen(context.Background(), network, address)
 	if err != nil {
-		_ = inner.Close()
+		return nil, err
 	}
-	return l, err
+	return newListener(inner, set, true), nil
 }
 
 // NewListener returns a Listener that takes its transports from inner, of
@@ -82,15 +80,26 @@ func NewListener(inner net.Listener, cfg Config) (*Listener, error) {
 	if inner == nil {
 		return nil, errors.New("relink: NewListener needs an inner listener")
 	}
-	set, err := cfg.resolve()
+	set, err := cfg.serverSettings()
 	if err != nil {
 		return nil, err
 	}
-	if err := set.configure(true); err != nil {
-		return nil, err
+	return newListener(inner, set, false), nil
+}
+
+// serverSettings are those of a listener.
+func (cfg Config) serverSettings() (*settings, error) {
+	set, err := cfg.resolve()
+	if err == nil {
+		err = set.configure(true)
 	}
+	return set, err
+}
+
+func newListener(inner net.Listener, set *settings, made bool) *Listener {
 	l := &Listener{
 		inner:      inner,
+		made:       made,
 		set:        set,
 		notify:     newNotifier(set),
 		wake:       make(chan struct{}, 1),
@@ -101,7 +110,7 @@ func NewListener(inner net.Listener, cfg Config) (*Listener, error) {
 	}
 	l.acceptable.L = &l.mu
 	go l.acceptLoop()
-	return l, nil
+	return l
 }
 
 // Accept waits for the next new session and returns it; it is a *[Conn].

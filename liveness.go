@@ -25,18 +25,27 @@ type probe struct {
 	next  moment       // when to look again
 }
 
-// start sets the transport's keep-alive, where there is one.
-func (p *probe) start(t net.Conn, timeout time.Duration) {
-	if p.tcp = tcpConn(t); p.tcp == nil {
-		return
+// start sets the transport's keep-alive, where there is one and it was not made
+// with ours.
+func (p *probe) start(t net.Conn, timeout time.Duration, made bool) {
+	if p.tcp = tcpConn(t); p.tcp != nil && !made {
+		// An error means a closed connection, which its first Read reports.
+		_ = p.tcp.SetKeepAliveConfig(keepAlive(timeout))
 	}
-	// An error means a closed connection, which its first Read reports.
-	_ = p.tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+}
+
+// keepAlive lets the kernel find a peer dead within the time-out. Without one
+// it is what package net does by itself.
+func keepAlive(timeout time.Duration) net.KeepAliveConfig {
+	if timeout < 0 {
+		return net.KeepAliveConfig{}
+	}
+	return net.KeepAliveConfig{
 		Enable:   true,
 		Idle:     roundUp(timeout / 2),
 		Interval: roundUp(timeout / 6),
 		Count:    3,
-	})
+	}
 }
 
 // roundUp returns d in whole seconds, which is what the kernel counts in.
@@ -87,10 +96,9 @@ func (c *Conn) tickTCPLocked(l *link) (again bool) {
 	if p.next.until() > 0 {
 		return true
 	}
-	p.next = now().add(c.set.LivenessTimeout / livenessSteps)
 	info, ok := readTCPInfo(p.tcp)
 	if p.asked = ok && (info.unacked > 0 || info.unsent > 0); !p.asked {
-		p.quiet = 0
+		p.quiet, p.next = 0, now().add(c.set.LivenessTimeout/livenessSteps)
 		return false
 	}
 	if p.quiet == 0 {
@@ -98,11 +106,25 @@ func (c *Conn) tickTCPLocked(l *link) (again bool) {
 	} else if answered := now().add(-info.silentFor); p.quiet < answered {
 		p.quiet = answered
 	}
-	if p.quiet.since() >= c.set.LivenessTimeout && info.retrying() {
+	pause, due := nextLook(p.quiet.since(), c.set.LivenessTimeout)
+	if due && info.retrying() {
 		c.linkLostLocked(l, errSilent)
 		return false
 	}
+	p.next = now().add(pause)
 	return true
+}
+
+// nextLook says whether a silence has lasted for a time-out, and otherwise when
+// to look again: not so late that the next look finds it overdue. A tick later
+// would be.
+func nextLook(silence, timeout time.Duration) (pause time.Duration, due bool) {
+	pause = timeout / livenessSteps
+	left := timeout - tickEvery - silence
+	if left <= 0 {
+		return pause, true
+	}
+	return min(pause, left), false
 }
 
 // A tcpInfo is what the kernel knows of a connection's outgoing data.

@@ -14,6 +14,9 @@ const (
 
 // paceLocked says how long the records of a new link may be.
 func (c *Conn) paceLocked(l *link) {
+	if l.framing == nil {
+		return
+	}
 	l.base, l.counted = c.acked, c.acked
 	if c.slow {
 		l.most = slowRecord
@@ -37,7 +40,7 @@ func (l *link) mostData() int {
 // tickPaceLocked lets records grow where a whole one was acknowledged within a
 // tick.
 func (c *Conn) tickPaceLocked(l *link) {
-	if l.most == 0 {
+	if l.framing == nil || l.most == 0 {
 		return
 	}
 	if c.acked-l.counted >= int64(l.most) {

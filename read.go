@@ -26,8 +26,11 @@ const (
 	// standbyChunk is how much a standby reads at a time.
 	standbyChunk = 16 << 10
 
-	// minInput is the first size of a link's record buffer, so that an idle
-	// session stays small.
+	// firstInput is the first size of a link's record buffer, so that a session
+	// that has carried nothing is small. It takes some acknowledgements.
+	firstInput = 128
+
+	// minInput is the size of a record buffer as long as records are short.
 	minInput = 1 << 10
 
 	// longInput is the size of a record buffer once records are long: several
@@ -51,7 +54,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		// The transport is read here and not further down: after a system call
 		// the processor has forgotten the way back, and each call that it is
 		// nested in costs.
-		if l.codec == nil && l.inPos == len(l.input) {
+		if l.framing == nil && l.inPos == len(l.input) {
 			l.setReadDeadlineLocked(c.readDeadline)
 			c.mu.Unlock()
 			k, rerr := l.conn.Read(p)
@@ -61,7 +64,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			n = c.receiveLocked(l, p)
 		}
 		c.receiver = roleFree
-		if n == 0 || !c.watched || c.standing || c.readers.n > 0 || c.drainTo > c.received {
+		if n == 0 || !c.watched || c.standing || c.readers.waited() || c.drainTo > c.received {
 			c.receiverLeftLocked()
 		}
 		if n > 0 {
@@ -109,7 +112,7 @@ func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 		if l != nil && l.interruptible && c.receiver == roleBackground {
 			l.setReadDeadlineLocked(longAgo) // the standby gives the role back
 		}
-		c.readers.wait(c.readDeadline)
+		c.waitLocked(&c.readers, c.readDeadline)
 	}
 }
 
@@ -137,7 +140,7 @@ func (c *Conn) receiverLeftLocked() {
 		c.lost.link = nil // nobody has anything of it in hand
 	}
 	c.readers.wake()
-	if c.startStandbyLocked() || c.readers.n > 0 || c.link == nil {
+	if c.startStandbyLocked() || c.readers.waited() || c.link == nil {
 		return
 	}
 	if c.server == nil || c.traits.Acks || c.traits.Pings {
@@ -164,7 +167,7 @@ func (c *Conn) standbyWantedLocked(l *link) bool {
 	if l == nil || c.done {
 		return false
 	}
-	if l.interruptible && c.readers.n > 0 && !c.closed {
+	if l.interruptible && c.readers.waited() && !c.closed {
 		return false
 	}
 	if !c.closed && c.in.Len() >= c.standbyLimitLocked() {
@@ -211,7 +214,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	} else {
 		l.setReadDeadlineLocked(c.readDeadline)
 	}
-	if l.codec != nil {
+	if l.framing != nil {
 		return c.receiveRecordLocked(l, p)
 	}
 	if p != nil {
@@ -402,18 +405,22 @@ func (l *link) readRecord(p []byte) (suite.Record, error) {
 var inputs = sync.Pool{New: func() any { return new([]byte) }}
 
 // makeInputRoom makes room behind the input for the transport to read into. The
-// buffer grows to that of a long record when one comes, and shrinks when the
-// transport has little to say, so that an idle link holds little.
+// buffer grows with what the transport brings, to one of long records when they
+// come, and shrinks when there is little, so that an idle link holds little.
 func (l *link) makeInputRoom() {
 	rest := l.input[l.inPos:]
-	switch {
+	switch size := cap(l.input); {
 	case len(rest) == 0 && l.long != nil && l.lastRead < minInput:
 		inputs.Put(l.long)
 		l.long = nil
 		l.input = make([]byte, 0, minInput)
-	case len(rest) == 0 && cap(l.input) < minInput:
+	case len(rest) == 0 && size < firstInput:
+		l.input = make([]byte, 0, firstInput)
+	case len(rest) == 0 && size < minInput && l.lastRead == size:
 		l.input = make([]byte, 0, minInput)
-	case len(rest) < cap(l.input):
+	case len(rest) == size && size < minInput:
+		l.input = append(make([]byte, 0, minInput), rest...)
+	case len(rest) < size:
 		l.input = l.input[:copy(l.input[:cap(l.input)], rest)]
 	default:
 		l.long = inputs.Get().(*[]byte)

@@ -2,11 +2,12 @@ package relink
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"net"
 	"time"
 
@@ -64,7 +65,8 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		c.paceLocked(l)
 	}
 	if c.set.LivenessTimeout > 0 {
-		l.probe.start(t, c.set.LivenessTimeout)
+		made := c.server != nil && c.server.made || c.redial != nil && c.redial.made
+		l.probe.start(t, c.set.LivenessTimeout, made)
 	}
 	if c.epoch > 1 {
 		e := Event{Kind: EventResumed, Conn: c, Remote: t.RemoteAddr(), Replayed: replayed}
@@ -134,6 +136,7 @@ func (v clientView) Pending(p []byte) (int64, int) {
 type redialer struct {
 	// Constant after creation.
 	dial func(ctx context.Context) (net.Conn, error)
+	made bool          // dial sets the transports' keep-alive itself
 	wake chan struct{} // ends a pause
 
 	// Guarded by the session's lock.
@@ -284,7 +287,16 @@ func (c *Conn) backoff(n int) time.Duration {
 	if n < 32 && c.set.MinBackoff <= most>>n {
 		most = c.set.MinBackoff << n
 	}
-	return 1 + rand.N(most) // which may be the greatest number
+	return 1 + random(most) // which may be the greatest number
+}
+
+// random returns a time from 0 up to below most. It comes from where keys come
+// from, so that a test which seeds that source (testing/cryptotest) sees the
+// same times again.
+func random(most time.Duration) time.Duration {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(most))
 }
 
 // refusedLocked ends the session on the server's word. On a wire without a
@@ -321,7 +333,7 @@ func (c *Conn) attemptLocked(before error) error {
 	c.redial.cancel, c.redial.hurried = cancel, false
 	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
 	c.mu.Unlock()
-	t, err := dialContained(ctx, c.redial.dial)
+	t, err := c.redial.dial(ctx)
 	var sl suite.Link
 	var s *stream
 	if err == nil {

@@ -94,7 +94,7 @@ func (c *Conn) tickReplayLocked(l *link, heard bool) (again bool) {
 // tickStandbyLocked starts a standby where the application has not been in Read
 // for a whole tick.
 func (c *Conn) tickStandbyLocked() (again bool) {
-	if c.receiver != roleFree || c.readers.n > 0 || c.standing {
+	if c.receiver != roleFree || c.readers.waited() || c.standing {
 		return false
 	}
 	if c.server != nil && !c.traits.Acks && !c.traits.Pings {

@@ -6,15 +6,25 @@ import (
 )
 
 // A waitQueue is a condition that goroutines wait for until a deadline which
-// they share. Its methods need the lock of the condition held.
+// they share. Its methods need the lock of the condition held. A nil waitQueue
+// is one at which nobody has waited yet: most sessions never need theirs.
 type waitQueue struct {
 	cond  sync.Cond
 	n     int // goroutines that wait
 	timer *time.Timer
 }
 
-// wait returns after a wake, or once the deadline has passed; the caller looks
-// for itself. The zero time is no deadline.
+// waitLocked waits at one of the session's queues, which the first makes. It
+// returns after a wake, or once the deadline has passed; the caller looks for
+// itself. The zero time is no deadline.
+func (c *Conn) waitLocked(q **waitQueue, deadline time.Time) {
+	if *q == nil {
+		*q = new(waitQueue)
+		(*q).cond.L = &c.mu
+	}
+	(*q).wait(deadline)
+}
+
 func (q *waitQueue) wait(deadline time.Time) {
 	q.n++
 	if !deadline.IsZero() {
@@ -38,9 +48,12 @@ func (q *waitQueue) expire() {
 	q.cond.L.Unlock()
 }
 
-// wake lets all that wait look again. Nobody waits at a nil queue.
+// waited reports whether anybody waits.
+func (q *waitQueue) waited() bool { return q != nil && q.n > 0 }
+
+// wake lets all that wait look again.
 func (q *waitQueue) wake() {
-	if q != nil && q.n > 0 {
+	if q.waited() {
 		q.cond.Broadcast()
 	}
 }

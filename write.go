@@ -110,7 +110,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		if err := c.mayWriteLocked(); err != nil {
 			return nil, 0, err
 		}
-		c.writers.wait(c.writeDeadline)
+		c.waitLocked(&c.writers, c.writeDeadline)
 	}
 	if len(p) == 0 {
 		return nil, 0, c.mayWriteLocked()
@@ -186,13 +186,13 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 			if !l.asked { // the peer, whose window may be larger, need not hurry by itself
 				l.asked, c.pingDue = true, true
 			}
-			if c.readers.n == 0 {
+			if !c.readers.waited() {
 				c.standing = true // somebody must read the acknowledgements
 				c.startStandbyLocked()
 			}
 		}
 		c.startFlusherLocked()
-		c.writers.wait(c.writeDeadline)
+		c.waitLocked(&c.writers, c.writeDeadline)
 	}
 }
 
@@ -240,7 +240,7 @@ func (c *Conn) sendLocked(burst bool) *link {
 		return nil
 	}
 	c.sender = roleInline
-	if l.codec == nil && l.sent < c.out.End() {
+	if l.framing == nil && l.sent < c.out.End() {
 		l.setWriteDeadlineLocked(c.writeDeadline)
 		return l
 	}
@@ -270,7 +270,7 @@ func (c *Conn) mustSendLocked() bool {
 	if l == nil || c.done {
 		return false
 	}
-	return l.wirePos < len(l.wire) || l.sent < c.sendEndLocked() || c.finDueLocked(l) ||
+	return l.sealed() || l.sent < c.sendEndLocked() || c.finDueLocked(l) ||
 		c.controlDueLocked(l) || c.halfCloseDueLocked(l)
 }
 
@@ -299,7 +299,7 @@ func (c *Conn) finReadyLocked(l *link) bool {
 
 // controlDueLocked says whether there is control that does not wait for data.
 func (c *Conn) controlDueLocked(l *link) bool {
-	return l.codec != nil && (c.ackDue.urgent || c.pongDue || c.pingDue || c.closed && !l.stopSent)
+	return l.framing != nil && (c.ackDue.urgent || c.pongDue || c.pingDue || c.closed && !l.stopSent)
 }
 
 // halfCloseDueLocked says whether the transport's own end is all that is left
@@ -317,7 +317,7 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 		l := c.link
 		deadline := noDeadline
 		if own != nil {
-			if l != own || c.closed || l.sent >= until && l.wirePos == len(l.wire) {
+			if l != own || c.closed || l.sent >= until && !l.sealed() {
 				break // after Close a flusher goes on: the Write returns
 			}
 			deadline = c.writeDeadline
@@ -333,21 +333,21 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 
 // sendStepLocked hands one slice to the transport and reports whether to go on.
 func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
-	if c.halfCloseDueLocked(l) && l.wirePos == len(l.wire) {
+	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
 		return true
 	}
-	if l.codec == nil {
+	if l.framing == nil {
 		return c.sendSpanLocked(l, deadline)
 	}
-	if l.wirePos == len(l.wire) {
+	if !l.sealed() {
 		c.sealLocked(l)
 	}
 	l.setWriteDeadlineLocked(deadline)
 	c.mu.Unlock()
-	n, err := writeTransport(l.conn, l.wire[l.wirePos:])
+	n, err := writeTransport(l.conn, l.wire)
 	c.mu.Lock()
-	if l.wirePos += n; l.wirePos == len(l.wire) {
+	if l.wire = l.wire[n:]; len(l.wire) == 0 {
 		l.releaseWire()
 	}
 	return c.sentLocked(l, n, err)
@@ -436,9 +436,8 @@ func judgeWrite(n, size int, err error) (int, error) {
 var wires = sync.Pool{New: func() any { return new([]byte) }}
 
 func (l *link) releaseWire() {
-	*l.wireBuf = l.wire[:0]
 	wires.Put(l.wireBuf)
-	l.wire, l.wirePos, l.wireBuf = nil, 0, nil
+	l.wire, l.wireBuf = nil, nil
 }
 
 // sealLocked seals what the link's transport is given next: data as far as the
@@ -463,8 +462,8 @@ func (c *Conn) sealLocked(l *link) {
 	}
 	sealed = l.codec.Seal(sealed, data, k)
 	c.mu.Lock()
-	*w = sealed
-	l.wire, l.wirePos, l.wireBuf, l.begun = sealed, 0, w, true
+	*w = sealed[:0]
+	l.wire, l.wireBuf, l.begun = sealed, w, true
 	c.out.Return(loan)
 }
 

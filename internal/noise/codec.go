@@ -15,7 +15,7 @@ import (
 
 // The wire of a record (Records).
 const (
-	recordHeader   = 3 // kind and length
+	recordHeader = 3 // kind and length
 	flagsSize    = 1
 	ackSize      = 16
 	resetSize    = 2

@@ -1,0 +1,35 @@
+package relink_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+)
+
+// However the looks at a silent link fall, the first that finds it overdue is
+// within a tick of the time-out, and not an eighth of the time-out later. A
+// look takes place with the first tick after its time.
+func TestSilenceIsFoundInTime(t *testing.T) {
+	t.Parallel()
+	for _, timeout := range []time.Duration{relink.MinLivenessTimeout, 4 * time.Second, relink.DefaultLivenessTimeout, time.Hour} {
+		for first := time.Duration(0); first < timeout/8+relink.TickEvery; first += 7 * time.Millisecond {
+			looks := 0
+			silence := first
+			for {
+				pause, due := relink.NextLook(silence, timeout)
+				if looks++; due {
+					break
+				}
+				require.Positive(t, pause)
+				ticks := (pause + relink.TickEvery - 1) / relink.TickEvery
+				silence += ticks * relink.TickEvery
+			}
+			require.LessOrEqual(t, silence, timeout, "the first look after %v", first)
+			require.GreaterOrEqual(t, silence, timeout-relink.TickEvery, "the first look after %v", first)
+			require.LessOrEqual(t, looks, 11, "the first look after %v", first)
+		}
+	}
+}
