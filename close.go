@@ -212,7 +212,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	case c.finReceived && (c.peerStopped || c.finAcked):
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
-	case c.closed && !c.traits.HalfClose && c.redial != nil && l.halfClosed && c.lost.clean:
+	case c.closed && !c.traits.HalfClose && c.redial != nil && l.halfClosed && c.lost.clean && c.heededLocked():
 		c.finishLocked(nil) // the server has read to our end
 		return
 	}
@@ -226,6 +226,15 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	c.writers.wake()
 }
 
+// heededLocked reports whether the end of a client's link without a codec is
+// that of a link which the server has taken over. A resume that loses a race is
+// dropped after the client's proof, which looks the same. So a resumed link that
+// has brought nothing is no witness, unless its handshake has said already that
+// the server has everything: the next attempt asks.
+func (c *Conn) heededLocked() bool {
+	return c.epoch == 1 || c.acked == c.out.End() || c.received+c.acked > c.redial.counts
+}
+
 // expireLocked ends a suspended session on the server. On a wire without a
 // close message the clean end of the last transport was the client's Close.
 func (c *Conn) expireLocked(reason error) {
@@ -234,6 +243,6 @@ func (c *Conn) expireLocked(reason error) {
 	case c.lost.clean && !c.traits.HalfClose:
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
-		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, c.lost.err))
+		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideEOF(c.lost.err)))
 	}
 }

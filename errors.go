@@ -2,6 +2,7 @@ package relink
 
 import (
 	"errors"
+	"io"
 	"net"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -74,6 +75,16 @@ var (
 	errSilent         = errors.New("relink: the peer did not answer within LivenessTimeout")
 	errDraining       = errors.New("relink: the listener takes no new sessions")
 )
+
+// hideEOF returns an error that is not io.EOF. A transport's io.EOF in the error
+// of a lost session would make errors.Is(err, io.EOF) take a stream that is cut
+// short for a complete one.
+func hideEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New(err.Error())
+	}
+	return err
+}
 
 // opError wraps err as package net does, so that it names the peer.
 func (c *Conn) opError(op string, err error) error {

@@ -267,7 +267,7 @@ func (c *Conn) resumeLoop() {
 			c.endedLocked(ended)
 			continue
 		case last && !c.redial.hurried:
-			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, err))
+			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, hideEOF(err)))
 			continue
 		}
 		failure = err
@@ -307,7 +307,7 @@ func (c *Conn) refusedLocked(err error) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
 	}
-	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, err, c.lost.err))
+	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideEOF(err), hideEOF(c.lost.err)))
 }
 
 // endedLocked ends the session as the server has ended it.

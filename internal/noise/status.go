@@ -37,7 +37,7 @@ func (h hint) err() error {
 	case hintStale:
 		return fmt.Errorf("%w %s", suite.ErrSuperseded, said)
 	case hintElsewhere:
-		return fmt.Errorf("relink: another node has the session %s", said)
+		return fmt.Errorf("%w: another node has it %s", suite.ErrUnknownSession, said)
 	case hintBusy:
 		return fmt.Errorf("%w %s", suite.ErrBusy, said)
 	case hintFailed:
