@@ -28,3 +28,27 @@ func TestNothingEntersAfterCut(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingEntersAfterClose is the same for the Close of the writing end,
+// which resets the path and discards what was under way.
+func TestNothingEntersAfterClose(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			client, server, p := Pair(Options{Buffer: 100, ResetOnUnread: true})
+			_, err := server.Write([]byte("unread"))
+			require.NoError(t, err)
+			done := make(chan error, 1)
+			go func() {
+				_, err := client.Write(make([]byte, 1000))
+				done <- err
+			}()
+			synctest.Wait()
+			_, err = server.Read(make([]byte, 50))
+			require.NoError(t, err)
+			_ = client.Close()
+			require.Error(t, <-done)
+			// Whether the Write or the Close came first, nothing is left to be read.
+			require.Empty(t, p.halves[Up].queue)
+		})
+	}
+}

@@ -31,6 +31,7 @@ type conn struct {
 	in, out       *half
 	local, remote Addr
 
+	owned       bool // handed out by a Network
 	closed      bool
 	writeClosed bool // CloseWrite or Close was called
 	readLimit   limit
@@ -105,7 +106,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 	start := h.sent
 	for {
-		if c.p.opts.Buffer > 0 {
+		if c.p.opts.Buffer > 0 && !c.writeClosed { // it may have been closed while this Write waited for room
 			c.p.enterLocked(h, b[h.sent-start:])
 		}
 		n := int(h.sent - start)

@@ -69,6 +69,13 @@ const (
 	BlackHoleUp
 	// BlackHoleDown is silence from the server to the client only.
 	BlackHoleDown
+	// EndUp is a clean FIN from the client to the server only, as a relay sends
+	// it that has lost one of its two sides: the server reads io.EOF after the
+	// bytes that had entered before, what the client sends afterwards is taken
+	// and lost, and the other direction goes on.
+	EndUp
+	// EndDown is EndUp from the server to the client.
+	EndDown
 )
 
 // String returns the name of the constant.
@@ -86,6 +93,10 @@ func (k Kind) String() string {
 		return "BlackHoleUp"
 	case BlackHoleDown:
 		return "BlackHoleDown"
+	case EndUp:
+		return "EndUp"
+	case EndDown:
+		return "EndDown"
 	}
 	return "Kind(?)"
 }

@@ -100,6 +100,16 @@ func (n *Network) Paths() []*Path {
 	return slices.Clone(n.paths)
 }
 
+// Open returns how many ends of paths were handed out, by Dial or by Accept, and
+// have not been closed. At the end of a test it must be zero.
+func (n *Network) Open() int {
+	open := 0
+	for _, p := range n.Paths() {
+		open += p.openEnds()
+	}
+	return open
+}
+
 // Last returns the path of the last successful dial, or nil.
 func (n *Network) Last() *Path {
 	n.mu.Lock()
@@ -115,17 +125,25 @@ func (n *Network) Last() *Path {
 // address can be anything. Without a listener it fails with ECONNREFUSED. The
 // end of ctx does nothing to a path that was made.
 func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return n.DialThrough(ctx, nil)
+}
+
+// DialThrough is Dial with a function for this dial alone, which gets the new
+// path after that of OnDial, and like it can return an error. It tells a test
+// with several clients whose path it is. It may be nil.
+func (n *Network) DialThrough(ctx context.Context, own func(p *Path) error) (net.Conn, error) {
 	n.mu.Lock()
 	n.attempts++
 	n.mu.Unlock()
-	p, err := n.connect(ctx)
+	p, err := n.connect(ctx, own)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: serverAddr.Network(), Addr: serverAddr, Err: err}
 	}
+	p.handOut(p.client)
 	return p.clientConn, nil
 }
 
-func (n *Network) connect(ctx context.Context) (*Path, error) {
+func (n *Network) connect(ctx context.Context, own func(p *Path) error) (*Path, error) {
 	n.mu.Lock()
 	for n.down == Hang && ctx.Err() == nil {
 		if n.changed == nil {
@@ -156,6 +174,11 @@ func (n *Network) connect(ctx context.Context) (*Path, error) {
 	n.mu.Unlock()
 	if f != nil {
 		if err := f(i, p); err != nil {
+			return nil, err
+		}
+	}
+	if own != nil {
+		if err := own(p); err != nil {
 			return nil, err
 		}
 	}
@@ -222,6 +245,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		case len(l.backlog) > 0:
 			p := l.backlog[0]
 			l.backlog = l.backlog[1:]
+			p.handOut(p.server)
 			return p.serverConn, nil
 		}
 		if l.changed == nil {

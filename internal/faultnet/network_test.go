@@ -144,3 +144,30 @@ func TestFailNext(t *testing.T) {
 		wantErr(t, "closed", err, net.ErrClosed)
 	})
 }
+
+// TestOpen counts the ends that somebody has to close.
+func TestOpen(t *testing.T) {
+	n := faultnet.New()
+	l := n.Listen()
+	var own []*faultnet.Path
+	c, err := n.DialThrough(t.Context(), func(p *faultnet.Path) error {
+		own = append(own, p)
+		return nil
+	})
+	wantErr(t, "dial", err, nil)
+	if len(own) != 1 || own[0].Client() != c || n.Open() != 1 {
+		t.Error(len(own), n.Open())
+	}
+	s, err := l.Accept()
+	wantErr(t, "accept", err, nil)
+	if n.Open() != 2 {
+		t.Error(n.Open())
+	}
+	_ = c.Close()
+	_ = s.Close()
+	_, err = n.DialThrough(t.Context(), func(*faultnet.Path) error { return net.ErrClosed })
+	wantErr(t, "dial that is refused", err, net.ErrClosed)
+	if n.Open() != 0 || len(n.Paths()) != 1 {
+		t.Error(n.Open(), len(n.Paths()))
+	}
+}

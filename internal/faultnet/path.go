@@ -99,6 +99,25 @@ func newPath(o Options, clientAddr, serverAddr Addr) *Path {
 	return p
 }
 
+// handOut notes that an end has got an owner, who has to close it.
+func (p *Path) handOut(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.owned = true
+}
+
+// openEnds returns how many ends have an owner and are not closed.
+func (p *Path) openEnds() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range []*conn{p.client, p.server} {
+		if c.owned && !c.closed {
+			n++
+		}
+	}
+	return n
+}
+
 // Client returns the end that was dialled. It is the same value at each call.
 func (p *Path) Client() net.Conn { return p.clientConn }
 
@@ -197,6 +216,10 @@ func (p *Path) cutLocked(k Kind) {
 			h.silent = h.silent || Dir(d) == Up
 		case BlackHoleDown:
 			h.silent = h.silent || Dir(d) == Down
+		case EndUp, EndDown:
+			if h.end == open && !h.silent && (Dir(d) == Up) == (k == EndUp) {
+				h.end, h.endAt, h.silent = fin, now, true
+			}
 		default:
 			panic(fmt.Sprintf("faultnet: unknown kind of cut %d", int(k)))
 		}

@@ -212,6 +212,33 @@ func TestBlackHoleOneWay(t *testing.T) {
 	}
 }
 
+func TestEndOneWay(t *testing.T) {
+	for d, kind := range []faultnet.Kind{faultnet.EndUp, faultnet.EndDown} {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, p := faultnet.Pair(faultnet.Options{})
+			e := oriented(p, faultnet.Dir(d))
+			_, err := e.from.Write(message)
+			wantErr(t, "write before", err, nil)
+			p.Cut(kind)
+			_, err = e.from.Write(message)
+			wantErr(t, "write", err, nil)
+			got, err := readAll(e.to)
+			wantErr(t, "read", err, io.EOF)
+			if !bytes.Equal(got, message) {
+				t.Errorf("read %q", got)
+			}
+			_, err = e.to.Write(message)
+			wantErr(t, "write back", err, nil)
+			_ = e.to.Close()
+			got, err = readAll(e.from)
+			wantErr(t, "read back", err, io.EOF)
+			if !bytes.Equal(got, message) {
+				t.Errorf("read back %q", got)
+			}
+		})
+	}
+}
+
 // TestLateDelivery lets the bytes of an old transport come after its end.
 func TestLateDelivery(t *testing.T) {
 	ways := map[string]struct {

@@ -286,6 +286,10 @@ func (r *Relay) cutLocked(l *link, k Kind) {
 		r.silenceLocked(l, Up)
 	case BlackHoleDown:
 		r.silenceLocked(l, Down)
+	case EndUp:
+		r.endLocked(l, Up)
+	case EndDown:
+		r.endLocked(l, Down)
 	}
 }
 
@@ -299,6 +303,15 @@ func (r *Relay) silenceLocked(l *link, d Dir) {
 	_ = l.legs[d].SetReadDeadline(past) // It fails only on a closed socket.
 	_ = l.legs[1-d].SetWriteDeadline(past)
 	r.released.Broadcast()
+}
+
+// endLocked ends direction d for its reader alone.
+func (r *Relay) endLocked(l *link, d Dir) {
+	if l.over || l.silent[d] {
+		return
+	}
+	r.silenceLocked(l, d)
+	_ = l.legs[1-d].CloseWrite() // It fails only on a closed socket.
 }
 
 // dropLocked closes both legs, with a reset or as cleanly as unread bytes allow.

@@ -88,6 +88,20 @@ func TestRelayForwards(t *testing.T) {
 	}
 }
 
+func TestRelayEndOneWay(t *testing.T) {
+	r, dial := relayed(t)
+	c, s := dial()
+	_, _ = c.Write(message)
+	_, _ = io.ReadFull(s, make([]byte, 10))
+	r.Cut(faultnet.EndUp)
+	expect(t, s, long, "", io.EOF)
+	_, err := c.Write(message)
+	wantErr(t, "write", err, nil)
+	_, _ = s.Write(message)
+	_ = s.CloseWrite()
+	expect(t, c, long, string(message), io.EOF)
+}
+
 func TestRelayCut(t *testing.T) {
 	for kind, want := range map[faultnet.Kind]error{
 		faultnet.Reset:     syscall.ECONNRESET,
