@@ -81,3 +81,10 @@ func Unfinished(l *Listener) [2]int {
 	}
 	return [2]int{l.handshakes.Len(), len(sessions) - l.live}
 }
+
+// Remembered returns how many ended sessions the listener remembers.
+func Remembered(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended.order.Len()
+}

@@ -15,7 +15,7 @@ import (
 func TestSilenceIsFoundInTime(t *testing.T) {
 	t.Parallel()
 	for _, timeout := range []time.Duration{relink.MinLivenessTimeout, 4 * time.Second, relink.DefaultLivenessTimeout, time.Hour} {
-		for first := time.Duration(0); first < timeout/8+relink.TickEvery; first += 7 * time.Millisecond {
+		for first := time.Duration(0); first < timeout/8+relink.TickEvery; first += timeout/800 + time.Millisecond {
 			looks := 0
 			silence := first
 			for {
@@ -24,8 +24,7 @@ func TestSilenceIsFoundInTime(t *testing.T) {
 					break
 				}
 				require.Positive(t, pause)
-				ticks := (pause + relink.TickEvery - 1) / relink.TickEvery
-				silence += ticks * relink.TickEvery
+				silence += pause + (relink.TickEvery-pause%relink.TickEvery)%relink.TickEvery
 			}
 			require.LessOrEqual(t, silence, timeout, "the first look after %v", first)
 			require.GreaterOrEqual(t, silence, timeout-relink.TickEvery, "the first look after %v", first)

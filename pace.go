@@ -12,11 +12,9 @@ const (
 	fastRecord = 32 << 10
 )
 
-// paceLocked says how long the records of a new link may be.
+// paceLocked says how long the records of a new link may be, which has a codec
+// as its suite acknowledges.
 func (c *Conn) paceLocked(l *link) {
-	if l.framing == nil {
-		return
-	}
 	l.base, l.counted = c.acked, c.acked
 	if c.slow {
 		l.most = slowRecord

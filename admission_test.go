@@ -1,0 +1,182 @@
+package relink_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A gatedConn holds back every Write but the first until the gate is open, so
+// that a client's handshake stops before its last message.
+type gatedConn struct {
+	net.Conn
+	gate   <-chan struct{}
+	writes int // by one goroutine at a time
+}
+
+func (c *gatedConn) Interruptible() bool { return true }
+
+func (c *gatedConn) Write(p []byte) (int, error) {
+	if c.writes++; c.writes > 1 {
+		<-c.gate
+	}
+	return c.Conn.Write(p)
+}
+
+// Whether there is room is judged again when a session has proven itself:
+// several handshakes may be under way when there is room for one session.
+func TestAdmissionIsJudgedLast(t *testing.T) {
+	for _, why := range []string{"MaxSessions", "Shutdown"} {
+		t.Run(why, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s relink.Suite) {
+				if s.String() == "SCP" {
+					t.Skip("an SCP client's first message is its last one")
+				}
+				r := newRig(t, s, withServer(func(c *relink.Config) {
+					if why == "MaxSessions" {
+						c.MaxSessions = 2
+					}
+				}))
+				gate := make(chan struct{})
+				d := *r.dialer
+				d.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := r.net.Dial(ctx, network, address)
+					return &gatedConn{Conn: c, gate: gate}, err
+				}
+				const dials = 3
+				var clients sync.WaitGroup
+				for range dials {
+					clients.Go(func() {
+						if c, err := d.Dial(context.Background(), "tcp", "server"); err == nil {
+							_, _ = c.Read(make([]byte, 1))
+							_ = c.Abort()
+						}
+					})
+				}
+				synctest.Wait()
+				require.Equal(t, [2]int{dials, dials}, relink.Unfinished(r.l))
+				admitted, reason := 1, relink.ErrTooManySessions
+				if why == "Shutdown" {
+					admitted, reason = 0, nil
+					go func() { _ = r.l.Shutdown(context.Background()) }()
+					synctest.Wait()
+				}
+				close(gate)
+				synctest.Wait()
+				refused := 0
+				for _, e := range r.serverEvents.all(relink.EventRefused) {
+					require.Error(t, e.Err)
+					require.NotErrorIs(t, e.Err, relink.ErrInternal)
+					if errors.Is(e.Err, relink.ErrUnknownSession) {
+						continue // a client that believed in its session has come back
+					}
+					refused++
+					if reason != nil {
+						require.ErrorIs(t, e.Err, reason)
+					}
+				}
+				require.Equal(t, dials-admitted, refused)
+				require.Equal(t, 1+admitted, relink.LiveSessions(r.l))
+				require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+				r.exchange(100)
+				if admitted > 0 {
+					c, err := r.l.AcceptConn()
+					require.NoError(t, err)
+					_ = c.Abort()
+				}
+				r.stop()
+				clients.Wait()
+			})
+		})
+	}
+}
+
+// A wrappedHost is the protocol records with something between it and the core
+// of the server.
+type wrappedHost struct {
+	*records
+	wrap func(suite.Host) suite.Host
+}
+
+func (p wrappedHost) Serve(s suite.Stream, h suite.Host) error {
+	return p.records.Serve(s, p.wrap(h))
+}
+
+// oneKey offers every session under the same key.
+type oneKey struct{ suite.Host }
+
+func (h oneKey) Offer(s suite.Session, _ suite.Key) error { return h.Host.Offer(s, suite.Key{1}) }
+
+// Two sessions never share a key, whatever a protocol asks for.
+func TestKeyIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrap := func(h suite.Host) suite.Host { return oneKey{h} }
+		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		_, err := r.dialer.Dial(t.Context(), "tcp", "server")
+		require.Error(t, err)
+		require.ErrorIs(t, r.serverEvents.all(relink.EventRefused)[0].Err, suite.ErrKeyTaken)
+		r.exchange(100)
+		r.stop()
+	})
+}
+
+// A greedy protocol asks for more than a message may have.
+type greedy struct{ *records }
+
+func (greedy) Serve(s suite.Stream, _ suite.Host) error {
+	_, err := s.Next(suite.MaxMessage + 1)
+	return err
+}
+
+// No message of a handshake is longer than the bound, whatever a protocol asks
+// for.
+func TestMessageIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sc := newScene(t, relink.NewTestSuite(greedy{new(records)}), relink.Config{}, faultnet.Options{})
+		_, err := sc.dialer.Dial(t.Context(), "tcp", "server")
+		require.Error(t, err)
+		require.ErrorIs(t, sc.server.events.all(relink.EventRefused)[0].Err, relink.ErrProtocol)
+		require.NoError(t, sc.listener.Close())
+	})
+}
+
+// A forgetful server says at a resume that it has received nothing, although it
+// has acknowledged everything.
+type forgetful struct{ suite.Host }
+
+func (h forgetful) Find(k suite.Key) (suite.Target, bool) {
+	t, ok := h.Host.Find(k)
+	return forgetfulTarget{t}, ok
+}
+
+type forgetfulTarget struct{ suite.Target }
+
+func (t forgetfulTarget) Claim() suite.Claim {
+	c := t.Target.Claim()
+	c.Received = 0
+	return c
+}
+
+// A server that takes an acknowledgement back ends the session: what it wants
+// again is no longer there.
+func TestServerTakesAcknowledgementBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrap := func(h suite.Host) suite.Host { return forgetful{h} }
+		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r.exchange(1000)
+		require.NoError(t, r.client.WaitAcked(t.Context(), 1000))
+		r.net.Last().Cut(faultnet.Reset)
+		_, err := r.client.Read(make([]byte, 1))
+		require.ErrorIs(t, err, relink.ErrCounters)
+		r.stop()
+	})
+}

@@ -1,0 +1,82 @@
+package relink_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+)
+
+// After the peer has closed there is nobody to whom a stream could be ended.
+func TestCloseWriteAfterThePeerClosed(t *testing.T) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		r.exchange(100)
+		require.NoError(t, r.server.Close())
+		requireEOF(t, r.client)
+		require.ErrorIs(t, r.client.CloseWrite(), relink.ErrPeerClosed)
+		require.NoError(t, r.client.Close())
+		r.stop()
+	})
+}
+
+// What a listener remembers of ended sessions goes when its time is up.
+func TestEndedSessionsAreForgotten(t *testing.T) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		for range 20 {
+			c, server := r.open()
+			require.NoError(t, c.Close())
+			require.NoError(t, server.Close())
+			<-c.Done()
+			<-server.Done()
+			require.LessOrEqual(t, relink.Remembered(r.l), 4)
+			time.Sleep(relink.DefaultResumeTimeout/3 + time.Second)
+		}
+		r.stop()
+	})
+}
+
+// Abort during a Write that is encrypting: the Write returns, and the memory is
+// given back although the Write had it in hand.
+func TestAbortDuringWrite(t *testing.T) {
+	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+		r := newRig(t, s)
+		gate := make(chan struct{})
+		wait := func() { <-gate }
+		p.encrypting.Store(&wait)
+		done := background(func() (int, error) { return r.client.Write(rigData(5000)) })
+		stillBlocked(t, done)
+		require.NoError(t, r.client.Abort())
+		p.encrypting.Store(nil)
+		close(gate)
+		o := <-done
+		require.Zero(t, o.n)
+		require.ErrorIs(t, o.err, errClosed)
+		require.Zero(t, r.client.Stats().Memory)
+		r.stop()
+	})
+}
+
+// A client of a wire without a close message closes, and its server leaves the
+// transport open: after CloseTimeout the client is done, and nothing says that
+// bytes were lost.
+func TestCloseTimeoutWithATransport(t *testing.T) {
+	for _, s := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+		t.Run(s.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, s)
+				r.exchange(100)
+				start := time.Now()
+				require.NoError(t, r.client.Close())
+				<-r.client.Done()
+				require.Equal(t, relink.DefaultCloseTimeout, time.Since(start))
+				require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
+				r.stop()
+			})
+		})
+	}
+}

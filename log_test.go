@@ -1,0 +1,76 @@
+package relink_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+)
+
+// A slowHandler is a slog.Handler that waits for the gate, and keeps what it
+// gets.
+type slowHandler struct {
+	gate <-chan struct{}
+
+	mu      sync.Mutex // guards records
+	records []slog.Record
+}
+
+func (h *slowHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h *slowHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *slowHandler) WithGroup(string) slog.Handler            { return h }
+func (h *slowHandler) Handle(_ context.Context, r slog.Record) error {
+	<-h.gate
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.records = append(h.records, r)
+	return nil
+}
+
+// The log gets what OnEvent gets: a refusal as a warning, with its reason, and
+// with the next event how many were dropped because the handler was slow.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		h := &slowHandler{gate: gate}
+		r := newRig(t, relink.DH64RC4(), withServer(func(c *relink.Config) {
+			c.OnEvent, c.Logger = nil, slog.New(h)
+		}))
+		const dropped = 7
+		for range relink.MaxQueuedEvents + dropped {
+			speak(t, r.net, []byte("another protocol"), true)
+			synctest.Wait()
+		}
+		close(gate)
+		synctest.Wait()
+		require.NoError(t, r.server.Abort())
+		synctest.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		attrs := func(r slog.Record) map[string]string {
+			m := make(map[string]string)
+			r.Attrs(func(a slog.Attr) bool {
+				m[a.Key] = a.Value.String()
+				return true
+			})
+			return m
+		}
+		require.Len(t, h.records, 1+relink.MaxQueuedEvents+1)
+		require.Equal(t, slog.LevelInfo, h.records[0].Level)
+		refused := h.records[1]
+		require.Equal(t, slog.LevelWarn, refused.Level)
+		require.Contains(t, refused.Message, "refused")
+		require.NotEmpty(t, attrs(refused)["error"])
+		require.NotEmpty(t, attrs(refused)["remote"])
+		require.NotContains(t, attrs(refused), "dropped")
+		closed := h.records[len(h.records)-1]
+		require.Equal(t, "7", attrs(closed)["dropped"])
+		require.Equal(t, r.server.ID(), attrs(closed)["session"])
+		r.stop()
+	})
+}
