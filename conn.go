@@ -16,6 +16,8 @@ import (
 // [Dialer.Dial] and [Listener.Accept] return one. All methods may be called
 // from any goroutine at any time.
 type Conn struct {
+	// The fields are in an order that leaves no holes: TestSizeOfConn.
+
 	// Constant after creation.
 
 	set     *settings
@@ -39,6 +41,8 @@ type Conn struct {
 	place       place         // server: where the listener keeps it
 	ended       chan struct{} // made by Done
 	closeTimer  *time.Timer   // bounds the time after Close
+	timer       *time.Timer   // client: calls tick
+	watched     bool          // ticks look at it: see tick
 	provisional bool          // server: the handshake is not complete
 	slow        bool          // the last link carried too little
 	closed      bool          // Close or Abort was called
@@ -63,10 +67,7 @@ type Conn struct {
 	// Writing. One Write at a time appends to out; the sender role belongs to
 	// one goroutine at a time: a Write, or the flusher goroutine.
 
-	sender        role
-	writing       bool       // a Write is appending
-	finQueued     bool       // CloseWrite or Close: the stream ends at out.End
-	finSent       bool       // a link was given the end
+	flusher       func()     // flush; nil until it is needed
 	writers       *waitQueue // Writes that wait for room or for their turn
 	writeDeadline time.Time
 	writeErr      error         // what Write returns
@@ -74,23 +75,22 @@ type Conn struct {
 	maxSent       int64         // highest offset handed to any link
 	acked         int64         // the peer has received up to here
 	run           streak        // Writes without a Read between
+	sender        role
+	writing       bool // a Write is appending
+	finQueued     bool // CloseWrite or Close: the stream ends at out.End
+	finSent       bool // a link was given the end
 
 	// Acknowledgements, where the suite has them.
 
+	finAcked     bool // the peer has received everything and the end
+	peerStopped  bool // the peer's application reads no more
+	pongDue      bool
+	pingDue      bool
 	ackers       *waitQueue // WaitAcked
 	peerConsumed int64      // the peer's application has taken up to here
 	peerLimit    int64      // data must not pass this offset
 	toldLimit    int64      // the limit that the peer was last told
 	ackDue       dueness    // an acknowledgement waits to be carried
-	pongDue      bool
-	pingDue      bool
-	finAcked     bool // the peer has received everything and the end
-	peerStopped  bool // the peer's application reads no more
-
-	// Attention: see tick.
-
-	watched bool
-	timer   *time.Timer // client: calls tick
 
 	stats counts
 }

@@ -73,3 +73,11 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 		require.Less(t, testing.AllocsPerRun(2000, exchange), 0.5)
 	})
 }
+
+// TestSizeOfConn: the runtime puts a word before each object of more than 512
+// bytes that has pointers, and takes memory in sizes of which 640 is one; the
+// next is 704.
+func TestSizeOfConn(t *testing.T) {
+	t.Parallel()
+	require.LessOrEqual(t, relink.SizeOfConn, uintptr(640-8))
+}

@@ -48,14 +48,15 @@ const (
 var noDeadline time.Time
 
 // A streak recognises bursts of Writes. A request that waits for its answer
-// never pays for a clock here.
+// never pays for a clock here, and neither does a Write whose bytes somebody else
+// will send: reading the clock can take as long as all the rest of it.
 type streak struct {
 	n    int
-	last moment // the end of the last Write
+	last moment // when the sender role became free
 }
 
-// begin is called at the start of a Write and says whether it belongs to a
-// burst.
+// begin is called at the start of a Write that finds the sender role free, and
+// says whether it belongs to a burst.
 func (s *streak) begin() bool {
 	if s.n >= 2 && s.last.since() > burstGap {
 		s.n = 0
@@ -64,7 +65,7 @@ func (s *streak) begin() bool {
 	return s.n >= burstWrites
 }
 
-// end is called at the end of a Write.
+// end is called when a Write or a flusher has left the sender role free.
 func (s *streak) end() {
 	if s.n >= 2 {
 		s.last = now()
@@ -95,7 +96,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 			c.sender = roleFree // a request that waits for its answer ends here
 		}
 	}
-	c.run.end()
+	if c.sender == roleFree {
+		c.run.end()
+	}
 	c.mu.Unlock()
 	if err != nil {
 		err = c.opError("write", err)
@@ -116,7 +119,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		return nil, 0, c.mayWriteLocked()
 	}
 	c.writing = true
-	burst := c.run.begin()
+	burst := c.sender == roleFree && c.run.begin()
 	for n < len(p) && err == nil {
 		var k int
 		if k, err = c.appendLocked(p[n:]); k > 0 {
@@ -255,13 +258,17 @@ func (c *Conn) startFlusherLocked() {
 		return
 	}
 	c.sender = roleBackground
-	go c.flush()
+	if c.flusher == nil {
+		c.flusher = c.flush // once: a go statement with a method allocates
+	}
+	go c.flusher()
 }
 
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pumpLocked(nil, 0)
+	c.run.end()
 }
 
 // mustSendLocked says whether the sender has anything to do.
