@@ -36,11 +36,12 @@ var layers = []layer{
 	{dir: "rc4stream"},
 	{dir: "replay"},
 	{dir: "internal/faultnet", other: []string{"golang.org/x/sys"}},
+	{dir: "internal/rc4pair", own: []string{"rc4stream"}, never: []string{"net", "time"}},
 	{dir: "internal/suite", never: []string{"net", "time"}},
 	{
 		// A protocol knows no other protocol, no transport and no clock.
 		dir:   "internal/*",
-		own:   []string{"internal/suite", "dh64", "rc4stream"},
+		own:   []string{"internal/suite", "internal/rc4pair", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise"},
 		never: []string{"net", "time"},
 	},

@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/relink-go/relink/internal/rc4pair"
 	"github.com/relink-go/relink/internal/suite"
-	"github.com/relink-go/relink/rc4stream"
 )
 
 // Session is one side's secrets and ciphers of one session.
@@ -20,8 +20,7 @@ type Session struct {
 	// accepted.
 	index atomic.Int64
 
-	enc rc4stream.Cipher // belongs to the caller of Encrypt
-	dec rc4stream.Cipher // belongs to the caller of Decrypt
+	ciphers rc4pair.Pair
 }
 
 var _ suite.Session = (*Session)(nil)
@@ -30,10 +29,9 @@ var _ suite.Session = (*Session)(nil)
 func newSession(id uint32, secret uint64, w wish) *Session {
 	s := &Session{id: id, secret: secret, wish: w}
 	key := streamKey(secret)
-	if err := s.enc.Init(key[:]); err != nil {
+	if err := s.ciphers.Init(key[:]); err != nil {
 		panic("relink: internal error: " + err.Error())
 	}
-	s.dec = s.enc
 	return s
 }
 
@@ -50,10 +48,10 @@ func (s *Session) Flag() (bits int64, sent bool) { return s.wish.flag, s.wish.ha
 
 // Encrypt implements [suite.Session]. The cipher runs on across resumes, so
 // that the replay buffer holds what was on the wire the first time.
-func (s *Session) Encrypt(dst, src []byte) { s.enc.XORKeyStream(dst, src) }
+func (s *Session) Encrypt(dst, src []byte) { s.ciphers.Encrypt(dst, src) }
 
 // Decrypt implements [suite.Session].
-func (s *Session) Decrypt(dst, src []byte) { s.dec.XORKeyStream(dst, src) }
+func (s *Session) Decrypt(dst, src []byte) { s.ciphers.Decrypt(dst, src) }
 
 // useIndex marks an index as used and reports whether it was not: only an index
 // above all that were accepted before is good, whatever became of those.

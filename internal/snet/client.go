@@ -27,7 +27,7 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 		return nil, suite.Link{}, suite.Malformed("the server's public key (step 3): %w", err)
 	}
 	session := p.newSession(agreed)
-	session.id = order.Uint64(answer.sealedID[:]) ^ idMask(&session.in)
+	session.id = order.Uint64(answer.sealedID[:]) ^ idMask(session.ciphers.Decrypt)
 
 	// Whether this arrives is not known. If it does not, the server still
 	// knows the session, and a resume completes it (Provisional sessions).
@@ -35,7 +35,7 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 	if err := suite.Write(s, proof[:], "the proof (step 4)"); err != nil {
 		return nil, suite.Link{}, err
 	}
-	return session, suite.Link{}, nil
+	return p.variant(session), suite.Link{}, nil
 }
 
 // Resume runs the client's side of a resume (Resume).

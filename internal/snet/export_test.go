@@ -66,21 +66,21 @@ func FailKeys(p *Protocol, err error) {
 func NewServerSession(p *Protocol, id, agreed uint64) suite.Session {
 	s := p.newSession(agreed)
 	s.id = id
-	idMask(&s.out)
-	return s
+	idMask(s.ciphers.Encrypt)
+	return p.variant(s)
 }
 
 // NewClientSession returns the session that a client has after step 4.
 func NewClientSession(p *Protocol, id, agreed uint64) suite.Session {
 	s := p.newSession(agreed)
 	s.id = id
-	idMask(&s.in)
-	return s
+	idMask(s.ciphers.Decrypt)
+	return p.variant(s)
 }
 
 // MAC returns the MAC of x under the session's key.
 func MAC(s suite.Session, x []byte) []byte {
-	mac := s.(*session).key.mac(x)
+	mac := ownSession(s).key.mac(x)
 	return mac[:]
 }
 
@@ -89,7 +89,7 @@ func Lookup(id uint64) suite.Key { return lookup(id) }
 
 // Request returns a resume request of the session with any counts.
 func Request(s suite.Session, sent, received uint64) []byte {
-	own := s.(*session)
+	own := ownSession(s)
 	return resumeRequest{id: own.id, sent: sent, received: received}.encode(own.key)
 }
 

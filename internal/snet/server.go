@@ -46,7 +46,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 	// because the client may believe in it from here on although step 4 never
 	// arrives (Provisional sessions). So nothing of it changes after Offer.
 	session := p.newSession(agreed)
-	mask := idMask(&session.out)
+	mask := idMask(session.ciphers.Encrypt)
 	if err := p.offer(session, h); err != nil {
 		return fmt.Errorf("relink: registering the session (step 3): %w", err)
 	}
@@ -71,7 +71,7 @@ func (p *Protocol) offer(s *session, h suite.Host) error {
 	var err error
 	for range maxOffers {
 		s.id = p.nonZero()
-		if err = h.Offer(s, lookup(s.id)); !errors.Is(err, suite.ErrKeyTaken) {
+		if err = h.Offer(p.variant(s), lookup(s.id)); !errors.Is(err, suite.ErrKeyTaken) {
 			break
 		}
 	}
@@ -93,7 +93,7 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 	target, known := h.Find(lookup(request.id))
 	own := new(session)
 	if known {
-		own = ownSession(target)
+		own = ownSession(target.Session())
 	}
 	proven := authentic(own.key, body)
 	switch {
@@ -131,15 +131,6 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 		return fmt.Errorf("relink: taking the session over (step 4): %w", err)
 	}
 	return nil
-}
-
-// ownSession returns what serveNew gave to the host.
-func ownSession(t suite.Target) *session {
-	s, ok := t.Session().(*session)
-	if !ok {
-		panic(fmt.Sprintf("relink: internal error: an snet id leads to a %T", t.Session()))
-	}
-	return s
 }
 
 // refuse sends the final no to a resume and returns why (Refusal).

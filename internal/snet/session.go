@@ -3,42 +3,65 @@ package snet
 import (
 	"fmt"
 
+	"github.com/relink-go/relink/internal/rc4pair"
 	"github.com/relink-go/relink/internal/suite"
-	"github.com/relink-go/relink/rc4stream"
 )
 
 // A session is one side's ids, keys and ciphers. The ciphers run over the
 // stream, not over a link: what is sent again is the cipher text of the first
 // time (Resume).
 type session struct {
-	id    uint64 // constant, like the next two
-	key   secret
-	clear bool
-
-	out rc4stream.Cipher // of Encrypt
-	in  rc4stream.Cipher // of Decrypt
+	id      uint64 // constant, like the next
+	key     secret
+	ciphers rc4pair.Pair
 }
 
-var _ suite.Session = (*session)(nil)
+// A clearSession is a session whose stream is not encrypted (The clear variant).
+// It is a type and not a flag because the flag would cost each session the next
+// larger size of memory.
+type clearSession struct{ *session }
+
+var (
+	_ suite.Session = (*session)(nil)
+	_ suite.Session = clearSession{}
+)
 
 // newSession returns the session of an agreed secret. Its id is not yet known.
 // Both ciphers have the same key (Primitives).
 func (p *Protocol) newSession(agreed uint64) *session {
-	s := &session{key: newSecret(agreed), clear: p.Cleartext}
-	for _, c := range []*rc4stream.Cipher{&s.out, &s.in} {
-		if err := c.Init(s.key[:]); err != nil {
-			panic("relink: internal error: " + err.Error())
-		}
+	s := &session{key: newSecret(agreed)}
+	if err := s.ciphers.Init(s.key[:]); err != nil {
+		panic("relink: internal error: " + err.Error())
 	}
 	return s
+}
+
+// variant returns the session as it encrypts or does not.
+func (p *Protocol) variant(s *session) suite.Session {
+	if p.Cleartext {
+		return clearSession{s}
+	}
+	return s
+}
+
+// ownSession returns what variant has made.
+func ownSession(s suite.Session) *session {
+	switch s := s.(type) {
+	case *session:
+		return s
+	case clearSession:
+		return s.session
+	default:
+		panic(fmt.Sprintf("relink: internal error: an snet id leads to a %T", s))
+	}
 }
 
 // idMask returns the first 8 bytes of the key stream from the server to the
 // client, which hide the id. It moves the cipher of that direction to its
 // position 8, while the count of the direction is still zero (New session).
-func idMask(c *rc4stream.Cipher) uint64 {
+func idMask(direction func(dst, src []byte)) uint64 {
 	var mask [8]byte
-	c.XORKeyStream(mask[:], mask[:])
+	direction(mask[:], mask[:])
 	return order.Uint64(mask[:])
 }
 
@@ -53,19 +76,13 @@ func lookup(id uint64) (k suite.Key) {
 func (s *session) ID() string { return fmt.Sprintf("%016x", s.id) }
 
 // Encrypt implements [suite.Session].
-func (s *session) Encrypt(dst, src []byte) {
-	if s.clear {
-		copy(dst, src)
-		return
-	}
-	s.out.XORKeyStream(dst, src)
-}
+func (s *session) Encrypt(dst, src []byte) { s.ciphers.Encrypt(dst, src) }
 
 // Decrypt implements [suite.Session].
-func (s *session) Decrypt(dst, src []byte) {
-	if s.clear {
-		copy(dst, src)
-		return
-	}
-	s.in.XORKeyStream(dst, src)
-}
+func (s *session) Decrypt(dst, src []byte) { s.ciphers.Decrypt(dst, src) }
+
+// Encrypt implements [suite.Session].
+func (clearSession) Encrypt(dst, src []byte) { copy(dst, src) }
+
+// Decrypt implements [suite.Session].
+func (clearSession) Decrypt(dst, src []byte) { copy(dst, src) }
