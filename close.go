@@ -96,7 +96,7 @@ func (c *Conn) Abort() error {
 	}
 	c.closed = true
 	c.resetLocked(suite.ResetAborted)
-	c.finishLocked(nil)
+	c.finishLocked(errAborted)
 	return nil
 }
 

@@ -353,6 +353,9 @@ func (c *Conn) finishLocked(cause error) {
 	if c.provisional {
 		return // the application has never seen it
 	}
+	if cause == errAborted { //nolint:errorlint // it is never wrapped
+		cause = nil // to this side's application it is no failure
+	}
 	c.notify.post(Event{Kind: EventClosed, Conn: c, Remote: c.RemoteAddr(), Err: cause})
 }
 

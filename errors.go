@@ -73,6 +73,7 @@ var (
 var (
 	errNetworkChanged = errors.New("relink: the application reported a change of network")
 	errSilent         = errors.New("relink: the peer did not answer within LivenessTimeout")
+	errAborted        = errors.New("relink: the application called Abort")
 	errDraining       = errors.New("relink: the listener takes no new sessions")
 )
 

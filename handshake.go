@@ -115,6 +115,10 @@ type handshake struct {
 	stream *stream
 	index  int // of the protocol, once it is known
 
+	// promised says that the client takes the transport for its session's: it
+	// was told so, and has begun to send.
+	promised bool
+
 	// Guarded by the listener's lock.
 	over     bool // established, taken over, failed, or timed out
 	timedOut bool
@@ -138,7 +142,13 @@ func (h *handshake) run() {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
 	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
-	h.sayGoodbye()
+	if h.promised {
+		// Nothing was said that must arrive. Whatever is read here the client
+		// believes delivered, and a clean end would look like the session's.
+		resetTransport(h.stream.conn)
+	} else {
+		h.sayGoodbye()
+	}
 	if !offered {
 		h.settle() // else the offer stands until the time is up
 	}
@@ -228,6 +238,7 @@ func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 
 // Establish implements [suite.Host].
 func (h *handshake) Establish(sl suite.Link) error {
+	h.promised = true
 	c := h.offered
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -350,6 +361,7 @@ func (t target) SetKeys(keys ...suite.Key) error { return t.h.l.setKeys(t.c, t.h
 
 // TakeOver implements [suite.Target].
 func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
+	t.h.promised = true
 	c := t.c
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -157,11 +157,16 @@ func (l *link) abort(last []byte) {
 			_ = l.conn.Close()
 			return
 		}
-		if t, ok := l.conn.(interface{ SetLinger(int) error }); ok {
-			_ = t.SetLinger(0)
-		}
-		_ = l.conn.Close()
+		resetTransport(l.conn)
 	}()
+}
+
+// resetTransport closes a transport without a clean end, where it can do that.
+func resetTransport(t net.Conn) {
+	if t, ok := t.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = t.Close()
 }
 
 // tcpConn returns the TCP connection below a transport, following NetConn as

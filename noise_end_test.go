@@ -141,6 +141,33 @@ func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
 	}
 }
 
+// Abort is Abort also after CloseWrite: although the client has all of the
+// server's stream, what it has written itself is lost, and it is told so.
+func TestNoiseAbortAfterCloseWrite(t *testing.T) {
+	for _, connected := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, noiseSuite)
+			require.NoError(t, r.server.CloseWrite())
+			_, err := r.client.Read(make([]byte, 1))
+			require.Equal(t, io.EOF, err)
+			requireWrite(t, r.client, rigData(1000))
+			synctest.Wait()
+			if !connected {
+				r.net.SetDown(faultnet.Refuse)
+				r.net.Last().Cut(faultnet.Reset)
+				time.Sleep(time.Second) // nobody is in Read: ticks look at the transport
+			}
+			require.NoError(t, r.server.Abort())
+			r.net.SetDown(faultnet.NotDown)
+			<-r.client.Done()
+			_, err = r.client.Write([]byte("x"))
+			require.ErrorIs(t, err, relink.ErrSessionLost)
+			require.ErrorIs(t, r.clientEvents.all(relink.EventClosed)[0].Err, relink.ErrSessionLost)
+			r.stop()
+		})
+	}
+}
+
 // A session that has expired leaves no tombstone: the client is told that it is
 // unknown, under the server's key. So is one whose tombstone has gone.
 func TestNoiseTombstonesGo(t *testing.T) {

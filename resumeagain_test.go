@@ -83,7 +83,11 @@ func TestResumeCutEverywhere(t *testing.T) {
 						sc.server.read(size)
 						sc.echo(10, time.Second)
 						sc.nothingMore()
-						require.LessOrEqual(t, sc.net.Dials(), 4)
+						// The first, the resume that is cut, the next, and the one after the
+						// change of network. And one more where the server had the proof of
+						// the resume that was cut, and takes the session over with it only
+						// after it has answered the next, which thereby loses.
+						require.LessOrEqual(t, sc.net.Dials(), 5)
 					})
 				}
 			}

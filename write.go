@@ -350,6 +350,9 @@ func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
 	if !l.sealed() {
 		c.sealLocked(l)
 	}
+	if !c.watched {
+		c.watchLocked() // not only when it was taken: it may never be
+	}
 	l.setWriteDeadlineLocked(deadline)
 	c.mu.Unlock()
 	n, err := writeTransport(l.conn, l.wire)
