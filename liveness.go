@@ -70,11 +70,15 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 }
 
 // tickPingsLocked goes by what arrives: any progress is a sign of life. An idle
-// link is pinged only where no keep-alive of the kernel's does it.
+// link is pinged only where no keep-alive of the kernel's does it. Where the last
+// word was one that is not answered, an acknowledgement or a pong, the kernel
+// knows whether it arrived; its keep-alive is off until then.
 func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
 	p := &l.probe
 	due := c.acked < c.maxSent || l.finSent && !c.finAcked || p.ping || p.tcp == nil
 	switch silence := p.quiet.since(); {
+	case !due && p.asked:
+		return c.tickTCPLocked(l)
 	case !due:
 		p.quiet = 0
 		return false
