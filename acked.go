@@ -11,11 +11,12 @@ import (
 // record of its own.
 type dueness struct {
 	pending, urgent bool
+	late            bool  // pending for a whole tick: nothing has gone out since
 	last            int64 // the offset last told
 }
 
 // maxAckEvery bounds how many bytes may arrive before their acknowledgement is
-// urgent. A tick makes a pending one urgent before long, and a sender that
+// urgent. Ticks make a pending one urgent before long, and a sender that
 // waits for room asks.
 const maxAckEvery = 256 << 10
 
@@ -26,6 +27,13 @@ func (c *Conn) ackEvery() int64 { return int64(min(maxAckEvery, c.set.ReplayLimi
 func (d *dueness) data(received, every int64) {
 	d.pending = true
 	d.urgent = d.urgent || received-d.last >= every
+}
+
+// tick lets what has been pending since the tick before become urgent. One tick
+// is not enough: where messages go both ways, most are answered within it.
+func (d *dueness) tick() {
+	d.urgent = d.urgent || d.late
+	d.late = d.pending
 }
 
 func (d *dueness) now() { d.pending, d.urgent = true, true }

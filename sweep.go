@@ -55,9 +55,9 @@ func (c *Conn) tick() bool {
 	if c.tickStandbyLocked() {
 		again = true
 	}
-	if c.ackDue.pending {
-		c.ackDue.now()
+	if c.ackDue.tick(); c.ackDue.pending {
 		c.startFlusherLocked()
+		again = true
 	}
 	c.tickPaceLocked(l)
 	if c.link == l && c.tickLivenessLocked(l, heard) {
