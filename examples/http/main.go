@@ -52,8 +52,16 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 	}
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(data)
-	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(data)
+	allCut := make(chan struct{})
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(data[:size-1024])
+		// Socket buffers may hold all of it, and a client with everything has
+		// nothing to resume for: the end waits for the last cut.
+		select {
+		case <-allCut:
+			_, _ = w.Write(data[size-1024:])
+		case <-r.Context().Done():
+		}
 	})}
 	go func() { _ = server.Serve(l) }()
 	defer server.Close()
@@ -86,6 +94,7 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 		}
 		relay.Cut(kind)
 	}
+	close(allCut)
 	rest, err := io.Copy(hash, response.Body)
 	if err != nil {
 		return err
