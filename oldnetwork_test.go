@@ -1,0 +1,65 @@
+package relink_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+)
+
+// The application reports a change of network in the moment in which an attempt
+// has succeeded and is not yet the session's link: the transport is of the old
+// network, and another is dialled.
+func TestNetworkChangedInTheLastMoment(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		r.exchange(100)
+		resumed, encrypted := make(chan struct{}), make(chan struct{})
+		r.client.HookSession(relink.SessionHook{
+			Resumed:    func() { <-resumed },
+			Encrypting: func() { <-encrypted },
+		})
+		r.client.NetworkChanged()
+		synctest.Wait()
+		require.Equal(t, relink.StateSuspended, r.client.State())
+
+		// A Write that encrypts a little holds the lock. The report waits for it
+		// first, and then the attempt, whose handshake is complete.
+		write := background(func() (int, error) { return r.client.Write([]byte("x")) })
+		synctest.Wait()
+		reported := background(func() (int, error) { r.client.NetworkChanged(); return 0, nil })
+		awaitLocked("relink.(*Conn).NetworkChanged(")
+		close(resumed)
+		awaitLocked("relink.(*Conn).attemptLocked(")
+		close(encrypted)
+		<-reported
+		require.NoError(t, (<-write).err)
+
+		requireRead(t, r.server, []byte("x"))
+		r.exchange(100)
+		require.Equal(t, 3, r.net.Dials())
+		require.EqualValues(t, 2, relink.EpochOf(r.client))
+		r.stop()
+	})
+}
+
+// awaitLocked waits until a goroutine of this bubble that is in the function
+// waits for a mutex. Nothing else tells, because such a wait is not durable.
+func awaitLocked(function string) {
+	buf := make([]byte, 1<<20)
+	for {
+		all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+		own := bubbleName.FindStringSubmatch(all[0])
+		for _, g := range all[1:] {
+			m := bubbleName.FindStringSubmatch(g)
+			if m != nil && m[1] == own[1] && strings.Contains(m[0], "[sync.Mutex.Lock") && strings.Contains(g, function) {
+				return
+			}
+		}
+		runtime.Gosched()
+	}
+}
