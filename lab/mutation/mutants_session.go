@@ -1,0 +1,474 @@
+package main
+
+// Mutants of what keeps a session alive and ends it.
+
+var resumeMutants = []mutant{
+	{
+		name:   "nothing is sent again",
+		breaks: "A new link begins where the old one had stopped, whatever the peer has.",
+		edits:  []edit{{"resume.go", `l.sent = max(sl.Peer.Received, c.acked)`, `l.sent = max(sl.Peer.Received, c.maxSent)`}},
+		pkg:    ".", tests: "TestReplayedBytes",
+	},
+	{
+		name:   "one byte too much is sent again",
+		breaks: "A new link begins one byte before what the peer misses.",
+		edits:  []edit{{"resume.go", `l.sent = max(sl.Peer.Received, c.acked)`, `l.sent = max(sl.Peer.Received-1, c.acked)`}},
+		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
+	},
+	{
+		name:   "the count of now",
+		breaks: "The server goes by what it has received by now, and not by what it has told the client.",
+		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)`, `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), c.received, sl)`}},
+		pkg:    ".", tests: "TestOldTransportDeliversDuringResume",
+	},
+	{
+		name:   "bytes behind a handshake are lost",
+		breaks: "What arrives in one piece with the end of a handshake is dropped.",
+		edits:  []edit{{"resume.go", `c.attachLocked(t, s.rest(), c.received, sl)`, `c.attachLocked(t, nil, c.received, sl)`}},
+		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
+	},
+	{
+		name:   "received beyond written",
+		breaks: "A peer may claim to have received what was never written.",
+		edits:  []edit{{"resume.go", `case peer.Received < 0 || peer.Received > c.out.End():`, `case peer.Received < 0:`}},
+		pkg:    ".", tests: "TestCountersThatContradict",
+	},
+	{
+		name:   "sent below received",
+		breaks: "A peer may claim to have sent less than has arrived.",
+		edits:  []edit{{"resume.go", `peer.Sent != suite.Unknown && peer.Sent < c.received:`, `peer.Sent < suite.Unknown:`}},
+		pkg:    ".", tests: "TestCountersThatContradict",
+	},
+	{
+		name:   "a gap is not seen",
+		breaks: "A resume goes on although the peer misses bytes that are no longer buffered.",
+		edits:  []edit{{"resume.go", `case !c.traits.Acks && peer.Received < c.out.Start():`, `case !c.traits.Acks && peer.Received < 0:`}},
+		pkg:    ".", tests: "TestCountersThatContradict",
+	},
+	{
+		name:   "an acknowledgement is taken back",
+		breaks: "A peer may resume from before what it has acknowledged.",
+		edits:  []edit{{"resume.go", `if c.traits.Acks && peer.Received < c.acked {`, `if c.traits.Acks && peer.Received < 0 {`}},
+		pkg:    ".", tests: "TestServerTakesAcknowledgementBack",
+	},
+	{
+		name:   "the epoch is not compared",
+		breaks: "A resume that was overtaken by another takes the session back.",
+		edits:  []edit{{"handshake.go", `if c.epoch != claim.Epoch {`, `if c.epoch != claim.Epoch && false {`}},
+		pkg:    ".", tests: "TestResumeRace",
+	},
+	{
+		name:   "the old transport is left open",
+		breaks: "A transport that was superseded is never closed.",
+		edits: []edit{{"resume.go", `		old.close() // proven to be superseded, whether or not it seems alive
+`, ``}},
+		pkg: ".", tests: "TestHalfOpenServer",
+	},
+	{
+		name:   "early data is taken twice",
+		breaks: "Data that came with a handshake is delivered though it had arrived before.",
+		edits: []edit{{"handshake.go", `	data = data[skip:]
+`, ``}},
+		pkg: ".", tests: "TestEarlyData",
+	},
+	{
+		name:   "early data beyond the room",
+		breaks: "Data that came with a handshake is taken beyond ReplayLimit.",
+		edits: []edit{{"handshake.go", `	data = data[:min(len(data), c.in.Room())]
+`, ``}},
+		pkg: ".", tests: "TestEarlyDataBeyondTheRoom",
+	},
+	{
+		name:   "early data behind a gap",
+		breaks: "Data that came with a handshake is taken although bytes before it are missing.",
+		edits: []edit{
+			{"handshake.go", `|| c.finReceived || offset > c.received ||`, `|| c.finReceived ||`},
+			{"handshake.go", `	skip := c.received - offset
+`, `	skip := max(0, c.received-offset)
+`},
+		},
+		pkg: ".", tests: "TestEarlyDataBehindAGap",
+	},
+}
+
+var redialMutants = []mutant{
+	{
+		name:   "a lock is held across a dial",
+		breaks: "Everything that is called on a session waits while it dials.",
+		edits: []edit{{"resume.go", `	c.mu.Unlock()
+	t, err := c.redial.dial(ctx)`, `	t, err := c.redial.dial(ctx)
+	c.mu.Unlock()`}},
+		pkg: ".", tests: "TestMethodsWhileTheDialerHangs",
+	},
+	{
+		name:   "expiry without a last attempt",
+		breaks: "A client whose device has slept through ResumeTimeout gives up before it has tried.",
+		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case (last || deadline.until() <= 0) && !c.redial.hurried:`}},
+		pkg:    ".", tests: "TestAttemptAfterTheDeadline",
+	},
+	{
+		name:   "a client never gives up",
+		breaks: "ResumeTimeout does not end a client's session.",
+		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case last && c.set.ResumeTimeout < 0:`}},
+		pkg:    ".", tests: "TestClientExpiry",
+	},
+	{
+		name:   "attempts without a time limit",
+		breaks: "An attempt at a server that is silent lasts for ever.",
+		edits:  []edit{{"resume.go", `context.WithTimeout(context.Background(), c.set.AttemptTimeout)`, `context.WithTimeout(context.Background(), 1<<62)`}},
+		pkg:    ".", tests: "TestResumeAtServerThatNeverAccepts",
+	},
+	{
+		name:   "NetworkChanged is ignored",
+		breaks: "A change of network does not shorten a pause or an attempt.",
+		edits: []edit{{"resume.go", `		return
+	}
+	c.redial.hurryLocked()
+}`, `		return
+	}
+}`}},
+		pkg: ".", tests: "TestNetworkChanged",
+	},
+	{
+		name:   "a transport of the old network",
+		breaks: "An attempt that NetworkChanged has given up is taken if it succeeds in the last moment.",
+		edits:  []edit{{"resume.go", `if err == nil && c.redial.hurried {`, `if err == nil && c.redial.hurried && false {`}},
+		pkg:    ".", tests: "TestNetworkChangedInTheLastMoment",
+	},
+	{
+		name:   "a failed attempt leaks",
+		breaks: "The transport of an attempt that failed is left open.",
+		edits: []edit{{"resume.go", `		if t != nil {
+			closeTransport(t)
+		}
+		return err`, `		return err`}},
+		pkg: ".", tests: "TestAdmissionIsJudgedLast",
+	},
+	{
+		name:   "redialling in a loop",
+		breaks: "A server that drops every link at once is redialled without a pause.",
+		edits:  []edit{{"resume.go", `if r.useless++; r.useless == 1 {`, `if r.useless++; r.useless > 0 {`}},
+		pkg:    ".", tests: "TestUselessLinksAreNotRedialledInALoop",
+	},
+	{
+		name:   "pauses grow too fast",
+		breaks: "The bound of each pause is twice what it should be.",
+		edits:  []edit{{"resume.go", `most = c.set.MinBackoff << n`, `most = c.set.MinBackoff << (n + 1)`}},
+		pkg:    ".", tests: "TestBackoffBounds",
+	},
+	{
+		name:   "early data in each attempt",
+		breaks: "Every attempt on a slow network is made longer than it may be by the data that it carries.",
+		edits: []edit{{"resume.go", `	return first
+`, `	return first || true
+`}},
+		pkg: ".", tests: "TestResumeOverSlowNetwork",
+	},
+	{
+		name:   "a late transport leaks",
+		breaks: "What a dialer returns after it was given up is left open.",
+		edits: []edit{{"dial.go", `				if r.t != nil {
+					_ = r.t.Close()
+				}`, ``}},
+		pkg: ".", tests: "TestRedialMistakes TestDialMistakes",
+	},
+	{
+		name:   "a session that nobody gets leaks",
+		breaks: "A session that is opened in the moment in which Dial fails goes on.",
+		edits:  []edit{{"dial.go", `if err != nil && c != nil {`, `if err != nil && c != nil && false {`}},
+		pkg:    ".", tests: "TestDialEndsInTheLastMoment",
+	},
+}
+
+var listenerMutants = []mutant{
+	{
+		name:   "handshakes without a time limit",
+		breaks: "A client that says nothing keeps its handshake for ever.",
+		edits:  []edit{{"listener.go", `time.AfterFunc(l.set.HandshakeTimeout, h.expire)`, `time.AfterFunc(1<<62, h.expire)`}},
+		pkg:    ".", tests: "TestSlowloris",
+	},
+	{
+		name:   "handshakes without number",
+		breaks: "MaxHandshakes does not bound the handshakes.",
+		edits:  []edit{{"listener.go", `if l.handshakes.Len() >= l.set.MaxHandshakes {`, `if l.handshakes.Len() >= l.set.MaxHandshakes && false {`}},
+		pkg:    ".", tests: "TestSlowloris",
+	},
+	{
+		name:   "finished handshakes count",
+		breaks: "A handshake that is over keeps its place.",
+		edits: []edit{{"handshake.go", `	h.l.handshakes.Remove(h.elem)
+`, ``}},
+		pkg: ".", tests: "TestSlowloris TestLostProof",
+	},
+	{
+		name:   "unproven sessions stay",
+		breaks: "A session whose handshake was never completed is kept.",
+		edits:  []edit{{"handshake.go", `offered.finishLocked(ErrHandshakeTimeout)`, `_ = offered`}},
+		pkg:    ".", tests: "TestLostProof TestLostProofTooLate",
+	},
+	{
+		name:   "refused transports stay",
+		breaks: "The transport of a handshake that failed is left open.",
+		edits: []edit{{"handshake.go", `	h.sayGoodbye()
+`, ``}},
+		pkg: ".", tests: "TestHostileHandshakes TestGarbage",
+	},
+	{
+		name:   "established twice",
+		breaks: "A session that a resume has completed is given to Accept once more by its late first handshake.",
+		edits: []edit{
+			{"handshake.go", `if !c.provisional || c.done {`, `if c.done {`},
+			{"handshake.go", `if offer != h && offer.settle() {`, `if offer == nil {`},
+		},
+		pkg: ".", tests: "TestLateProofOfANewSession",
+	},
+	{
+		name:   "the choice of a suite is hasty",
+		breaks: "A client is refused when its first bytes come one by one and could still be of a suite.",
+		edits:  []edit{{"handshake.go", `undecided = true`, `undecided = false`}},
+		pkg:    ".", tests: "TestSeveralSuites FuzzChoose",
+	},
+	{
+		name:   "the choice of a suite is wrong",
+		breaks: "What an SCP client sends first is taken for DH64RC4.",
+		edits:  []edit{{"internal/snet/match.go", `ok = c >= minSCP`, `ok = c > 127`}},
+		pkg:    ".", tests: "TestSeveralSuites FuzzChoose",
+	},
+	{
+		name:   "one session too many",
+		breaks: "MaxSessions lets one more in.",
+		edits: []edit{
+			{
+				"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	case l.table[key] != nil:`, `	case l.set.MaxSessions > 0 && l.live > l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	case l.table[key] != nil:`,
+			},
+			{
+				"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	}
+	l.live++`, `	case l.set.MaxSessions > 0 && l.live > l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	}
+	l.live++`,
+			},
+		},
+		pkg: ".", tests: "TestMaxSessions",
+	},
+	{
+		name:   "many handshakes pass MaxSessions",
+		breaks: "MaxSessions is looked at when a handshake begins, and not when it is complete.",
+		edits: []edit{{"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	}
+	l.live++`, `	}
+	l.live++`}},
+		pkg: ".", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
+	},
+	{
+		name:   "ended sessions count",
+		breaks: "A session that has ended counts against MaxSessions and keeps Shutdown waiting.",
+		edits: []edit{{"listener.go", `		l.live--
+`, ``}},
+		pkg: ".", tests: "TestShutdown TestMaxSessions",
+	},
+	{
+		name:   "Shutdown does not wait",
+		breaks: "Shutdown closes the listener although there are sessions.",
+		edits:  []edit{{"listener.go", `if l.live == 0 {`, `if l.live >= 0 {`}},
+		pkg:    ".", tests: "TestShutdown",
+	},
+	{
+		name:   "Shutdown lets sessions in",
+		breaks: "A handshake that had begun before Shutdown opens a session after it.",
+		edits: []edit{{"listener.go", `	switch {
+	case l.draining || l.closed:`, `	switch {
+	case l.closed:`}},
+		pkg: ".", tests: "TestShutdownDuringHandshakes TestAdmissionIsJudgedLast",
+	},
+	{
+		name:   "unaccepted sessions stay",
+		breaks: "Sessions that nobody has accepted outlive the listener.",
+		edits:  []edit{{"listener.go", `_ = c.Abort()`, `_ = c`}},
+		pkg:    ".", tests: "TestListenerCloseEndsUnaccepted",
+	},
+	{
+		name:   "a closed listener keeps sessions",
+		breaks: "A session that loses its link after the listener was closed waits for a resume that cannot come.",
+		edits: []edit{{"listener.go", `	if l.closed {
+		return false
+	}
+	c.place.expires`, `	c.place.expires`}},
+		pkg: ".", tests: "TestListenerClose",
+	},
+	{
+		name:   "old keys stay",
+		breaks: "A session is found under every key that it ever had.",
+		edits: []edit{{"listener.go", `	for _, k := range c.place.keys {
+		delete(l.table, k)
+	}
+	for _, k := range next {`, `	for _, k := range next {`}},
+		pkg: ".", tests: "TestResumeRace",
+	},
+	{
+		name:   "two sessions with one key",
+		breaks: "A new session takes the place of one that has the same key.",
+		edits:  []edit{{"listener.go", `case l.table[key] != nil:`, `case l.table[key] != nil && false:`}},
+		pkg:    ".", tests: "TestKeyIsTaken",
+	},
+	{
+		name:   "a temporary error is the end",
+		breaks: "The listener stops when the process is out of descriptors for a moment.",
+		edits:  []edit{{"listener.go", `if !isTemporary(err) {`, `if !isTemporary(err) || true {`}},
+		pkg:    ".", tests: "TestTemporaryAcceptErrors",
+	},
+	{
+		name:   "a lock is held across an observer",
+		breaks: "An observer that blocks stops the session that it observes.",
+		edits: []edit{{"event.go", `		n.mu.Unlock()
+		n.contain(e, n.log)
+		n.contain(e, n.call)`, `		n.contain(e, n.log)
+		n.contain(e, n.call)
+		n.mu.Unlock()`}},
+		pkg: ".", tests: "TestHangingObserver",
+	},
+	{
+		name:   "events without number",
+		breaks: "Events queue up without bound before an observer that blocks.",
+		edits:  []edit{{"event.go", `if len(n.queue) >= maxQueuedEvents {`, `if len(n.queue) >= maxQueuedEvents && false {`}},
+		pkg:    ".", tests: "TestDroppedEvents",
+	},
+}
+
+var endMutants = []mutant{
+	{
+		name:   "Close does not deliver",
+		breaks: "A closed session ends before its end is acknowledged.",
+		edits:  []edit{{"close.go", `if c.finAcked || c.peerStopped {`, `if c.finSent || c.peerStopped {`}},
+		pkg:    ".", tests: "TestCloseOnASupersededTransport",
+	},
+	{
+		name:   "Close lingers for ever",
+		breaks: "CloseTimeout does not end a session whose peer is away.",
+		edits:  []edit{{"close.go", `time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)`, `time.AfterFunc(1<<62, c.closeTimedOut)`}},
+		pkg:    ".", tests: "TestCloseTimeoutWithATransport",
+	},
+	{
+		name:   "Close leaves a Read",
+		breaks: "A Read that is under way goes on after Close.",
+		edits: []edit{{"close.go", `	if c.receiver == roleInline {
+		l.setReadDeadlineLocked(longAgo)
+	}
+	if c.sender`, `	if c.sender`}},
+		pkg: ".", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
+	},
+	{
+		name:   "discarded counts as taken",
+		breaks: "What has arrived and nobody has read counts as read after Close.",
+		edits: []edit{{"close.go", `	c.discarded += int64(c.in.Len())
+`, ``}},
+		pkg: ".", tests: "TestDiscardedIsNotTaken",
+	},
+	{
+		name:   "a loss looks like an end",
+		breaks: "The transport of a lost link is closed cleanly, which the peer takes for the end of the stream.",
+		edits:  []edit{{"close.go", `l.abort(nil) // a clean end could`, `l.close() // a clean end could`}},
+		pkg:    ".", tests: "TestLostNetworkIsNoCleanEnd",
+	},
+	{
+		name:   "a lost race looks like an end",
+		breaks: "A client takes the end of a link that has lost a race for the server's assent to its Close.",
+		edits:  []edit{{"close.go", `return c.epoch == 1 ||`, `return c.epoch > 0 ||`}},
+		pkg:    ".", tests: "TestCloseOnASupersededTransport",
+	},
+	{
+		name:   "a finished session keeps its transport",
+		breaks: "The transport of a session that has ended is never closed.",
+		edits: []edit{{"conn.go", `		c.link = nil
+		l.close()`, `		c.link = nil`}},
+		pkg: ".", tests: "TestEndedSessionsAreForgotten",
+	},
+	{
+		name:   "the last error wins",
+		breaks: "Write no longer says that the peer has closed when the session is lost afterwards.",
+		edits:  []edit{{"conn.go", `if c.writeErr == nil {`, `if writeErr != nil {`}},
+		pkg:    ".", tests: "TestPeerClosedSticks",
+	},
+	{
+		name:   "no tombstones",
+		breaks: "A client that comes back to a session which has ended is not told how.",
+		edits:  []edit{{"listener.go", `if end != nil && !l.closed && len(c.place.keys) > 0 {`, `if end != nil && l.closed && len(c.place.keys) > 0 {`}},
+		pkg:    ".", tests: "TestNoiseLateResumeOfAClosedSession",
+	},
+	{
+		name:   "tombstones for ever",
+		breaks: "What is remembered of ended sessions is never forgotten.",
+		edits:  []edit{{"tombstone.go", `g.order.Len() >= maxTombstones || g.expired(now)`, `g.order.Len() >= maxTombstones && g.expired(now)`}},
+		pkg:    ".", tests: "TestEndedSessionsAreForgotten",
+	},
+	{
+		name:   "sessions never expire on the server",
+		breaks: "A session to which nobody comes back is kept.",
+		edits:  []edit{{"sweep.go", `c.expireLocked(ErrExpired)`, `_ = c`}},
+		pkg:    ".", tests: "TestServerExpiry",
+	},
+}
+
+var livenessMutants = []mutant{
+	{
+		name:   "no ping",
+		breaks: "A link on which nothing happens is not asked whether it lives.",
+		edits:  []edit{{"liveness.go", `p.ping, c.pingDue = true, true`, `p.ping = true`}},
+		pkg:    ".", tests: "TestPauseIsNotDeath",
+	},
+	{
+		name:   "no answer to a ping",
+		breaks: "A peer that asks gets no answer.",
+		edits:  []edit{{"read.go", `c.pongDue = true`, `c.pongDue = false`}},
+		pkg:    ".", tests: "TestPauseIsNotDeath",
+	},
+	{
+		name:   "silence is not found",
+		breaks: "A link that is silent although an answer is due stays.",
+		edits:  []edit{{"liveness.go", `case silence >= c.set.LivenessTimeout-tickEvery:`, `case silence < 0:`}},
+		pkg:    ".", tests: "TestBlackHole",
+	},
+	{
+		name:   "silence of TCP is not found",
+		breaks: "Data that the kernel sends again and again is not seen to be lost.",
+		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due && info.retrying() && false {`}},
+		pkg:    ".", tests: "TestSilentDropUnderData",
+	},
+	{
+		name:   "a paused peer is dead",
+		breaks: "A peer that answers probes and does not read loses its link.",
+		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due {`}},
+		pkg:    ".", tests: "TestPausedPeerIsNotDead",
+	},
+	{
+		name:   "a quiet client does not notice",
+		breaks: "A client whose application is quiet does not find that its link is lost.",
+		edits:  []edit{{"sweep.go", `if c.receiver != roleFree || c.readers.waited() || c.standing {`, `if c.set != nil {`}},
+		pkg:    ".", tests: "TestQuietClient",
+	},
+	{
+		name:   "a replay that never ends",
+		breaks: "A peer that does not tell how much it replays is drained for ever.",
+		edits:  []edit{{"sweep.go", `if l.quiet < replayQuiet {`, `if l.quiet > 0 {`}},
+		pkg:    ".", tests: "TestDrainEnds",
+	},
+	{
+		name:   "a slow network is forgotten",
+		breaks: "Records on a slow network are so long that none arrives in time.",
+		edits:  []edit{{"close.go", `c.slow = l.framing != nil &&`, `c.slow = l.framing != nil && l.conn == nil &&`}},
+		pkg:    ".", tests: "TestRecordsOverSlowNetwork",
+	},
+	{
+		name:   "a foreign deadline stays",
+		breaks: "A deadline that a dialer has left on a transport ends its link again and again.",
+		edits:  []edit{{"link.go", `_ = t.SetDeadline(noDeadline)`, `_ = t`}},
+		pkg:    ".", tests: "TestDeadlineLeftByDialer",
+	},
+}

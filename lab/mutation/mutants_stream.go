@@ -1,0 +1,309 @@
+package main
+
+// Mutants of what carries bytes and counts them.
+
+var bufferMutants = []mutant{
+	{
+		name:   "lend one byte early",
+		breaks: "The replay buffer lends from one byte before the offset.",
+		edits:  []edit{{"replay/replay.go", `return c.buf[off-c.base : c.used], c`, `return c.buf[max(0, off-c.base-1):c.used], c`}},
+		pkg:    "./replay", tests: "TestModel",
+	},
+	{
+		name:   "free one byte more",
+		breaks: "A chunk whose last byte is still needed is dropped.",
+		edits:  []edit{{"replay/replay.go", `b.head.end() <= off &&`, `b.head.end() <= off+1 &&`}},
+		pkg:    "./replay", tests: "TestModel",
+	},
+	{
+		name:   "lent memory is reused",
+		breaks: "Memory that a transport's Write is still reading goes to another session.",
+		edits: []edit{{"replay/replay.go", `if c.pins == 0 {
+		c.recycle()
+		return`, `if c.pins >= 0 {
+		c.recycle()
+		return`}},
+		pkg: "./replay", tests: "TestModel TestFreeUnderReservation TestResetUnderLoanAndReservation",
+	},
+	{
+		name:   "buffer beyond its limit",
+		breaks: "The replay buffer takes one byte more than its limit.",
+		edits:  []edit{{"replay/replay.go", `int64(b.limit-b.Len())`, `int64(b.limit-b.Len()+1)`}},
+		pkg:    "./replay", tests: "TestModel",
+	},
+	{
+		name:   "RC4 forgets an index",
+		breaks: "The key stream goes on from a wrong state after each call.",
+		edits:  []edit{{"rc4stream/rc4stream.go", `c.j = j`, `_ = j`}},
+		pkg:    "./rc4stream", tests: "TestAgainstCryptoRC4",
+	},
+	{
+		name:   "RC4 loads too early",
+		breaks: "An element that the same step has changed is used as it was before, once in 256 bytes.",
+		edits:  []edit{{"rc4stream/rc4stream.go", `if j == i {`, `if j == i && false {`}},
+		pkg:    "./rc4stream", tests: "TestAgainstCryptoRC4",
+	},
+	{
+		name:   "p − 1 as a public key",
+		breaks: "A public key is taken with which the secret is 1 or p − 1.",
+		edits:  []edit{{"dh64/dh64.go", `peer >= Prime-1 {`, `peer >= Prime {`}},
+		pkg:    "./dh64", tests: "TestDegenerateKeys",
+	},
+	{
+		name:   "1 as a public key",
+		breaks: "A public key is taken with which the secret is 1.",
+		edits:  []edit{{"dh64/dh64.go", `if peer <= 1 ||`, `if peer < 1 ||`}},
+		pkg:    "./dh64", tests: "TestDegenerateKeys",
+	},
+}
+
+var readMutants = []mutant{
+	{
+		name:   "doubled bytes are kept",
+		breaks: "Bytes that had come over the old link are taken again when they come over the new one.",
+		edits:  []edit{{"read.go", `skip = int(min(int64(n), c.received-l.pos))`, `skip = 0`}},
+		pkg:    ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+	},
+	{
+		name:   "one doubled byte is kept",
+		breaks: "One byte less is skipped than had come over the old link.",
+		edits:  []edit{{"read.go", `skip = int(min(int64(n), c.received-l.pos))`, `skip = int(max(0, min(int64(n), c.received-l.pos)-1))`}},
+		pkg:    ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+	},
+	{
+		name:   "doubled bytes are decrypted",
+		breaks: "The key stream goes on over bytes that are skipped.",
+		edits: []edit{{"read.go", `	fresh := p[skip:n]`, `	c.session.Decrypt(p[:skip], p[:skip])
+	fresh := p[skip:n]`}},
+		pkg: ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+	},
+	{
+		name:   "doubled records are kept",
+		breaks: "The skipped part of a record is delivered in place of its end.",
+		edits:  []edit{{"read.go", `data = rec.Data[:copy(rec.Data, data)]`, `data = rec.Data[:len(data)]`}},
+		pkg:    ".", tests: "TestOldTransportDeliversToRecords TestEarlyData",
+	},
+	{
+		name:   "late bytes count",
+		breaks: "What a lost link still brings is taken although the server was told a count without it.",
+		edits:  []edit{{"read.go", `if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {`, `if n == 0 || c.done {`}},
+		pkg:    ".", tests: "TestLostTransportBringsMoreThanWasTold",
+	},
+	{
+		name:   "counts move after they were told",
+		breaks: "A client goes on counting what a lost link brings after it has told its count.",
+		edits: []edit{{"resume.go", `	v.c.lost.link = nil
+	return suite.Offsets{`, `	return suite.Offsets{`}},
+		pkg: ".", tests: "TestLostTransportBringsMoreThanWasTold",
+	},
+	{
+		name:   "late records count",
+		breaks: "A record of a lost link that comes beside a new link is obeyed.",
+		edits: []edit{{"read.go", `	if c.link != l {
+		return 0
+	}
+	l.probe.heard = true`, `	l.probe.heard = true`}},
+		pkg: ".", tests: "TestLateDataBesideANewLink",
+	},
+	{
+		name:   "a deadline is a lost link",
+		breaks: "A Read that times out costs the session its transport.",
+		edits:  []edit{{"read.go", `if err == nil || l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {`, `if err == nil {`}},
+		pkg:    ".", tests: "TestDeadlines",
+	},
+	{
+		name:   "readers are not woken",
+		breaks: "A Read is not told that a goroutine of the library has put data into the buffer.",
+		edits: []edit{{"read.go", `len(data), c.in.Len()))
+	}
+	c.readers.wake()`, `len(data), c.in.Len()))
+	}`}},
+		pkg: ".", tests: "TestReadOfOpaqueTransportResumes TestOddTransports",
+	},
+	{
+		name:   "end before the data",
+		breaks: "Read returns io.EOF although data waits in the buffer.",
+		edits:  []edit{{"read.go", `case c.in.Len() > 0:`, `case c.in.Len() > 0 && !c.finReceived:`}},
+		pkg:    ".", tests: "TestCloseDelivers TestCloseWrite",
+	},
+	{
+		name:   "io.EOF is hidden",
+		breaks: "Read returns an error where the peer has ended its stream.",
+		edits:  []edit{{"read.go", `return nil, 0, io.EOF //`, `return nil, 0, ErrPeerClosed //`}},
+		pkg:    ".", tests: "TestCloseWrite",
+	},
+	{
+		name:   "io.EOF shows through",
+		breaks: "The error of a lost session is io.EOF below, which reads as a complete stream.",
+		edits:  []edit{{"errors.go", `if errors.Is(err, io.EOF) {`, `if errors.Is(err, io.EOF) && false {`}},
+		pkg:    ".", tests: "TestALostSessionIsNoEOF",
+	},
+	{
+		name:   "damage ends the session",
+		breaks: "A record that was changed on the path ends the session and not only its link.",
+		edits:  []edit{{"read.go", `c.linkLostLocked(l, err) // a damaged path must not end a session`, `c.failLocked(err)`}},
+		pkg:    ".", tests: "TestDamageEndsTheLinkOnly",
+	},
+	{
+		name:   "end before what has arrived",
+		breaks: "The end of the peer's stream is believed at an offset that has been passed.",
+		edits:  []edit{{"read.go", `if l.pos != c.received {`, `if l.pos != c.received && false {`}},
+		pkg:    ".", tests: "TestEndBeforeWhatHasArrived",
+	},
+	{
+		name:   "Reset is ignored",
+		breaks: "The peer's Abort is not heard.",
+		edits:  []edit{{"read.go", `if k.Reset != 0 {`, `if k.Reset != 0 && false {`}},
+		pkg:    ".", tests: "TestAbortIsTyped",
+	},
+	{
+		name:   "stop is ignored",
+		breaks: "Writes go on although the peer's application reads no more.",
+		edits:  []edit{{"read.go", `if k.Stop && !c.peerStopped {`, `if k.Stop && !c.peerStopped && false {`}},
+		pkg:    ".", tests: "TestClosesMeet TestCloseWriteAfterThePeerClosed",
+	},
+	{
+		name:   "replay is not drained",
+		breaks: "Nobody reads the peer's replay before the application does, so that two full buffers wait for each other.",
+		edits:  []edit{{"resume.go", `if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {`, `if c.drainTo = 0; sl.Peer.Sent == suite.Unknown {`}},
+		pkg:    ".", tests: "TestFullBuffersMeetUnbuffered TestBothBuffersFull",
+	},
+}
+
+var writeMutants = []mutant{
+	{
+		name:   "a short write counts as whole",
+		breaks: "What a transport has not taken of a Write is never sent.",
+		edits:  []edit{{"write.go", `n, err = judgeWrite(n, size, err)`, `n = size`}},
+		pkg:    ".", tests: "TestOddTransports",
+	},
+	{
+		name:   "the rest of a record is dropped",
+		breaks: "A record that a transport has taken a part of is not completed.",
+		edits:  []edit{{"write.go", `if l.wire = l.wire[n:]; len(l.wire) == 0 {`, `if l.wire = l.wire[n:]; n > 0 || len(l.wire) == 0 {`}},
+		pkg:    ".", tests: "TestOddTransports",
+	},
+	{
+		name:   "leftovers are not sent",
+		breaks: "Nobody sends what a Write has left to others when its own bytes were out.",
+		edits: []edit{{"write.go", `	c.startFlusherLocked() // what is left over
+`, ``}},
+		pkg: ".", tests: "TestHalfOpenServer",
+	},
+	{
+		name:   "writers are not woken",
+		breaks: "A Write that waits for room is not told that there is some.",
+		edits: []edit{{"write.go", `	c.trimLocked()
+	c.writers.wake()`, `	c.trimLocked()`}},
+		pkg: ".", tests: "TestHalfTheLimitIsFreeForASuspension",
+	},
+	{
+		name:   "waiting ignores deadlines",
+		breaks: "A Read or Write that waits without a transport is not woken when its deadline passes.",
+		edits:  []edit{{"wait.go", `if !deadline.IsZero() {`, `if !deadline.IsZero() && false {`}},
+		pkg:    ".", tests: "TestWriteBeyondLimitWhileSuspended TestDeadlines",
+	},
+	{
+		name:   "a new deadline wakes nobody",
+		breaks: "A Read that waits goes by the deadline that it began with.",
+		edits: []edit{{"conn.go", `		c.readers.wake()
+	}
+	if write {`, `	}
+	if write {`}},
+		pkg: ".", tests: "TestDeadlines",
+	},
+	{
+		name:   "anything may wait for a transport",
+		breaks: "A connected peer that does not read lets the whole buffer fill, so that nothing is free for a suspension.",
+		edits:  []edit{{"write.go", `return min(maxPending, c.set.ReplayLimit/4)`, `return c.set.ReplayLimit`}},
+		pkg:    ".", tests: "TestWriteToStalledPeer TestHalfTheLimitIsFreeForASuspension",
+	},
+	{
+		name:   "history is dropped",
+		breaks: "What was handed to a transport is forgotten at once on a wire without acknowledgements.",
+		edits:  []edit{{"write.go", `c.link.sent - int64(c.set.ReplayLimit/2)`, `c.link.sent`}},
+		pkg:    ".", tests: "TestReplayedBytes",
+	},
+	{
+		name:   "the end overtakes a Write",
+		breaks: "The end of the stream is sent while a Write is still adding to it.",
+		edits:  []edit{{"write.go", `c.finQueued && !c.writing && !c.finAcked`, `c.finQueued && !c.finAcked`}},
+		pkg:    ".", tests: "TestCloseDuringWrite",
+	},
+}
+
+var ackMutants = []mutant{
+	{
+		name:   "acknowledged beyond sent",
+		breaks: "A peer may acknowledge what was never sent.",
+		edits:  []edit{{"read.go", `if k.Received < 0 || k.Received > c.maxSent ||`, `if k.Received < 0 ||`}},
+		pkg:    ".", tests: "TestViolations",
+	},
+	{
+		name:   "taken beyond received",
+		breaks: "A peer's application may have taken more than the peer has received.",
+		edits:  []edit{{"read.go", `|| k.Consumed > k.Received ||`, `||`}},
+		pkg:    ".", tests: "TestViolations",
+	},
+	{
+		name:   "an end that was never sent",
+		breaks: "A peer may acknowledge an end that it was not given.",
+		edits:  []edit{{"read.go", `|| k.FinReceived && !c.finSent {`, `{`}},
+		pkg:    ".", tests: "TestViolations",
+	},
+	{
+		name:   "received counts as taken",
+		breaks: "What lies in the buffer is reported as taken by the application.",
+		edits:  []edit{{"write.go", `k.Consumed = c.consumedLocked()`, `k.Consumed = c.received`}},
+		pkg:    ".", tests: "TestAcked",
+	},
+	{
+		name:   "WaitAcked is early",
+		breaks: "WaitAcked returns when the peer has received the bytes, and not when its application has taken them.",
+		edits:  []edit{{"acked.go", `case c.peerConsumed >= offset:`, `case c.acked >= offset:`}},
+		pkg:    ".", tests: "TestAcked",
+	},
+	{
+		name:   "WaitAcked is not woken",
+		breaks: "Nobody tells WaitAcked that an acknowledgement has come.",
+		edits: []edit{{"read.go", `		c.finAcked = c.finAcked || k.FinReceived
+		c.ackers.wake()`, `		c.finAcked = c.finAcked || k.FinReceived`}},
+		pkg: ".", tests: "TestAcked",
+	},
+	{
+		name:   "the sender ignores the window",
+		breaks: "More is sent than the peer has room for.",
+		edits:  []edit{{"write.go", `return min(c.out.End(), c.peerLimit)`, `return c.out.End()`}},
+		pkg:    ".", tests: "TestWindow",
+	},
+	{
+		name:   "the receiver ignores the window",
+		breaks: "A peer may send more than it was allowed, and so fill the memory.",
+		edits:  []edit{{"read.go", `(c.finReceived || c.received > c.toldLimit)`, `c.finReceived`}},
+		pkg:    ".", tests: "TestViolations",
+	},
+	{
+		name:   "data behind the end",
+		breaks: "Data is taken that comes behind the end of the stream.",
+		edits:  []edit{{"read.go", `(c.finReceived || c.received > c.toldLimit)`, `c.received > c.toldLimit`}},
+		pkg:    ".", tests: "TestViolations",
+	},
+	{
+		name:   "the window does not open",
+		breaks: "The peer is not told that the application has made room.",
+		edits:  []edit{{"acked.go", `limit := c.consumedLocked() + int64(c.set.ReplayLimit)`, `limit := c.toldLimit`}},
+		pkg:    ".", tests: "TestBothBuffersFull",
+	},
+	{
+		name:   "pending acknowledgements stay",
+		breaks: "An acknowledgement that no record takes along is never sent.",
+		edits:  []edit{{"sweep.go", `if c.ackDue.tick(); c.ackDue.pending {`, `if c.ackDue.tick(); c.ackDue.pending && false {`}},
+		pkg:    ".", tests: "TestAcknowledgementsFreeTheBuffer",
+	},
+	{
+		name:   "freed beyond the link",
+		breaks: "An acknowledgement frees bytes that the new link has still to send over.",
+		edits:  []edit{{"read.go", `offset = min(offset, l.sent)`, `_ = l`}},
+		pkg:    ".", tests: "TestOldTransportDeliversToRecords TestEarlyData",
+	},
+}

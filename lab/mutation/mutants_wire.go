@@ -1,0 +1,193 @@
+package main
+
+// Mutants of the protocols.
+
+var snetMutants = []mutant{
+	{
+		name:   "DH64RC4: a request without its MAC",
+		breaks: "Anybody who knows an id gets a session's counts.",
+		edits:  []edit{{"internal/snet/messages.go", `return k.verify(body[:claimSize], body[claimSize:])`, `return len(body) > 0`}},
+		pkg:    "./internal/snet", tests: "TestFlippedResume TestRefusals",
+	},
+	{
+		name:   "DH64RC4: a resume without its proof",
+		breaks: "Whoever sends a recorded request again takes the session.",
+		edits:  []edit{{"internal/snet/server.go", `if !s.key.verify(c[:], proof) {`, `if !s.key.verify(c[:], proof) && false {`}},
+		pkg:    "./internal/snet", tests: "TestReplayedRequest TestFlippedResume",
+	},
+	{
+		name:   "DH64RC4: always the same challenge",
+		breaks: "A recorded proof is as good as a new one.",
+		edits:  []edit{{"internal/snet/server.go", `order.PutUint64(c[:], p.nonZero())`, `order.PutUint64(c[:], 1)`}},
+		pkg:    ".", tests: "TestReplayedProof",
+	},
+	{
+		name:   "DH64RC4: one direction's key stream",
+		breaks: "The server does not skip the key stream that has hidden the id.",
+		edits:  []edit{{"internal/snet/server.go", `mask := idMask(session.ciphers.Encrypt)`, `mask := idMask(session.ciphers.Decrypt)`}},
+		pkg:    "./internal/snet", tests: "TestOpenAndResume",
+	},
+	{
+		name:   "DH64RC4: a count beyond 2⁶³",
+		breaks: "A count that no stream can have becomes a negative one.",
+		edits:  []edit{{"internal/snet/messages.go", `if sent > math.MaxInt64 || received > math.MaxInt64 {`, `if sent > math.MaxInt64 {`}},
+		pkg:    "./internal/snet", tests: "TestLargestCount TestRefusals",
+	},
+	{
+		name:   "DH64RC4: zero as a random number",
+		breaks: "An answer can look like the refusal, which is all zeros.",
+		edits:  []edit{{"internal/snet/snet.go", `n != 0 {`, `n != 1 {`}},
+		pkg:    "./internal/snet", tests: "TestZeroIsNeverDrawn",
+	},
+}
+
+var scpMutants = []mutant{
+	{
+		name:   "SCP: a request without its code",
+		breaks: "Anybody who knows an id takes the session.",
+		edits:  []edit{{"internal/scp/server.go", `subtle.ConstantTimeCompare(code[:], request.mac[:]) != 1 {`, `subtle.ConstantTimeCompare(code[:], request.mac[:]) > 1 {`}},
+		pkg:    "./internal/scp", tests: "TestBitFlips TestVerdicts",
+	},
+	{
+		name:   "SCP: an index is used again",
+		breaks: "A recorded request takes the session.",
+		edits:  []edit{{"internal/scp/session.go", `if index <= used {`, `if index < used {`}},
+		pkg:    "./internal/scp", tests: "TestIndex TestIndexUsed",
+	},
+	{
+		name:   "SCP: counts that do not wrap",
+		breaks: "The counts of the wire, which are mod 2³², are taken for whole ones.",
+		edits:  []edit{{"internal/scp/session.go", `missing := uint32(sent) - received`, `missing := sent - int64(received)`}},
+		pkg:    "./internal/scp", tests: "TestPeerOffsets",
+	},
+	{
+		name:   "SCP: received beyond sent",
+		breaks: "A count that is greater than what was sent becomes a negative one.",
+		edits:  []edit{{"internal/scp/session.go", `return peer, peer.Received >= 0`, `return peer, true`}},
+		pkg:    "./internal/scp", tests: "TestPeerOffsets",
+	},
+	{
+		name:   "SCP: a code that leaves out the count",
+		breaks: "The count of a resume can be changed on the way.",
+		edits: []edit{{"internal/scp/messages.go", `return mac(hash(m.appendSigned(nil)), little(secret))`, `m.received = 0
+	return mac(hash(m.appendSigned(nil)), little(secret))`}},
+		pkg: "./internal/scp", tests: "TestBitFlips",
+	},
+}
+
+var noiseMutants = []mutant{
+	{
+		name:   "Noise: a nonce that does not advance",
+		breaks: "All records of a link are sealed with the same nonce, on both sides.",
+		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == d.limit {`, `if d.n == d.limit {`}},
+		pkg:    ".", tests: "TestNoiseNoncesAreFresh",
+	},
+	{
+		name:   "Noise: no rekey",
+		breaks: "A key seals more records than it should, on both sides.",
+		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == d.limit {`, `if d.n++; d.n == 0 {`}},
+		pkg:    "./internal/noise", tests: "TestRekey",
+	},
+	{
+		name:   "Noise: the header is not bound",
+		breaks: "The kind and the length of a record can be changed on the way.",
+		edits: []edit{
+			{"internal/noise/codec.go", `data, dst[start:body])`, `data, nil)`},
+			{"internal/noise/codec.go", `dst[body:], dst[start:body])`, `dst[body:], nil)`},
+			{"internal/noise/codec.go", `sealed, header)`, `sealed, nil)`},
+		},
+		pkg: "./internal/noise", tests: "TestTamperedRecords",
+	},
+	{
+		name:   "Noise: one key for both directions",
+		breaks: "Records of the two directions have the same key and nonces.",
+		edits:  []edit{{"internal/noise/codec.go", `newDirection(c, k.toServer), newDirection(c, k.toClient)`, `newDirection(c, k.toServer), newDirection(c, k.toServer)`}},
+		pkg:    ".", tests: "TestNoiseNoncesAreFresh",
+	},
+	{
+		name:   "Noise: unknown flags",
+		breaks: "A record with a flag that nobody knows is taken.",
+		edits:  []edit{{"internal/noise/codec.go", `if f&^flagsKnown != 0 {`, `if f&^flagsKnown != 0 && false {`}},
+		pkg:    "./internal/noise", tests: "TestMalformedRecords",
+	},
+	{
+		name:   "Noise: a limit beyond the window",
+		breaks: "A peer may allow more than the window that it has told.",
+		edits:  []edit{{"internal/noise/codec.go", `|| limit-received > w {`, `{`}},
+		pkg:    "./internal/noise", tests: "TestMalformedRecords",
+	},
+	{
+		name:   "Noise: an attempt number twice",
+		breaks: "A recorded resume is answered again.",
+		edits: []edit{
+			{
+				"internal/noise/session.go", `	case r.attempt <= k.highest:
+		return secret{}, hintStale`, `	case r.attempt < k.highest:
+		return secret{}, hintStale`,
+			},
+			{
+				"internal/noise/session.go", `	case r.attempt <= k.highest:
+		return hintStale
+	}
+	k.highest`, `	case r.attempt < k.highest:
+		return hintStale
+	}
+	k.highest`,
+			},
+		},
+		pkg: "./internal/noise", tests: "TestReplayedResume",
+	},
+	{
+		name:   "Noise: an old secret is kept",
+		breaks: "The server goes on taking a resume secret that was replaced, so that a stolen one is good for ever.",
+		edits:  []edit{{"internal/noise/session.go", `s.current, s.unconfirmed = k, nil`, `s.current, s.unconfirmed = k, []*kept{s.current}`}},
+		pkg:    "./internal/noise", tests: "TestSessionOverManyLinks",
+	},
+	{
+		name:   "Noise: the same secret again",
+		breaks: "A client resumes under the secret that it had before, which is never replaced.",
+		edits: []edit{
+			{"internal/noise/client.go", `s.resumption, s.name, s.attempt, s.node = k.resumption, k.id, 0, node`, `s.node = node`},
+			{"internal/noise/session.go", `s.current, s.unconfirmed = k, nil`, `s.unconfirmed = nil`},
+		},
+		pkg: "./internal/noise", tests: "TestUnlinkable TestStolenSecret",
+	},
+	{
+		name:   "Noise: a resume without its secret",
+		breaks: "Both sides leave the secret out of a resume, and whoever knows the id takes the session.",
+		edits:  []edit{{"internal/noise/handshake.go", `	if p.psk != nil {`, `	if p.psk != nil && p.random != p.random {`}},
+		pkg:    "./internal/noise", tests: "TestStolenSecret TestPublishedVectors TestGolden",
+	},
+	{
+		name:   "Noise: the request is not bound",
+		breaks: "The clear part of a request can be changed on the way.",
+		edits: []edit{{"internal/noise/handshake.go", `		Prologue:    prologue,
+`, ``}},
+		pkg: "./internal/noise", tests: "TestDamagedHandshakes TestDowngrade",
+	},
+	{
+		name:   "Noise: a link that was given up",
+		breaks: "The late first record of a link that the client has given up takes the session over.",
+		edits:  []edit{{"internal/noise/session.go", `if !k.pending || s.findLocked(k.id) != k {`, `if k == nil {`}},
+		pkg:    ".", tests: "TestLateProofOfALinkGivenUp",
+	},
+	{
+		name:   "Noise: a forged hint ends the session",
+		breaks: "A refusal in clear, which anybody can send, is believed.",
+		edits:  []edit{{"internal/noise/client.go", `return suite.Link{}, s.query(t, r)`, `return suite.Link{}, suite.ErrRefused`}},
+		pkg:    "./internal/noise", tests: "TestRefusals TestQuery",
+	},
+	{
+		name:   "Noise: the client's count of before",
+		breaks: "The server goes on from the count of the request, and sends again what its answer has brought.",
+		edits: []edit{{"internal/noise/server.go", `	peer.Received = record.Received
+`, ``}},
+		pkg: ".", tests: "TestOddTransports",
+	},
+	{
+		name:   "Noise: a first record that says nothing",
+		breaks: "A resumed link may begin without a count.",
+		edits:  []edit{{"internal/noise/server.go", `if !record.Ack {`, `if !record.Ack && false {`}},
+		pkg:    ".", tests: "TestFirstRecordWithoutACount",
+	},
+}
