@@ -1,0 +1,185 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/report"
+	"github.com/relink-go/relink/bench/internal/subject"
+)
+
+var echo = Experiment{
+	Name:  "echo",
+	Title: "Echo: a message there and back",
+	Text: "One goroutine writes a message and waits for its echo, another returns what it reads; one message is under way at a time. Turns are short (some " +
+		"milliseconds), so that a ratio compares moments that lie close together. Every time is kept; the quantiles are those of all messages of a round, " +
+		"and the ratios those of one round.",
+	run: runEcho,
+}
+
+// echoQuantiles are what is told of the times.
+var echoQuantiles = []struct {
+	name string
+	q    float64
+}{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
+
+func runEcho(ctx context.Context, e *Env, s *report.Section) error {
+	subjects := e.forData()
+	of := names(subjects)
+	for _, size := range e.Scale.EchoSizes {
+		e.Progress(report.Bytes(size))
+		found, err := echoTimes(ctx, e, subjects, size)
+		if err != nil {
+			return err
+		}
+		ratios := report.Table{Caption: fmt.Sprintf("%s: ratio of times to the rival (less is faster)", report.Bytes(size)), Columns: []string{"subject", "rival"}}
+		times := report.Table{Caption: fmt.Sprintf("%s: microseconds", report.Bytes(size)), Columns: []string{"subject"}}
+		plot := report.Plot{
+			File: fmt.Sprintf("echo-%d", size), Title: fmt.Sprintf("Echo of %s over loopback", report.Bytes(size)),
+			X: report.Axis{Label: "microseconds", Log: true}, Categories: of,
+		}
+		for i, q := range echoQuantiles {
+			ratios.Columns, times.Columns = append(ratios.Columns, q.name), append(times.Columns, q.name)
+			plot.Series = append(plot.Series, report.Series{Name: q.name, Points: found[i].dotted(of, 1e-3)})
+			found[i].compare(s.Figures, fmt.Sprintf("echo %s %s", report.Bytes(size), q.name),
+				[2]string{subject.DH64RC4, subject.RC4}, [2]string{subject.DH64RC4, subject.CryptoRC4}, [2]string{subject.SCP, subject.RC4}, [2]string{subject.Noise, subject.TLS}, [2]string{subject.Noise, subject.TLSAES256})
+		}
+		for _, name := range of {
+			row, ratio := []string{name}, []string{name, versus(name)}
+			for i := range echoQuantiles {
+				row = append(row, report.Number(found[i].summary(name).Median/1e3))
+				ratio = append(ratio, found[i].ratioCell(name))
+			}
+			times.Rows = append(times.Rows, row)
+			if versus(name) != "–" {
+				ratios.Rows = append(ratios.Rows, ratio)
+			}
+		}
+		s.Tables = append(s.Tables, ratios, times)
+		s.Plots = append(s.Plots, plot)
+	}
+	return nil
+}
+
+// echoTimes returns the quantiles, in nanoseconds, for each subject and round.
+func echoTimes(ctx context.Context, e *Env, subjects []subject.Subject, size int) ([]series, error) {
+	pairs := make([]*subject.Pair, 0, len(subjects))
+	defer func() {
+		for _, p := range pairs {
+			p.Close()
+		}
+	}()
+	for _, s := range subjects {
+		p, err := subject.Open(ctx, s, subject.Loopback{})
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, p)
+		go Echo(p.Server, size)
+		if err := RoundTrips(p.Client, size, 5*e.Scale.EchoBatch, nil); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name(), err)
+		}
+	}
+	found := []series{{}, {}, {}}
+	for range e.Scale.Rounds {
+		times := make([][]float64, len(pairs))
+		for start := time.Now(); time.Since(start) < e.Scale.Time*time.Duration(len(pairs)); {
+			err := measure.Turns(len(pairs), len(pairs), func(_, i int) error {
+				return RoundTrips(pairs[i].Client, size, e.Scale.EchoBatch, &times[i])
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		for i, s := range subjects {
+			slices.Sort(times[i])
+			for k, q := range echoQuantiles {
+				found[k].add(s.Name(), measure.Quantile(times[i], q.q))
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+var allocations = Experiment{
+	Name:  "allocations",
+	Title: "Allocations",
+	Text: "Objects that both sides together allocate for one message: for an echo of 128 B a Write and a Read on each side, for a write of 16 KiB one Write and the Reads that " +
+		"take it. 8 MiB were carried before in each direction, so that buffers and histories have grown. What the rest of the process allocates in the background counts too, which " +
+		"is why a thousandth may remain.",
+	run: runAllocations,
+}
+
+const (
+	echoAllocations  = "allocations per echo: "
+	writeAllocations = "allocations per write: "
+)
+
+func runAllocations(ctx context.Context, e *Env, s *report.Section) error {
+	const small, large, warm = 128, 16 << 10, 8 << 20
+	messages := max(100, int(e.Scale.Time/(20*time.Microsecond)))
+	subjects := e.forData()
+	t := report.Table{Columns: []string{"subject", "echo of 128 B", "write of 16 KiB"}}
+	for _, subj := range subjects {
+		name := subj.Name()
+		e.Progress(name)
+		p, err := subject.Open(ctx, subj, subject.Loopback{})
+		if err != nil {
+			return err
+		}
+		err = func() error {
+			defer p.Close()
+			if err := WriteBatch(p.Client, p.Server, large, warm/large, 1, nil); err != nil {
+				return err
+			}
+			if err := WriteBatch(p.Server, p.Client, large, warm/large, 1, nil); err != nil {
+				return err
+			}
+			var echoes, writes []float64
+			for range e.Scale.Rounds {
+				before := measure.Mallocs()
+				if err := WriteBatch(p.Client, p.Server, large, messages, 1, nil); err != nil {
+					return err
+				}
+				writes = append(writes, perMessage(before, messages))
+			}
+			go Echo(p.Server, small)
+			if err := RoundTrips(p.Client, small, 100, nil); err != nil {
+				return err
+			}
+			for range e.Scale.Rounds {
+				before := measure.Mallocs()
+				if err := RoundTrips(p.Client, small, messages, nil); err != nil {
+					return err
+				}
+				echoes = append(echoes, perMessage(before, messages))
+			}
+			s.Figures[echoAllocations+name] = measure.Summarize(echoes)
+			s.Figures[writeAllocations+name] = measure.Summarize(writes)
+			t.Rows = append(t.Rows, []string{name, thousandths(s.Figures[echoAllocations+name].Median), thousandths(s.Figures[writeAllocations+name].Median)})
+			return nil
+		}()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	s.Tables = append(s.Tables, t)
+	return nil
+}
+
+// batchAllocations is what a batch allocates itself: its buffers, channel and
+// goroutine.
+const batchAllocations = 8
+
+func perMessage(before uint64, messages int) float64 {
+	return max(0, float64(measure.Mallocs()-before)-batchAllocations) / float64(messages)
+}
+
+// thousandths formats what ought to be zero.
+func thousandths(v float64) string { return fmt.Sprintf("%.3f", v) }

@@ -1,0 +1,76 @@
+package experiment
+
+import (
+	"fmt"
+
+	"github.com/relink-go/relink/bench/internal/report"
+	"github.com/relink-go/relink/bench/internal/subject"
+)
+
+// Goals returns the figures to reach, which speak of 100,000 sessions, and of
+// 1,000 to compare with. What was measured comes from the run.
+func Goals() []report.Goal { return goals(100_000, 1000, 1000) }
+
+// background is what a process does beside what is measured, for each session or
+// message: a listener's own goroutines, the runtime's allocations.
+const background = 0.01
+
+// goals are those for so many sessions, compared with few; onTCP is how many are
+// idle over TCP.
+func goals(full, few, onTCP int) []report.Goal {
+	ratio, number := report.Ratio, report.Number
+	least := func(work, figure string, bound float64, format func(float64) string, rivals string) report.Goal {
+		return report.Goal{Work: work, Figure: figure, AtLeast: true, Bound: bound, Format: format, Rivals: rivals}
+	}
+	most := func(work, figure string, bound float64, format func(float64) string, rivals string) report.Goal {
+		return report.Goal{Work: work, Figure: figure, Bound: bound, Format: format, Rivals: rivals}
+	}
+	zero := func(work, figure, rivals string) report.Goal {
+		return report.Goal{Work: work, Figure: figure, Slack: background, Format: thousandths, Rivals: rivals}
+	}
+	all := []report.Goal{
+		least("DH64RC4, 64 KiB writes: speed / RC4 straight over TCP", figure(oneWriter+" 64 KiB", subject.DH64RC4, subject.RC4), 1, ratio, "0.97–1.0"),
+		least("the same / RC4 straight over TCP with crypto/rc4", figure(oneWriter+" 64 KiB", subject.DH64RC4, subject.CryptoRC4), 1, ratio, "0.97–1.0"),
+		least("DH64RC4, 1 KiB writes: speed / its own 64 KiB", ownLargeFigure(subject.DH64RC4), 0.9, ratio, "0.3"),
+		least("Noise, 1 KiB writes: speed / its own 64 KiB", ownLargeFigure(subject.Noise), 0.9, ratio, "0.3"),
+		least("DH64RC4, 256 B writes: speed / RC4 straight over TCP", figure(oneWriter+" 256 B", subject.DH64RC4, subject.RC4), 9, number, "0.9–1.0"),
+		least("DH64RC4, 64 B writes: speed / RC4 straight over TCP", figure(oneWriter+" 64 B", subject.DH64RC4, subject.RC4), 20, number, "0.9–1.0"),
+		least("Noise, 64 KiB writes: speed / TLS 1.3 with AES-256-GCM, which Noise has", figure(oneWriter+" 64 KiB", subject.Noise, subject.TLSAES256), 1.3, ratio, ""),
+		least("the same / TLS 1.3 as it comes, with AES-128-GCM", figure(oneWriter+" 64 KiB", subject.Noise, subject.TLS), 1.3, ratio, ""),
+		least("Noise, 64 B writes: speed / raw TCP", figure(oneWriter+" 64 B", subject.Noise, subject.TCP), 35, number, "about 30, without encryption"),
+	}
+	for _, q := range []struct {
+		name   string
+		bound  float64
+		rivals string
+	}{{"p50", 1.03, ""}, {"p99", 1.1, "3.2, with background goroutines"}} {
+		for _, pair := range [][2]string{{subject.DH64RC4, subject.RC4}, {subject.SCP, subject.RC4}, {subject.Noise, subject.TLSAES256}} {
+			work := fmt.Sprintf("128 B echo, %s: time of %s / %s", q.name, pair[0], pair[1])
+			all = append(all, most(work, figure("echo 128 B "+q.name, pair[0], pair[1]), q.bound, ratio, q.rivals))
+		}
+	}
+	all = append(all,
+		most("new session, DH64RC4: time / TCP's connect and accept", figure(newSessionTime, subject.DH64RC4, subject.TCP), 1.75, ratio, "7–13"),
+		most("idle session of a server, DH64RC4: heap beyond the transport, bytes", heapFigure(idle, subject.DH64RC4, onTCP), 1536, number, "64 KiB to 1 MiB"),
+		most("idle session of a server, Noise: heap beyond the transport, bytes", heapFigure(idle, subject.Noise, onTCP), 3072, number, "64 KiB to 1 MiB"))
+	suites := []string{subject.DH64RC4, subject.SCP, subject.Noise}
+	for _, name := range suites {
+		all = append(all, zero("goroutines of an idle session of a server, "+name, goroutineFigure(idle, name, onTCP), "0–2"))
+	}
+	for _, name := range suites {
+		all = append(all,
+			most(report.Count(full)+" suspended sessions, "+name+": heap, MB", crowdHeap(suspended, name, full), 150, number, ""),
+			most(report.Count(full)+" suspended sessions, "+name+": % of a core", crowdProcessor(suspended, name, full), 1, number, ""),
+			most(report.Count(full)+" idle sessions, "+name+": % of a core", crowdProcessor(idle, name, full), 1, number, ""),
+			most(fmt.Sprintf("resume p99 beside %s suspended sessions / beside %s, %s", report.Count(full), report.Count(few), name), crowdResume(name, full, few), 1.2, ratio, ""))
+	}
+	for _, name := range suites {
+		all = append(all, most("a game's load, "+name+": processor time of a message / raw TCP", figure(gameFigure, name, subject.TCP), 1.2, ratio, ""))
+	}
+	for _, name := range suites {
+		all = append(all,
+			zero("allocations, both sides, for an echo: "+name, echoAllocations+name, ""),
+			zero("allocations, both sides, for a write: "+name, writeAllocations+name, ""))
+	}
+	return all
+}

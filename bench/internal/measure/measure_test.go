@@ -1,0 +1,76 @@
+package measure_test
+
+import (
+	"errors"
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/bench/internal/measure"
+)
+
+func TestSummarize(t *testing.T) {
+	sample := []float64{5, 1, 4, 2, 3}
+	require.Equal(t, measure.Summary{Median: 3, Low: 2, High: 4, N: 5}, measure.Summarize(sample))
+	require.Equal(t, []float64{5, 1, 4, 2, 3}, sample)
+	require.Equal(t, measure.Summary{Median: 1.5, Low: 1.25, High: 1.75, N: 2}, measure.Summarize([]float64{2, 1}))
+	require.Equal(t, measure.Summary{Median: 7, Low: 7, High: 7, N: 1}, measure.Summarize([]float64{7}))
+	require.True(t, math.IsNaN(measure.Summarize(nil).Median))
+}
+
+func TestQuantile(t *testing.T) {
+	sorted := make([]float64, 1001)
+	for i := range sorted {
+		sorted[i] = float64(i)
+	}
+	require.InDelta(t, 990, measure.Quantile(sorted, 0.99), 1e-9)
+	require.InDelta(t, 999, measure.Quantile(sorted, 0.999), 1e-9)
+	require.InDelta(t, 1000, measure.Quantile(sorted, 1), 1e-9)
+}
+
+func TestRatios(t *testing.T) {
+	require.Equal(t, []float64{2, 0.5}, measure.Ratios([]float64{4, 1, 9}, []float64{2, 2}))
+}
+
+func TestTurns(t *testing.T) {
+	var order [][2]int
+	require.NoError(t, measure.Turns(2, 3, func(round, subject int) error {
+		order = append(order, [2]int{round, subject})
+		return nil
+	}))
+	require.Equal(t, [][2]int{{0, 0}, {0, 1}, {0, 2}, {1, 1}, {1, 2}, {1, 0}}, order)
+	stop := errors.New("stop")
+	require.ErrorIs(t, measure.Turns(2, 3, func(_, _ int) error { return stop }), stop)
+}
+
+func TestProcessorTime(t *testing.T) {
+	before, ok := measure.ProcessorTime()
+	if !ok {
+		t.Skip("this system does not tell")
+	}
+	var spent time.Duration
+	for start := time.Now(); spent == 0 && time.Since(start) < time.Minute; {
+		after, ok := measure.ProcessorTime()
+		require.True(t, ok)
+		spent = after - before
+	}
+	require.Positive(t, spent)
+}
+
+func TestTakeMemory(t *testing.T) {
+	before := measure.TakeMemory()
+	kept := make([]byte, 8<<20)
+	quit := make(chan struct{})
+	for range 10 {
+		go func() { <-quit }()
+	}
+	grown := measure.TakeMemory().Since(before)
+	require.InDelta(t, 8<<20, grown.Heap, 1<<20)
+	require.Equal(t, 10, grown.Goroutines)
+	runtime.KeepAlive(kept)
+	close(quit)
+	require.Positive(t, measure.Mallocs())
+}
