@@ -135,11 +135,7 @@ type Exchange struct{ h *handshake }
 func NewExchange(k, cipher byte, prologue []byte, initiator bool, private *PrivateKey, public PublicKey, psk *[32]byte, random io.Reader) (Exchange, error) {
 	p := party{pinned: public, psk: (*secret)(psk), random: random}
 	if private != nil {
-		agree, err := private.key()
-		if err != nil {
-			return Exchange{}, err
-		}
-		p.static = &serverKey{private: *private, agree: agree, public: public}
+		p.static = &serverKey{private: *private, public: public}
 	}
 	h, err := beginHandshake(kind(k), cipherID(cipher), prologue, initiator, p)
 	return Exchange{h}, err
@@ -192,4 +188,9 @@ func ResumeRaw(s suite.Session, t suite.Stream, claim []byte) (suite.Codec, erro
 		return nil, suite.ErrRefused
 	}
 	return newCodec(r.cipher, k, true, c.peerWindow), nil
+}
+
+// Agree is one agreement of a handshake.
+func Agree(private PrivateKey, public PublicKey) ([]byte, error) {
+	return dh{}.DH(private[:], public[:])
 }

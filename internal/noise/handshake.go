@@ -17,6 +17,33 @@ func (c cipherID) cipherFunc() noise.CipherFunc {
 	return noise.CipherChaChaPoly
 }
 
+// lazyCipher makes the cipher of a key when it encrypts for the first time. Half
+// of a handshake's keys never do, those of Split among them.
+type lazyCipher struct{ noise.CipherFunc }
+
+func (l lazyCipher) Cipher(k [32]byte) noise.Cipher { return &keyedCipher{of: l.CipherFunc, key: k} }
+
+type keyedCipher struct {
+	of   noise.CipherFunc
+	key  [32]byte
+	made noise.Cipher
+}
+
+func (k *keyedCipher) cipher() noise.Cipher {
+	if k.made == nil {
+		k.made = k.of.Cipher(k.key)
+	}
+	return k.made
+}
+
+func (k *keyedCipher) Encrypt(out []byte, n uint64, ad, plaintext []byte) []byte {
+	return k.cipher().Encrypt(out, n, ad, plaintext)
+}
+
+func (k *keyedCipher) Decrypt(out []byte, n uint64, ad, ciphertext []byte) ([]byte, error) {
+	return k.cipher().Decrypt(out, n, ad, ciphertext)
+}
+
 // A handshake is one Noise handshake of two messages. It is used once.
 type handshake struct {
 	state *noise.HandshakeState
@@ -37,12 +64,8 @@ func newHandshake(r request, initiator bool, p party) (*handshake, error) {
 }
 
 func beginHandshake(k kind, cipher cipherID, prologue []byte, initiator bool, p party) (*handshake, error) {
-	agreement := new(dh)
-	if k.keyed() && !initiator {
-		agreement.static = p.static.agree
-	}
 	c := noise.Config{
-		CipherSuite: noise.NewCipherSuite(agreement, cipher.cipherFunc(), noise.HashSHA256),
+		CipherSuite: noise.NewCipherSuite(dh{}, lazyCipher{cipher.cipherFunc()}, noise.HashSHA256),
 		Random:      p.random,
 		Pattern:     noise.HandshakeNN,
 		Initiator:   initiator,

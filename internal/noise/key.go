@@ -1,7 +1,6 @@
 package noise
 
 import (
-	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -60,19 +59,10 @@ func parseKey(s string) (k [KeySize]byte, err error) {
 // PublicKey returns the public key that belongs to the private key. It fails
 // only for the zero value.
 func (k PrivateKey) PublicKey() (PublicKey, error) {
-	private, err := k.key()
-	if err != nil {
-		return PublicKey{}, fmt.Errorf("relink: private key: %w", err)
-	}
-	return PublicKey(private.PublicKey().Bytes()), nil
-}
-
-// key returns the key as package ecdh has it.
-func (k PrivateKey) key() (*ecdh.PrivateKey, error) {
 	if k == (PrivateKey{}) {
-		return nil, errors.New("the key is zero: use GenerateKey or ParsePrivateKey")
+		return PublicKey{}, errors.New("relink: the private key is zero: use GenerateKey or ParsePrivateKey")
 	}
-	return ecdh.X25519().NewPrivateKey(k[:])
+	return k.public(), nil
 }
 
 // String returns the key in base64, as WireGuard shows keys. It is the secret

@@ -12,7 +12,6 @@
 package noise
 
 import (
-	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +55,6 @@ type Protocol struct {
 // A serverKey is a private key of the server with what clients call it.
 type serverKey struct {
 	private PrivateKey
-	agree   *ecdh.PrivateKey
 	public  PublicKey
 	hint    [hintSize]byte
 }
@@ -77,12 +75,11 @@ func New(opts Options) (*Protocol, error) {
 	}
 	hints := make(map[[hintSize]byte]bool)
 	for i, private := range opts.ServerKeys {
-		agree, err := private.key()
+		public, err := private.PublicKey()
 		if err != nil {
-			return nil, fmt.Errorf("relink: server key %d: %w", i, err)
+			return nil, fmt.Errorf("%w (server key %d)", err, i)
 		}
-		public := PublicKey(agree.PublicKey().Bytes())
-		k := serverKey{private, agree, public, keyHint(public)}
+		k := serverKey{private, public, keyHint(public)}
 		if hints[k.hint] {
 			return nil, fmt.Errorf("relink: server key %d has the same key hint as one before it: generate another", i)
 		}

@@ -57,6 +57,10 @@ func (s cipherOverTCP) secure(t net.Conn) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.start(t, key)
+}
+
+func (s cipherOverTCP) start(t net.Conn, key []byte) (*cipherConn, error) {
 	in, err := s.newCipher(key)
 	if err != nil {
 		return nil, err

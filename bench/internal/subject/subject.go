@@ -65,6 +65,7 @@ const (
 	TCP       = "TCP"
 	RC4       = "RC4"
 	CryptoRC4 = "RC4 (crypto/rc4)"
+	RC4Steps  = "RC4 (snet's steps)"
 	TLS       = "TLS 1.3"
 	TLSX25519 = "TLS 1.3 (X25519)"
 	TLSAES256 = "TLS 1.3 (AES-256)"
@@ -84,6 +85,7 @@ func All(c Credentials) []Subject {
 		plain{},
 		cipherOverTCP{},
 		cipherOverTCP{standard: true},
+		snetSteps{},
 		tlsOverTCP{credentials: c},
 		tlsOverTCP{credentials: c, x25519Only: true},
 		tlsOverTCP{credentials: c, aes256: true},
@@ -114,7 +116,7 @@ func Named(c Credentials, names ...string) ([]Subject, error) {
 // ForData returns all subjects but those that differ only in their handshake
 // from another.
 func ForData(c Credentials) []Subject {
-	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSX25519 })
+	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSX25519 || s.Name() == RC4Steps })
 }
 
 // ForHandshakes returns all subjects but those that differ only in their data.
