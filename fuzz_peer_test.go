@@ -152,7 +152,7 @@ func (p *fuzzedPeer) record(n int, k suite.Control) {
 		n = 0
 	}
 	end := p.pos + int64(n)
-	p.lied = p.lied || n > 0 && p.fin || end > p.limit || k.Fin && p.fin && end != p.sent
+	p.lied = p.lied || n > 0 && p.fin || end > p.limit || k.Fin && end < p.sent
 	if k.Ack {
 		p.granted = max(p.granted, k.Limit)
 	}
