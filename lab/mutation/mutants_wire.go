@@ -153,6 +153,19 @@ var noiseMutants = []mutant{
 		pkg: "./internal/noise", tests: "TestUnlinkable TestStolenSecret",
 	},
 	{
+		name:   "Noise: a public key of low order",
+		breaks: "A peer's key with which the secret is zero is taken.",
+		edits:  []edit{{"internal/noise/dh.go", `(*x25519.Key)(public)) {`, `(*x25519.Key)(public)) && false {`}},
+		pkg:    "./internal/noise", tests: "TestLowOrderPointsAreRefused",
+	},
+	{
+		name:   "Noise: keys without a label",
+		breaks: "The keys of both directions and the next resumption secret are the same.",
+		edits: []edit{{"internal/noise/keyschedule.go", `		mac.Write([]byte(info))
+`, ``}},
+		pkg: "./internal/noise", tests: "TestGolden",
+	},
+	{
 		name:   "Noise: a resume without its secret",
 		breaks: "Both sides leave the secret out of a resume, and whoever knows the id takes the session.",
 		edits:  []edit{{"internal/noise/handshake.go", `	if p.psk != nil {`, `	if p.psk != nil && p.random != p.random {`}},
