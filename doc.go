@@ -198,8 +198,8 @@
 //
 // # Memory
 //
-// An idle session that has carried nothing takes about 2 KiB beside its
-// transport, or 4 KiB on [Noise]. The
+// An idle session that has carried nothing takes about 1.5 KiB beside its
+// transport, or 3 KiB on [Noise]. The
 // rest grows with use, in chunks of 1 KiB to 256 KiB that all sessions share.
 // For each session:
 //

@@ -51,7 +51,6 @@ func goals(full, few, onTCP int) []report.Goal {
 	}
 	all = append(all,
 		most("new session, DH64RC4: time / TCP's connect and accept", figure(newSessionTime, subject.DH64RC4, subject.TCP), 1.75, ratio, "7–13"),
-		most("the same / RC4 over TCP behind the same three messages", figure(newSessionTime, subject.DH64RC4, subject.RC4Steps), 1.1, ratio, ""),
 		most("idle session of a server, DH64RC4: heap beyond the transport, bytes", heapFigure(idle, subject.DH64RC4, onTCP), 1536, number, "64 KiB to 1 MiB"),
 		most("idle session of a server, Noise: heap beyond the transport, bytes", heapFigure(idle, subject.Noise, onTCP), 3072, number, "64 KiB to 1 MiB"))
 	suites := []string{subject.DH64RC4, subject.SCP, subject.Noise}

@@ -196,7 +196,7 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 			report.Spread(processor.ratio(name, subject.TCP), report.Number), report.Number(processor.summary(name).Median / 1e3),
 			report.Number(rates.summary(name).Median),
 		})
-		wall.compare(s.Figures, newSessionTime, [2]string{name, subject.TCP}, [2]string{name, subject.RC4Steps})
+		wall.compare(s.Figures, newSessionTime, [2]string{name, subject.TCP})
 		processor.compare(s.Figures, newSessionProcessor, [2]string{name, subject.TCP}, [2]string{name, subject.TLS}, [2]string{name, subject.TLSX25519})
 	}
 	against := report.Table{Caption: "Processor time of Noise against TLS", Columns: []string{"", "ratio"}}
