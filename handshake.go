@@ -227,6 +227,9 @@ func (h *handshake) expire() {
 	}
 }
 
+// Room implements [suite.Host].
+func (h *handshake) Room() error { return h.l.room() }
+
 // Offer implements [suite.Host].
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set, h.l.set.protocols[h.index], s, h.l.notify)

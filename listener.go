@@ -320,6 +320,23 @@ func (l *Listener) begin(t net.Conn) {
 	go h.run()
 }
 
+// room returns why no new session is taken, if none is.
+func (l *Listener) room() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.roomLocked()
+}
+
+func (l *Listener) roomLocked() error {
+	switch {
+	case l.draining || l.closed:
+		return errDraining
+	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+		return ErrTooManySessions
+	}
+	return nil
+}
+
 // offer registers a provisional session.
 func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 	l.mu.Lock()
@@ -328,10 +345,8 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 	switch {
 	case h.over:
 		return ErrHandshakeTimeout
-	case l.draining || l.closed:
-		return errDraining
-	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
+	case l.roomLocked() != nil:
+		return l.roomLocked()
 	case l.table[key] != nil:
 		return suite.ErrKeyTaken
 	}
@@ -346,11 +361,8 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 func (l *Listener) admit(c *Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.draining || l.closed:
-		return errDraining
-	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
+	if err := l.roomLocked(); err != nil {
+		return err
 	}
 	l.live++
 	c.place.live = true

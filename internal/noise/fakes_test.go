@@ -188,10 +188,13 @@ func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
 type host struct {
 	sessions map[suite.Key]*target
 	offered  *target
-	busy     error
+	busy     error // of an offer
+	full     error // before anything is done
 }
 
 func newHost() *host { return &host{sessions: make(map[suite.Key]*target)} }
+
+func (h *host) Room() error { return h.full }
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	if h.busy != nil {

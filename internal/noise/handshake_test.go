@@ -229,6 +229,25 @@ func TestBusy(t *testing.T) {
 	require.ErrorIs(t, serverErr, p.host.busy)
 }
 
+// A listener without room opens nothing and agrees on nothing: the request may
+// be any bytes. It is read, so that the hint arrives.
+func TestNoRoom(t *testing.T) {
+	both(t, func(t *testing.T, p *pair) {
+		p.host.full = errors.New("full")
+		_, _, w, clientErr, serverErr := p.tryOpen(nil, nil)
+		require.ErrorIs(t, clientErr, suite.ErrBusy)
+		require.ErrorIs(t, serverErr, p.host.full)
+		request := bytes.Join(w.client, nil)
+		clear(request[len(request)-32:])
+		answers, err := p.send(request)
+		require.ErrorIs(t, err, p.host.full)
+		require.Equal(t, bytes.Join(w.server, nil), answers)
+		_, err = p.send(request[:len(request)-1])
+		require.ErrorIs(t, err, p.host.full)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	})
+}
+
 // A recorded request of a new session gets an answer, and no more.
 func TestReplayedNewSession(t *testing.T) {
 	both(t, func(t *testing.T, p *pair) {

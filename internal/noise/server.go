@@ -61,7 +61,7 @@ func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
 	}
 	key, ok := p.key(r)
 	if !ok {
-		return p.refuseOnce(s, r, hintUnknownKey, fmt.Errorf("%w: the client wants the key with the hint %x", suite.ErrAuthentication, r.hint))
+		return refuseUnread(s, r, hintUnknownKey, fmt.Errorf("%w: the client wants the key with the hint %x", suite.ErrAuthentication, r.hint))
 	}
 	switch {
 	case r.kind.isNew():
@@ -94,8 +94,11 @@ func refuse(s suite.Stream, refusal hint, reason error) error {
 	return reason
 }
 
-// refuseOnce sends a hint after which the client may ask once more.
-func (p *Protocol) refuseOnce(s suite.Stream, r request, refusal hint, reason error) (bool, error) {
+// refuseUnread sends a hint in place of an answer to message 1, which it reads
+// because a transport that closes with unread bytes may destroy the hint. sent
+// says that the client may have heard it, and may ask once more if the hint is
+// of that sort.
+func refuseUnread(s suite.Stream, r request, refusal hint, reason error) (sent bool, err error) {
 	if _, err := suite.Read(s, r.length, "the rest of a request that is refused"); err != nil {
 		return false, fmt.Errorf("%w; %w", reason, err)
 	}
@@ -139,6 +142,10 @@ func answer(h *handshake, k kind, payload []byte) ([]byte, *keys, error) {
 
 // serveNew opens a session (New session).
 func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, key *serverKey) error {
+	if full := host.Room(); full != nil {
+		_, err := refuseUnread(s, r, hintBusy, full)
+		return err
+	}
 	h, payload, err := p.open(s, r, key, nil)
 	if err != nil {
 		return err
@@ -179,7 +186,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, key *ser
 // reach it, which is the same whenever it comes.
 func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *serverKey) (again bool, err error) {
 	unknown := func() (bool, error) {
-		return p.refuseOnce(s, r, hintUnknownSession, fmt.Errorf("%w: resume id %x", suite.ErrUnknownSession, r.id))
+		return refuseUnread(s, r, hintUnknownSession, fmt.Errorf("%w: resume id %x", suite.ErrUnknownSession, r.id))
 	}
 	target, ok := host.Find(r.id)
 	if !ok {

@@ -161,6 +161,7 @@ func TestNewSessionRefused(t *testing.T) {
 		set  func(*scp.Protocol)
 	}{
 		{"host", &host{offerErr: full}, func(*scp.Protocol) {}},
+		{"no room", &host{full: full}, func(p *scp.Protocol) { p.SetKeyError(errors.New("a key was made")) }},
 		{"key", new(host), func(p *scp.Protocol) { p.SetKeyError(full) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -148,6 +148,7 @@ func (t *target) SetKeys(...suite.Key) error { panic("the SCP wire has one key")
 // host implements suite.Host.
 type host struct {
 	offerErr error
+	full     error
 
 	mu          sync.Mutex // guards what follows
 	targets     map[suite.Key]*target
@@ -164,6 +165,8 @@ func (h *host) add(k suite.Key, t *target) {
 	}
 	h.targets[k] = t
 }
+
+func (h *host) Room() error { return h.full }
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	h.mu.Lock()

@@ -214,6 +214,7 @@ type host struct {
 	offers   int
 	offered  *target
 	offer    func(n int) error // judges the nth offer
+	full     error
 }
 
 func newHost(targets ...*target) *host {
@@ -228,6 +229,8 @@ func (h *host) add(t *target) {
 	// A request names the key of a session.
 	h.sessions[keyOf(t.session)] = t
 }
+
+func (h *host) Room() error { return h.full }
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	h.offers++

@@ -186,6 +186,17 @@ func TestOfferFails(t *testing.T) {
 	}
 }
 
+// A listener without room makes no key.
+func TestNoRoom(t *testing.T) {
+	p := snet.New(snet.Options{})
+	snet.FailKeys(p, errors.New("a key was made"))
+	h := newHost()
+	h.full = errors.New("full")
+	st := &script{in: snet.Hello(1234)}
+	require.ErrorIs(t, p.Serve(st, h), h.full)
+	require.Empty(t, st.writes)
+}
+
 func TestKeyGenerationFails(t *testing.T) {
 	p := snet.New(snet.Options{})
 	broken := errors.New("no randomness")

@@ -32,6 +32,9 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 	if err != nil {
 		return err
 	}
+	if err := h.Room(); err != nil {
+		return fmt.Errorf("relink: a client hello (step 2): %w", err)
+	}
 	hello := decodeClientHello(b)
 	private, err := p.newKey()
 	if err != nil {

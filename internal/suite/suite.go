@@ -177,6 +177,11 @@ type Client interface {
 
 // Host is the listener as a protocol sees it during one handshake.
 type Host interface {
+	// Room returns nil, or why the listener takes no new session at the moment. A
+	// protocol asks before it does what is costly, so that a flood of clients
+	// that are refused anyway costs little; Offer and Establish decide.
+	Room() error
+
 	// Offer registers a session whose handshake is not yet complete, under
 	// the key by which a resume may find it, and ties it to this handshake. It
 	// returns [ErrKeyTaken] when the key is in use, and another error when the
