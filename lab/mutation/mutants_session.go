@@ -237,34 +237,22 @@ var listenerMutants = []mutant{
 	{
 		name:   "one session too many",
 		breaks: "MaxSessions lets one more in.",
-		edits: []edit{
-			{
-				"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
-	case l.table[key] != nil:`, `	case l.set.MaxSessions > 0 && l.live > l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
-	case l.table[key] != nil:`,
-			},
-			{
-				"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
-	}
-	l.live++`, `	case l.set.MaxSessions > 0 && l.live > l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
-	}
-	l.live++`,
-			},
-		},
-		pkg: ".", tests: "TestMaxSessions",
+		edits:  []edit{{"listener.go", `l.live >= l.set.MaxSessions, len`, `l.live > l.set.MaxSessions, len`}},
+		pkg:    ".", tests: "TestMaxSessions",
+	},
+	{
+		name:   "a full listener goes on",
+		breaks: "A client that is refused anyway costs the server a key agreement.",
+		edits:  []edit{{"internal/noise/server.go", `if full := host.Room(); full != nil {`, `if full := host.Room(); full != nil && false {`}},
+		pkg:    "./internal/noise", tests: "TestNoRoom",
 	},
 	{
 		name:   "many handshakes pass MaxSessions",
 		breaks: "MaxSessions is looked at when a handshake begins, and not when it is complete.",
-		edits: []edit{{"listener.go", `	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
-		return ErrTooManySessions
+		edits: []edit{{"listener.go", `	if err := l.roomLocked(); err != nil {
+		return err
 	}
-	l.live++`, `	}
-	l.live++`}},
+	l.live++`, `	l.live++`}},
 		pkg: ".", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
 	},
 	{
