@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -32,7 +33,10 @@ func unavailable(what string, err error) error {
 // A Namespace is a network of its own. A socket belongs to the one that its
 // thread was in when it made it, for good.
 type Namespace struct {
-	ns    netns.NsHandle
+	// use is held to read by whoever works in the namespace. A client that was
+	// aborted may still be in the middle of a dial.
+	use   sync.RWMutex
+	ns    netns.NsHandle // not open after close
 	links *netlink.Handle
 }
 
@@ -52,7 +56,10 @@ func newNamespace() (*Namespace, error) {
 	return n, nil
 }
 
+// close waits for what is under way in the namespace.
 func (n *Namespace) close() {
+	n.use.Lock()
+	defer n.use.Unlock()
 	n.links.Close()
 	_ = n.ns.Close()
 }
@@ -60,6 +67,11 @@ func (n *Namespace) close() {
 // Do calls f on a thread that is in the namespace. Goroutines that f starts are
 // not.
 func (n *Namespace) Do(f func() error) error {
+	n.use.RLock()
+	defer n.use.RUnlock()
+	if !n.ns.IsOpen() {
+		return net.ErrClosed
+	}
 	return onThread(func() error {
 		if err := netns.Set(n.ns); err != nil {
 			return err
