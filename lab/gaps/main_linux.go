@@ -16,7 +16,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,8 +27,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/relink-go/relink/lab/internal/page"
 	"github.com/relink-go/relink/lab/network"
 )
+
+// tablesPart is where the tables stand in a page.
+var tablesPart = page.Part{Command: "go run ./lab/gaps"}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -73,7 +76,7 @@ func run(args []string, out, diag io.Writer) int {
 		return 2
 	}
 	if o.write != "" {
-		if err := insert(o.write, text); err != nil {
+		if err := tablesPart.Write(o.write, text); err != nil {
 			diagnosis.Print("gaps: ", err)
 			return 2
 		}
@@ -180,28 +183,4 @@ func outcomes(r *network.Report) string {
 		b.WriteString("\n")
 	}
 	return b.String()
-}
-
-// The markers of the file that the tables are put into.
-const (
-	beginMarker = "<!-- begin: go run ./lab/gaps -->\n"
-	endMarker   = "<!-- end: go run ./lab/gaps -->\n"
-)
-
-// insert replaces what stands between the markers.
-func insert(file, text string) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := bytes.Cut(old, []byte(beginMarker))
-	_, tail, ok2 := bytes.Cut(rest, []byte(endMarker))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s lacks the line %q or %q", file, strings.TrimSpace(beginMarker), strings.TrimSpace(endMarker))
-	}
-	var b bytes.Buffer
-	b.Write(head)
-	b.WriteString(beginMarker + "\n" + text + "\n" + endMarker)
-	b.Write(tail)
-	return os.WriteFile(file, b.Bytes(), 0o644)
 }

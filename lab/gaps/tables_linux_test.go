@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -71,30 +69,5 @@ func TestTablesAreWhole(t *testing.T) {
 			t.Errorf("%d cells after %d: %s", cells, width, line)
 		}
 		width = cells
-	}
-}
-
-func TestInsert(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "page.md")
-	write := func(s string) {
-		if err := os.WriteFile(file, []byte(s), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("before\n" + beginMarker + "old\n" + endMarker + "after\n")
-	for _, text := range []string{"new\n", "newer\n"} {
-		if err := insert(file, text); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(file)
-		if want := "before\n" + beginMarker + "\n" + text + "\n" + endMarker + "after\n"; err != nil || string(got) != want {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	for _, page := range []string{"", beginMarker, endMarker, endMarker + beginMarker} {
-		write(page)
-		if insert(file, "new\n") == nil {
-			t.Errorf("no error for %q", page)
-		}
 	}
 }

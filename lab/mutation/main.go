@@ -178,18 +178,18 @@ func told(v verdict, err error) string {
 func report(o options, verdicts map[string]verdict, out io.Writer) (int, error) {
 	var old map[string]string
 	if o.write != "" {
-		page, err := os.ReadFile(o.write)
+		page, err := tablePart.Read(o.write)
 		if err != nil {
 			return 0, err
 		}
-		old = rows(string(page))
+		old = rows(page)
 	}
 	text := table(verdicts, old)
 	if _, err := io.WriteString(out, text); err != nil {
 		return 0, err
 	}
 	if o.write != "" {
-		if err := insert(o.write, text); err != nil {
+		if err := tablePart.Write(o.write, text); err != nil {
 			return 0, err
 		}
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"strings"
+
+	"github.com/relink-go/relink/lab/internal/page"
 )
+
+// tablePart is where the table stands in a page.
+var tablePart = page.Part{Command: "go run ./lab/mutation"}
 
 // table shows all mutants and what has caught each. Of those that have no
 // verdict, the old row is kept if there is one, by the mutant's name.
@@ -42,39 +45,13 @@ func (m mutant) row(caughtBy string) string {
 	return fmt.Sprintf("| %s | %s | %s | %s |\n", m.name, m.breaks, m.edits[0].file, caughtBy)
 }
 
-// rows returns the rows of the tables in a page, by the first cell.
-func rows(page string) map[string]string {
-	_, page, _ = strings.Cut(page, beginMarker)
-	page, _, _ = strings.Cut(page, endMarker)
+// rows returns the rows of the tables of an earlier run, by the first cell.
+func rows(text string) map[string]string {
 	found := make(map[string]string)
-	for line := range strings.Lines(page) {
+	for line := range strings.Lines(text) {
 		if cells := strings.Split(line, " | "); len(cells) == 4 && strings.HasPrefix(line, "| ") {
 			found[strings.TrimPrefix(cells[0], "| ")] = line
 		}
 	}
 	return found
-}
-
-// The markers of the file that the table is put into.
-const (
-	beginMarker = "<!-- begin: go run ./lab/mutation -->\n"
-	endMarker   = "<!-- end: go run ./lab/mutation -->\n"
-)
-
-// insert replaces what stands between the markers.
-func insert(file, text string) error {
-	page, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := bytes.Cut(page, []byte(beginMarker))
-	_, tail, ok2 := bytes.Cut(rest, []byte(endMarker))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s lacks the line %q or %q", file, strings.TrimSpace(beginMarker), strings.TrimSpace(endMarker))
-	}
-	var b bytes.Buffer
-	b.Write(head)
-	b.WriteString(beginMarker + "\n" + text + "\n" + endMarker)
-	b.Write(tail)
-	return os.WriteFile(file, b.Bytes(), 0o644) //nolint:gosec // a page that everybody may read
 }
