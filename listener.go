@@ -201,6 +201,11 @@ func (l *Listener) Close() error {
 // Shutdown refuses new sessions and goes on serving the ones there are, resumes
 // included, until all have ended or ctx does. Then it closes the listener, and
 // returns ctx.Err if sessions were left.
+//
+// On a classic wire a client learns of the server's Close by a last resume that
+// is refused. If a cut destroys the answer for the last session of all, nobody
+// is left to repeat it: the client has read everything, and its next Read
+// returns ErrExpired after its ResumeTimeout.
 func (l *Listener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	l.draining = true

@@ -133,7 +133,7 @@ func (s *slot) run() {
 		}
 		failures = 0
 		s.conn.Store(c)
-		p := newParty(c, h, t, true)
+		p := newParty(c, h, t, s.address)
 		err = p.finish(p.client(s.all.hurry))
 		s.conn.Store(nil)
 		if err == nil && h.end == leave {

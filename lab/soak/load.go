@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/relink-go/relink"
@@ -137,21 +139,52 @@ func (p *party) pause(hurry <-chan struct{}) (over bool, err error) {
 	}
 }
 
-// expectClosed reads until the server has closed. On the classic wires a reset at
-// that moment cannot be told from the loss of the session; everything has arrived
-// before, and been verified.
+// expectClosed reads until the server has closed. Everything has arrived before,
+// and been verified. On the classic wires a reset at that moment cannot be told
+// from the loss of the session: the server may know it no more, or be gone,
+// because a listener ends with its last session.
 func (p *party) expectClosed() error {
-	n, err := p.read(make([]byte, 1))
+	acks := choices[p.h.suite].acks
+	p.reading.clear()
+	b := make([]byte, 1)
+	var n int
+	var err error
+	for {
+		if !acks {
+			_ = p.c.SetReadDeadline(time.Now().Add(lookAgain)) // an end shows in the Read
+		}
+		n, err = p.c.Read(b)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if p.c.State() == relink.StateSuspended && p.serverGone() {
+			_ = p.c.Abort()
+			return nil
+		}
+	}
 	switch {
 	case n > 0:
 		return &mismatch{p.in.offset, misplaced, int64(n)}
 	case err == io.EOF: //nolint:errorlint // Read returns it bare, by contract
 		return nil
-	case !choices[p.h.suite].acks && errors.Is(err, relink.ErrSessionLost):
+	case !acks && errors.Is(err, relink.ErrSessionLost):
 		return nil
 	default:
 		return fmt.Errorf("in place of the server's end: %w", err)
 	}
+}
+
+// lookAgain is how often a client that has said goodbye looks whether its server
+// is there.
+const lookAgain = time.Second
+
+// serverGone reports whether nobody listens where the session was opened.
+func (p *party) serverGone() bool {
+	t, err := net.Dial("tcp4", p.address)
+	if err == nil {
+		_ = t.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // server is the application on the server's side of a session.

@@ -26,6 +26,7 @@ const (
 // One goroutine reads and one writes.
 type party struct {
 	c        *relink.Conn
+	address  string // of the server, on the client's side
 	h        header
 	t        *tally
 	in       verifier
@@ -39,10 +40,12 @@ type party struct {
 	buf      []byte                 // the writer's
 }
 
-func newParty(c *relink.Conn, h header, t *tally, client bool) *party {
-	p := &party{c: c, h: h, t: t, in: verifier{key: h.downKey()}, outKey: h.upKey(), began: time.Now()}
+// newParty returns the client's side of a session with the server at an address,
+// or the server's if there is none.
+func newParty(c *relink.Conn, h header, t *tally, address string) *party {
+	p := &party{c: c, address: address, h: h, t: t, in: verifier{key: h.downKey()}, outKey: h.upKey(), began: time.Now()}
 	which := uint64(1)
-	if !client {
+	if address == "" {
 		p.in.key, p.outKey, which = p.outKey, p.in.key, 2
 	}
 	p.reading = mischief{rnd: rand.New(rand.NewPCG(h.seed, which)), set: c.SetReadDeadline}

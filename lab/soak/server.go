@@ -234,7 +234,7 @@ func (s *server) serve(c *relink.Conn) {
 	}
 	_ = c.SetReadDeadline(time.Time{}) // an end shows in the next Read
 	s.tally.opened.Add(1)
-	p := newParty(c, h, &s.tally, false)
+	p := newParty(c, h, &s.tally, "")
 	if err := p.finish(p.server()); err != nil {
 		s.tally.fail(fmt.Errorf("server: %w", err))
 		return

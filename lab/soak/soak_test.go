@@ -6,8 +6,11 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/faultnet"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +56,45 @@ func (h *harmful) Read(p []byte) (int, error) {
 		n = h.harm(p[:n])
 	}
 	return n, err
+}
+
+// The server's end is lost in a cut, and its listener, which was to end with its
+// last session, does. No wire without acknowledgements can tell the client, and
+// ResumeTimeout is three minutes; but everything has ended as it was meant to.
+func TestEndLostWithListener(t *testing.T) {
+	k, err := newKeys()
+	require.NoError(t, err)
+	for _, c := range choices {
+		if c.acks {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			srv, err := newServer(serveOptions{Key: k.private.String(), Liveness: time.Second})
+			require.NoError(t, err)
+			relay, err := faultnet.NewRelay("127.0.0.1:1")
+			require.NoError(t, err)
+			defer relay.Close()
+			all := newClients(options{liveness: time.Second}, k, srv)
+			s := &slot{all: all, choice: c, relay: relay}
+
+			conn, err := s.dial()
+			require.NoError(t, err)
+			p := newParty(conn, header{suite: index(c.name), end: goodbye, load: churn, size: 100, count: 1}, &all.tally, s.address)
+			require.NoError(t, p.writeFull(p.h.encode()))
+			require.NoError(t, p.converse(nil))
+			// The session's last word is the refusal of the resume by which the client asks.
+			relay.CutAfter(faultnet.Down, 1, faultnet.Reset)
+			require.NoError(t, srv.replace())
+			require.NoError(t, p.message(opGoodbye))
+			began := time.Now()
+			require.NoError(t, p.finish(p.expectClosed()))
+			took := time.Since(began)
+			require.Greater(t, took, lookAgain, "nothing was lost")
+			require.Less(t, took, resumeTimeout)
+			srv.stop()
+			require.Zero(t, srv.tally.failed.Load())
+		})
+	}
 }
 
 // A verdict that cannot fail says nothing. Here the stream is changed on a wire
