@@ -84,7 +84,7 @@ func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
 		return false
 	case heard || p.quiet == 0:
 		p.quiet, p.ping = now(), false
-	case silence >= c.set.LivenessTimeout-tickEvery: // it began up to a tick before it was noticed
+	case silence >= c.set.LivenessTimeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
 		c.linkLostLocked(l, errSilent)
 		return false
 	case silence >= c.set.LivenessTimeout/2 && !p.ping:

@@ -420,7 +420,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "silence is not found",
 		breaks: "A link that is silent although an answer is due stays.",
-		edits:  []edit{{"liveness.go", `case silence >= c.set.LivenessTimeout-tickEvery:`, `case silence < 0:`}},
+		edits:  []edit{{"liveness.go", `case silence >= c.set.LivenessTimeout-2*tickEvery:`, `case silence < 0:`}},
 		pkg:    ".", tests: "TestBlackHole",
 	},
 	{
