@@ -4,6 +4,7 @@ package measure
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -49,12 +50,13 @@ func Ratios(a, b []float64) []float64 {
 	return ratios
 }
 
-// Turns calls f for each of n subjects in each round. Each round begins with
-// another subject, so that none always follows the same other.
+// Turns calls f for each of n subjects in each round, in an order that is drawn
+// anew, so that what one leaves behind (garbage, warm or cold caches, a busy
+// kernel) meets all others alike.
 func Turns(rounds, n int, f func(round, subject int) error) error {
 	for round := range rounds {
-		for i := range n {
-			if err := f(round, (round+i)%n); err != nil {
+		for _, subject := range rand.Perm(n) {
+			if err := f(round, subject); err != nil {
 				return err
 			}
 		}

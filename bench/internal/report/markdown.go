@@ -44,7 +44,7 @@ func (r Run) Markdown(goals []Goal) string {
 
 	paragraph("# Benchmarks")
 	paragraph("Written by `%s` on %s; it took %v (%s). Nothing here is typed in: run it again and this page is written again. "+
-		"All subjects take turns within one run, so that what else the machine does falls on all alike. Ratios say something; absolute "+
+		"All subjects take turns within one run, in an order drawn anew each time, so that what else the machine does falls on all alike. Ratios say something; absolute "+
 		"times and speeds hold for this machine and this hour. A figure is the median of the rounds, with the quartiles behind it.",
 		r.Command, r.Began.Format("2 January 2006"), r.Took.Round(1e9), r.Scale)
 
