@@ -14,7 +14,7 @@ type Session struct {
 	// Constant once the session is offered or opened.
 	id     uint32
 	secret uint64
-	wish   wish
+	wish   *wish // nil if the client has said nothing of the kind
 
 	// index is the highest resume index that a client has used or a server has
 	// accepted.
@@ -27,7 +27,10 @@ var _ suite.Session = (*Session)(nil)
 
 // newSession returns a session with both ciphers at the beginning.
 func newSession(id uint32, secret uint64, w wish) *Session {
-	s := &Session{id: id, secret: secret, wish: w}
+	s := &Session{id: id, secret: secret}
+	if w.hasTarget {
+		s.wish = &w
+	}
 	key := streamKey(secret)
 	if err := s.ciphers.Init(key[:]); err != nil {
 		panic("relink: internal error: " + err.Error())
@@ -40,11 +43,21 @@ func (s *Session) ID() string { return strconv.FormatUint(uint64(s.id), 10) }
 
 // Target returns the back end that the client prefers, which may be empty, and
 // whether the client sent that line at all.
-func (s *Session) Target() (name string, sent bool) { return s.wish.target, s.wish.hasTarget }
+func (s *Session) Target() (name string, sent bool) {
+	if s.wish == nil {
+		return "", false
+	}
+	return s.wish.target, s.wish.hasTarget
+}
 
 // Flag returns the client's set of bits, 0 to 2^32-1, and whether the client
 // sent one.
-func (s *Session) Flag() (bits int64, sent bool) { return s.wish.flag, s.wish.hasFlag }
+func (s *Session) Flag() (bits int64, sent bool) {
+	if s.wish == nil {
+		return 0, false
+	}
+	return s.wish.flag, s.wish.hasFlag
+}
 
 // Encrypt implements [suite.Session]. The cipher runs on across resumes, so
 // that the replay buffer holds what was on the wire the first time.
