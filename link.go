@@ -81,11 +81,10 @@ type framing struct {
 
 	wire    []byte  // sealed records that must go out next
 	wireBuf *[]byte // what wire lies in
-	begun   bool    // the first record, which says where the link stands, is sealed
 
 	// Guarded by the session's lock: see paceLocked.
 
-	base    int64 // the peer had acknowledged up to here when the link began
+	base    int64 // the peer had acknowledged up to here when the link began, which sends from here
 	most    int   // data in a record while the network counts as slow, or zero
 	counted int64 // the offset acknowledged at the last tick, while most is set
 }

@@ -66,17 +66,23 @@ func TestNoiseOpensInOneRoundTrip(t *testing.T) {
 	})
 }
 
+// firstFlight is a path on which only so much is under way at a time as TCP begins
+// with: 10 segments, where they are smallest.
+var firstFlight = faultnet.Options{Delay: oneWay, Buffer: 12_080}
+
 // What the client has to say has arrived half a round trip after a transport is
-// there, and what the server has to say a whole one after.
+// there, and what the server has to say a whole one after. If there is much of
+// it, the handshake does not wait for the rest.
 func TestNoiseResumesInOneRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 16 << 10 // what a handshake carries
+		const n = 11 << 10 // what a handshake carries
 		r := newDistantRig(t)
 		r.suspend(faultnet.Refuse, faultnet.ResetNow)
-		requireWrite(t, r.client, rigData(n))
-		requireWrite(t, r.server, rigData(n))
+		requireWrite(t, r.client, rigData(100_000))
+		requireWrite(t, r.server, rigData(100_000))
 		up, down := arrival(t, r.server, n), arrival(t, r.client, n)
 		var connected time.Time
+		r.net.SetOptions(firstFlight)
 		r.net.OnDial(func(int, *faultnet.Path) error {
 			connected = time.Now()
 			return nil
@@ -84,7 +90,23 @@ func TestNoiseResumesInOneRoundTrip(t *testing.T) {
 		r.net.SetDown(faultnet.NotDown)
 		require.Equal(t, oneWay, (<-up).Sub(connected))
 		require.Equal(t, roundTrip, (<-down).Sub(connected))
-		r.finish()
+		r.stop()
+	})
+}
+
+// Nor does the first record of a new session wait until more is under way, however
+// much there is to send.
+func TestNoiseFirstRecordFitsTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, noiseSuite, withPath(firstFlight))
+		for _, c := range r.ends() {
+			go func() { _, _ = c.Write(rigData(100_000)) }()
+		}
+		start := time.Now()
+		up, down := arrival(t, r.server, 8<<10), arrival(t, r.client, 8<<10)
+		require.Equal(t, oneWay, (<-up).Sub(start))
+		require.Equal(t, oneWay, (<-down).Sub(start))
+		r.stop()
 	})
 }
 

@@ -5,11 +5,19 @@ package relink
 // of acknowledgements therefore begins with short records, which grow as fast
 // as it turns out that the network carries them.
 
-// slowRecord is the data in a record on a network that counts as slow, and
-// fastRecord the most on one that does not yet count as fast.
+// And on any network a link begins with short records, because a record opens
+// when the whole of it is there, and TCP begins with some 14 KB under way: the
+// rest would come a round trip later.
+
 const (
+	// slowRecord is the data in a record on a network that counts as slow, and
+	// fastRecord the most on one that does not yet count as fast.
 	slowRecord = 1 << 10
 	fastRecord = 32 << 10
+
+	// firstRecord is the most data in a link's first record. Each one after it may
+	// be longer by what was sent before.
+	firstRecord = 8 << 10
 )
 
 // paceLocked says how long the records of a new link may be, which has a codec
@@ -22,15 +30,16 @@ func (c *Conn) paceLocked(l *link) {
 }
 
 // mostData is the most data that the link's transport may be given next: whole
-// records, but one where the network counts as slow, and one that says first
-// where the link stands. The caller holds the sender role.
+// records, but one where the network counts as slow, and one at a time at first,
+// which says where the link stands. The caller holds the sender role.
 func (l *link) mostData() int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
 		return min(l.most, most)
 	}
-	if !l.begun {
-		return most
+	sent := l.sent - l.base
+	if sent == 0 || sent+firstRecord < int64(most) {
+		return min(firstRecord+int(sent), most)
 	}
 	return max(1, gather/most) * most
 }

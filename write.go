@@ -473,7 +473,7 @@ func (c *Conn) sealLocked(l *link) {
 	sealed = l.codec.Seal(sealed, data, k)
 	c.mu.Lock()
 	*w = sealed[:0]
-	l.wire, l.wireBuf, l.begun = sealed, w, true
+	l.wire, l.wireBuf = sealed, w
 	c.out.Return(loan)
 }
 

@@ -118,7 +118,7 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 	}
 
 	own := c.Offsets()
-	early := make([]byte, maxEarly)
+	early := make([]byte, giveEarly)
 	start, n := c.Pending(early)
 	claim := resumeClaim{received: uint64(own.Received), start: uint64(start), data: early[:n]}
 	payload, keys, refusal, err := s.p.ask(t, r, s.pinned, &psk, claim.encode())

@@ -30,6 +30,7 @@ const (
 	queryPayload2  = 5
 
 	maxEarly  = 16384
+	giveEarly = 11 << 10 // what is given of it: in 10 segments of TCP's there is room for it, however small they are (4.1)
 	maxWindow = 1 << 30
 	maxOffset = 1<<63 - 1
 

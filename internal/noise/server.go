@@ -225,7 +225,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *
 		return false, p.refuseFinally(s, h, r, err)
 	}
 	target.Early(start, claim.data)
-	early := make([]byte, maxEarly)
+	early := make([]byte, giveEarly)
 	early = early[:target.Pending(peer.Received, early)]
 	told := target.Claim()
 	message, keys, err := answer(h, r.kind, resumeAnswer{statusOK, p.node, uint64(told.Received), early}.encode())
