@@ -424,6 +424,12 @@ var livenessMutants = []mutant{
 		pkg:    ".", tests: "TestBlackHole",
 	},
 	{
+		name:   "silence is found late",
+		breaks: "A silent link counts as lost a few ticks after its time-out.",
+		edits:  []edit{{"liveness.go", `c.set.LivenessTimeout-2*tickEvery:`, `c.set.LivenessTimeout+2*tickEvery:`}},
+		pkg:    ".", tests: "TestNoiseLeavesABlackHole",
+	},
+	{
 		name:   "silence of TCP is not found",
 		breaks: "Data that the kernel sends again and again is not seen to be lost.",
 		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due && info.retrying() && false {`}},

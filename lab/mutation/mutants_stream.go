@@ -34,7 +34,7 @@ var bufferMutants = []mutant{
 	{
 		name:   "RC4 forgets an index",
 		breaks: "The key stream goes on from a wrong state after each call.",
-		edits:  []edit{{"rc4stream/rc4stream.go", `c.j = j`, `_ = j`}},
+		edits:  []edit{{"rc4stream/rc4stream.go", `<<8 | uint64(j)`, `<<8 | uint64(j&0)`}},
 		pkg:    "./rc4stream", tests: "TestAgainstCryptoRC4",
 	},
 	{

@@ -198,6 +198,18 @@ var noiseMutants = []mutant{
 		pkg: ".", tests: "TestOddTransports",
 	},
 	{
+		name:   "Noise: a handshake that TCP has to send in parts",
+		breaks: "A resume under load takes a round trip more in each direction.",
+		edits:  []edit{{"internal/noise/messages.go", `giveEarly = 11 << 10`, `giveEarly = maxEarly`}},
+		pkg:    ".", tests: "TestNoiseResumesInOneRoundTrip",
+	},
+	{
+		name:   "Noise: a long first record",
+		breaks: "A peer under load waits for the first data on a link until all of a long record is there.",
+		edits:  []edit{{"pace.go", `if sent == 0 || sent+firstRecord < int64(most) {`, `if sent < 0 {`}},
+		pkg:    ".", tests: "TestNoiseFirstRecordFitsTCP",
+	},
+	{
 		name:   "Noise: a first record that says nothing",
 		breaks: "A resumed link may begin without a count.",
 		edits:  []edit{{"internal/noise/server.go", `if !record.Ack {`, `if !record.Ack && false {`}},
