@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -30,6 +31,49 @@ func TestIdleServerHasNothing(t *testing.T) {
 		require.NoError(t, (<-reading).err)
 		require.NoError(t, (<-clientReading).err)
 	})
+}
+
+// After a large transfer a session that waits holds no more than a small one:
+// neither the replay buffer, where the peer acknowledges, nor what long records
+// came through, whether the application waits in Read or is away.
+func TestIdleAfterMuch(t *testing.T) {
+	const sessions, each = 40, 300_000
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC() // what pools hold goes with the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for name, waits := range map[string]bool{"in Read": true, "away": false} {
+		t.Run(name, func(t *testing.T) {
+			before := heap()
+			var ends []*relink.Conn
+			for range sessions {
+				client, server, l := pair(t, noiseSuite, transportKinds[0], relink.Config{})
+				defer func() {
+					_, _ = client.Abort(), server.Abort()
+					_ = l.Close()
+				}()
+				requireExchange(t, client, server, each)
+				for _, c := range []*relink.Conn{client, server} {
+					ends = append(ends, c)
+					if waits {
+						go func() { _, _ = c.Read(make([]byte, 1)) }()
+					}
+				}
+			}
+			var held int64
+			require.Eventually(t, func() bool {
+				held = (heap() - before) / int64(len(ends))
+				return held < 16<<10
+			}, 20*time.Second, 50*time.Millisecond, "too much for each end")
+			t.Logf("%d bytes for each end", held)
+			for _, c := range ends {
+				require.Zero(t, c.Stats().Resumes)
+			}
+		})
+	}
 }
 
 // A request and its answer, and a message of the size that gathers, allocate

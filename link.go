@@ -82,11 +82,29 @@ type framing struct {
 	wire    []byte  // sealed records that must go out next
 	wireBuf *[]byte // what wire lies in
 
-	// Guarded by the session's lock: see paceLocked.
+	// Guarded by the session's lock: for base, most and counted see paceLocked.
 
+	room    room  // whether long is in use, and is still wanted
 	base    int64 // the peer had acknowledged up to here when the link began, which sends from here
 	most    int   // data in a record while the network counts as slow, or zero
 	counted int64 // the offset acknowledged at the last tick, while most is set
+}
+
+// A room says what is known of a link's long record buffer.
+type room uint8
+
+const (
+	roomShort    room = iota // there is none, or it is about to be given back
+	roomLong                 // records have come through it
+	roomUnwanted             // and nothing after them: it is to be given back
+)
+
+// giveRoomBackLocked makes the next makeInputRoom give back an unwanted buffer.
+// The caller holds the receiver role.
+func (f *framing) giveRoomBackLocked() {
+	if f.room == roomUnwanted {
+		f.room, f.lastRead = roomShort, 0
+	}
 }
 
 // sealed reports whether records wait to go out.

@@ -363,11 +363,15 @@ func readTransport(t reader, p []byte) (int, error) {
 
 // receiveRecordLocked is receiveLocked for a link with a codec.
 func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
+	l.giveRoomBackLocked()
 	c.mu.Unlock()
 	rec, err := l.readRecord(p)
 	c.mu.Lock()
 	n := 0
 	if err == nil {
+		if l.room = roomShort; l.long != nil {
+			l.room = roomLong
+		}
 		n = c.takeRecordLocked(l, rec, p)
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session

@@ -59,6 +59,9 @@ func (c *Conn) tick() bool {
 		c.startFlusherLocked()
 		again = true
 	}
+	if c.tickInputLocked(l, heard) {
+		again = true
+	}
 	c.tickPaceLocked(l)
 	if c.link == l && c.tickLivenessLocked(l, heard) {
 		again = true
@@ -106,6 +109,27 @@ func (c *Conn) tickStandbyLocked() (again bool) {
 	}
 	c.standing = true
 	c.startStandbyLocked()
+	return false
+}
+
+// tickInputLocked takes the long record buffer away from a link on which nothing
+// has arrived for a whole tick: a session that waits after a large transfer
+// is to hold as little as any other. Whoever waits with it in the transport's Read
+// is sent back there, where that can be done.
+func (c *Conn) tickInputLocked(l *link, heard bool) (again bool) {
+	switch {
+	case l.framing == nil || l.room != roomLong:
+		return false
+	case heard:
+		return true
+	}
+	l.room = roomUnwanted
+	if c.receiver == roleFree {
+		l.giveRoomBackLocked()
+		l.makeInputRoom()
+	} else {
+		l.setReadDeadlineLocked(longAgo)
+	}
 	return false
 }
 

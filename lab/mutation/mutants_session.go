@@ -424,6 +424,12 @@ var livenessMutants = []mutant{
 		pkg:    ".", tests: "TestBlackHole",
 	},
 	{
+		name:   "a long buffer is kept",
+		breaks: "A session that waits after a large transfer holds 128 KiB more than others.",
+		edits:  []edit{{"sweep.go", `l.room = roomUnwanted`, `return false`}},
+		pkg:    ".", tests: "TestIdleAfterMuch",
+	},
+	{
 		name:   "silence is found late",
 		breaks: "A silent link counts as lost a few ticks after its time-out.",
 		edits:  []edit{{"liveness.go", `c.set.LivenessTimeout-2*tickEvery:`, `c.set.LivenessTimeout+2*tickEvery:`}},
