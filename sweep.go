@@ -124,12 +124,7 @@ func (c *Conn) tickInputLocked(l *link, heard bool) (again bool) {
 		return true
 	}
 	l.room = roomUnwanted
-	if c.receiver == roleFree {
-		l.giveRoomBackLocked()
-		l.makeInputRoom()
-	} else {
-		l.setReadDeadlineLocked(longAgo)
-	}
+	l.setReadDeadlineLocked(longAgo) // whoever reads next sets its own
 	return false
 }
 
