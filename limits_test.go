@@ -135,6 +135,7 @@ func TestHalfTheLimitIsFreeForASuspension(t *testing.T) {
 		const limit = 16 << 10
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 		r.exchange(4*limit + 3)
+		time.Sleep(time.Second) // acknowledgements that a cut destroyed would leave less
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		for _, c := range r.ends() {
 			require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
