@@ -34,9 +34,9 @@ type Conn struct {
 
 	// Life.
 
-	epoch       int64         // links so far
+	epoch       uint32        // links so far
+	earlyEpoch  uint32        // the epoch in which early data was last given
 	link        *link         // nil while there is none
-	earlyEpoch  int64         // the epoch in which early data was last given
 	lost        loss          // how the last link ended
 	place       place         // server: where the listener keeps it
 	ended       chan struct{} // made by Done
@@ -72,6 +72,7 @@ type Conn struct {
 	writeDeadline time.Time
 	writeErr      error         // what Write returns
 	out           replay.Buffer // what the wire carries, sent or not
+	ciphered      int64         // what out holds from here on is still to be enciphered
 	maxSent       int64         // highest offset handed to any link
 	acked         int64         // the peer has received up to here
 	run           streak        // Writes without a Read between

@@ -16,7 +16,7 @@ func (c *Conn) SetCounters(sent, received int64) {
 	defer c.mu.Unlock()
 	c.out.Reset(c.set.ReplayLimit, sent)
 	c.in.Reset(c.set.ReplayLimit, received)
-	c.maxSent, c.acked = sent, sent
+	c.maxSent, c.acked, c.ciphered = sent, sent, sent
 	c.received, c.drainTo = received, received
 	if l := c.link; l != nil {
 		l.sent, l.pos = sent, received

@@ -29,7 +29,7 @@ func HoldingsOf(l *Listener) Holdings {
 func EpochOf(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.epoch
+	return int64(c.epoch)
 }
 
 // TraitsOf returns what the wire of the suite can carry.

@@ -298,7 +298,7 @@ func (t target) Claim() suite.Claim {
 	defer t.c.mu.Unlock()
 	return suite.Claim{
 		Offsets: suite.Offsets{Sent: t.c.out.End(), Received: t.c.received},
-		Epoch:   t.c.epoch,
+		Epoch:   int64(t.c.epoch),
 	}
 }
 
@@ -371,7 +371,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	if err := c.checkTargetLocked(sl.Peer); err != nil {
 		return err
 	}
-	if c.epoch != claim.Epoch {
+	if int64(c.epoch) != claim.Epoch {
 		return ErrSuperseded
 	}
 	if c.link == nil && !c.provisional && !t.h.l.resumes() {

@@ -14,8 +14,8 @@ import (
 	"github.com/relink-go/relink/replay"
 )
 
-// How a byte goes out: Write encrypts it straight into the replay buffer (out);
-// the holder of the sender role takes it from there to the link's transport
+// How a byte goes out: Write encrypts it straight into the replay buffer (out),
+// or leaves the cipher to the sender (see encipher.go); the holder of the sender role takes it from there to the link's transport
 // (pumpLocked), sealed into records where the link has a codec. A Write that
 // finds the role free sends its own bytes and leaves; otherwise whoever holds
 // the role sends them too. A flusher goroutine takes the role when Writes come
@@ -74,8 +74,7 @@ func (s *streak) end() {
 
 func (s *streak) reset() { s.n = 0 }
 
-// Write takes p into the session's buffer, encrypting it on the way, and sends
-// it. It neither changes p nor keeps it. Bytes in the buffer count as written:
+// Write takes p into the session's buffer and sends it, encrypted. It neither changes p nor keeps it. Bytes in the buffer count as written:
 // they are delivered over this transport or the next. Write blocks while the
 // buffer is full (while suspended: when ReplayLimit is reached), until there is
 // room, the write deadline passes, or the session ends; then it returns how
@@ -86,7 +85,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	l, n, err := c.writeLocked(p)
 	if l != nil {
 		// The transport is written here and not further down, as in Read.
-		loan := c.out.Lend(l.sent, 0)
+		loan := c.spanLocked(l)
 		c.mu.Unlock()
 		k, werr := l.conn.Write(loan.Bytes())
 		c.mu.Lock()
@@ -169,20 +168,24 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 			return 0, fmt.Errorf("%w: the stream has reached offset 2^63-1, which is its end", ErrCounters)
 		}
 		if room := min(c.roomLocked(), encryptStep); room > 0 {
-			b := c.out.Reserve(min(room, len(p)))
+			p = p[:min(room, len(p))]
+			if c.leavesCipherLocked(len(p)) {
+				return c.out.Append(p), nil
+			}
+			b := c.out.Reserve(len(p))
 			if len(b) <= cipherInLock {
 				c.session.Encrypt(b, p[:len(b)])
-				c.out.Commit(len(b))
-				return len(b), nil
-			}
-			c.mu.Unlock()
-			c.session.Encrypt(b, p[:len(b)])
-			c.mu.Lock()
-			if c.done {
-				c.out.Commit(0)
-				return 0, c.writeEndLocked()
+			} else {
+				c.mu.Unlock()
+				c.session.Encrypt(b, p[:len(b)])
+				c.mu.Lock()
+				if c.done {
+					c.out.Commit(0)
+					return 0, c.writeEndLocked()
+				}
 			}
 			c.out.Commit(len(b))
+			c.ciphered = c.out.End()
 			return len(b), nil
 		}
 		if l := c.link; c.traits.Acks && l != nil {
@@ -243,7 +246,7 @@ func (c *Conn) sendLocked(burst bool) *link {
 		return nil
 	}
 	c.sender = roleInline
-	if l.framing == nil && l.sent < c.out.End() {
+	if l.framing == nil && l.sent < c.ciphered {
 		l.setWriteDeadlineLocked(c.writeDeadline)
 		return l
 	}
@@ -366,8 +369,12 @@ func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
 // sendSpanLocked hands over what lies in one piece in the buffer, on a link
 // without a codec.
 func (c *Conn) sendSpanLocked(l *link, deadline time.Time) bool {
+	if l.sent == c.ciphered {
+		c.encipherLocked()
+		return true // with the link that there is now
+	}
 	l.setWriteDeadlineLocked(deadline)
-	loan := c.out.Lend(l.sent, 0)
+	loan := c.spanLocked(l)
 	c.mu.Unlock()
 	n, err := l.conn.Write(loan.Bytes())
 	c.mu.Lock()

@@ -11,8 +11,8 @@
 //
 // Two windows make a single pass over the bytes possible. [Buffer.Reserve]
 // gives room to encrypt or read into, and [Buffer.Lend] gives bytes to write to
-// a socket; both kinds of slices stay valid and unchanged, whatever happens to
-// the Buffer, until they are given back.
+// a socket; both kinds of slices stay valid and unchanged by the Buffer, whatever
+// happens to it, until they are given back.
 package replay
 
 import "math"
@@ -26,7 +26,7 @@ import "math"
 //
 // A Buffer is not safe for concurrent use: one mutex of the caller guards all
 // methods. That mutex need not be held to write to the slice of a
-// [Buffer.Reserve] or to read that of a [Buffer.Lend], from the call that gave
+// [Buffer.Reserve] or to use that of a [Buffer.Lend], from the call that gave
 // the slice until the one that takes it back. A Buffer must not be copied once
 // it has been used.
 type Buffer struct {
@@ -166,8 +166,9 @@ type Loan struct {
 	chunk *chunk
 }
 
-// Bytes returns the bytes lent, which may only be read, and only until the Loan
-// is returned. An empty Loan has none.
+// Bytes returns the bytes lent, which may be read until the Loan is returned. They
+// are those of the Buffer: a caller that knows of nobody else who looks at them
+// may change them in place, say encrypt them. An empty Loan has none.
 func (l Loan) Bytes() []byte { return l.bytes }
 
 // Lend lends the bytes from offset off on: as many as are contiguous in memory

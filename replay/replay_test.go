@@ -300,3 +300,26 @@ func TestNoAllocation(t *testing.T) {
 		}
 	}
 }
+
+// What a caller changes through a loan is what the Buffer holds from then on,
+// in every chunk that it lies in.
+func TestChangedInPlace(t *testing.T) {
+	const size = 3 * replay.MaxChunk
+	b := replay.New(size, 0)
+	b.Append(make([]byte, size))
+	for off := int64(0); off < b.End(); {
+		l := b.Lend(off, 1000)
+		for i := range l.Bytes() {
+			l.Bytes()[i] = byte(off + int64(i))
+		}
+		off += int64(len(l.Bytes()))
+		b.Return(l)
+	}
+	got := make([]byte, size)
+	b.CopyTo(got, 0)
+	for i, v := range got {
+		if v != byte(i) {
+			t.Fatalf("the byte at %d is %d", i, v)
+		}
+	}
+}

@@ -9,7 +9,7 @@
 // protocol does can be driven from a test with byte slices alone.
 //
 // A byte that the application writes passes [Session.Encrypt] on its way into
-// the replay buffer and [Codec.Seal] on its way from there to the transport. A
+// the replay buffer, or there, and [Codec.Seal] on its way from there to the transport. A
 // protocol fills one of the two places, or both, or none.
 package suite
 
@@ -101,8 +101,8 @@ type Session interface {
 	ID() string
 
 	// Encrypt turns the next len(src) bytes of the application's stream into
-	// what the replay buffer holds. dst is as long as src and does not overlap
-	// it. A protocol without a session cipher copies.
+	// what is sent. dst is as long as src, and may be src. A protocol without a
+	// session cipher copies.
 	Encrypt(dst, src []byte)
 
 	// Decrypt is the inverse on the receiving side. dst may be src.

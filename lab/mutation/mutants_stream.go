@@ -230,6 +230,24 @@ var writeMutants = []mutant{
 		edits:  []edit{{"write.go", `c.finQueued && !c.writing && !c.finAcked`, `c.finQueued && !c.finAcked`}},
 		pkg:    ".", tests: "TestCloseDuringWrite",
 	},
+	{
+		name:   "what is not enciphered is sent",
+		breaks: "The sender hands over the bytes that short Writes have left, beyond what it has enciphered.",
+		edits:  []edit{{"encipher.go", `return c.out.Lend(l.sent, int(c.ciphered-l.sent))`, `return c.out.Lend(l.sent, 0)`}},
+		pkg:    ".", tests: "TestLongWriteBehindShortOnes",
+	},
+	{
+		name:   "a Write enciphers out of turn",
+		breaks: "A long Write enciphers its bytes while those of short ones before it are still to be enciphered.",
+		edits:  []edit{{"encipher.go", `if c.ciphered < c.out.End() {`, `if c.ciphered > c.out.End() {`}},
+		pkg:    ".", tests: "TestLongWriteBehindShortOnes TestLeftCipherOutlivesTransport",
+	},
+	{
+		name:   "a peer may claim what was never sent",
+		breaks: "A peer that says it has received bytes which are still to be enciphered is believed, and they go out as they are.",
+		edits:  []edit{{"resume.go", `peer.Received > c.ciphered`, `peer.Received > c.out.End()`}},
+		pkg:    ".", tests: "TestPeerClaimsWhatIsLeft",
+	},
 }
 
 var ackMutants = []mutant{
