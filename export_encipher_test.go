@@ -16,3 +16,25 @@ func CheckOf(c *Conn, received int64) error {
 	defer c.mu.Unlock()
 	return c.checkLocked(suite.Offsets{Sent: suite.Unknown, Received: received})
 }
+
+// HoldEncrypt makes the session's cipher wait where the lock is not held, until
+// release is called.
+func HoldEncrypt(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gate := make(chan struct{})
+	c.session = holder{c.session, gate}
+	return func() { close(gate) }
+}
+
+type holder struct {
+	suite.Session
+	gate chan struct{}
+}
+
+func (h holder) Encrypt(dst, src []byte) {
+	if len(src) > cipherInLock {
+		<-h.gate
+	}
+	h.Session.Encrypt(dst, src)
+}

@@ -44,9 +44,8 @@ func isInterruptible(t net.Conn) bool {
 type link struct {
 	// Constant after creation.
 
-	conn          net.Conn
-	*framing      // nil: the wire carries the stream alone
-	interruptible bool
+	conn     net.Conn
+	*framing // nil: the wire carries the stream alone
 
 	// Owned by whoever holds the receiver role.
 
@@ -59,12 +58,13 @@ type link struct {
 	sent          int64 // stream offset of the next byte to hand over
 	readDeadline  int64 // the transport's, as deadlineStamp has it
 	writeDeadline int64
+	interruptible bool // constant after creation
 	finSent       bool
 	stopSent      bool
 	asked         bool // a ping is under way for the sake of its acknowledgement
 	halfClosed    bool
 	replayUnknown bool // the peer has not told how much it replays
-	quiet         int  // ticks in a row without a byte, while replayUnknown
+	quiet         int8 // ticks in a row without a byte, while replayUnknown
 	probe         probe
 }
 
@@ -99,7 +99,7 @@ const (
 	roomUnwanted             // and nothing after them: it is to be given back
 )
 
-// giveRoomBackLocked makes the next makeInputRoom give back an unwanted buffer.
+// giveRoomBackLocked makes the next inputRoom give back an unwanted buffer.
 // The caller holds the receiver role.
 func (f *framing) giveRoomBackLocked() {
 	if f.room == roomUnwanted {

@@ -49,26 +49,45 @@ const (
 // end of a session is returned first.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
+	// The transport is read here and not further down: after a system call the
+	// processor has forgotten the way back, and each call that it is nested in
+	// costs.
+	if l := c.readStraightLocked(p); l != nil {
+		c.mu.Unlock()
+		k, rerr := l.conn.Read(p)
+		c.mu.Lock()
+		if c.arrivedStraightLocked(l, p, k, rerr) {
+			c.mu.Unlock()
+			return k, nil
+		}
+		n := c.takeStreamLocked(l, p, k, rerr)
+		if c.hasReadLocked(n) {
+			c.mu.Unlock()
+			return n, nil
+		}
+	}
 	l, n, err := c.readableLocked(p)
 	for l != nil {
-		// The transport is read here and not further down: after a system call
-		// the processor has forgotten the way back, and each call that it is
-		// nested in costs.
-		if l.framing == nil && l.inPos == len(l.input) {
+		switch {
+		case l.inPos < len(l.input):
+			n = c.receiveLocked(l, p)
+		case l.framing == nil:
 			l.setReadDeadlineLocked(c.readDeadline)
 			c.mu.Unlock()
 			k, rerr := l.conn.Read(p)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, p, k, rerr)
-		} else {
-			n = c.receiveLocked(l, p)
+		default:
+			l.setReadDeadlineLocked(c.readDeadline)
+			l.giveRoomBackLocked()
+			room := l.inputRoom()
+			c.mu.Unlock()
+			k, rerr := l.conn.Read(room)
+			rec, rerr := l.recordIn(p, room, k, rerr)
+			c.mu.Lock()
+			n = c.recordReadLocked(l, rec, p, rerr)
 		}
-		c.receiver = roleFree
-		if n == 0 || !c.watched || c.standing || c.readers.waited() || c.drainTo > c.received {
-			c.receiverLeftLocked()
-		}
-		if n > 0 {
-			c.run.reset()
+		if c.hasReadLocked(n) {
 			break
 		}
 		l, n, err = c.readableLocked(p)
@@ -81,6 +100,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 		err = c.opError("read", err)
 	}
 	return n, err
+}
+
+// hasReadLocked gives the receiver role back after a Read, and reports whether it
+// has got anything.
+func (c *Conn) hasReadLocked(n int) bool {
+	c.receiver = roleFree
+	if n == 0 || !c.watched || c.standing || c.readers.waited() || c.drainTo > c.received {
+		c.receiverLeftLocked()
+	}
+	if n > 0 {
+		c.run.reset()
+	}
+	return n > 0
 }
 
 // readableLocked waits until a Read can return, or has the receiver role: then
@@ -242,7 +274,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 // returns how much of it is for the application. The lock is released while
 // much is decrypted.
 func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
-	if n <= 0 && err == nil || n < 0 || n > len(p) {
+	if brokenRead(p, n, err) {
 		c.mu.Unlock()
 		n, err = l.readAgain(p, n)
 		c.mu.Lock()
@@ -335,6 +367,12 @@ func (l *link) readStream(p []byte) (int, error) {
 	return readTransport(l.conn, p)
 }
 
+// brokenRead reports whether what a Read into p has returned breaks the contract
+// of io.Reader, or is nothing at all.
+func brokenRead(p []byte, n int, err error) bool {
+	return n <= 0 && err == nil || n < 0 || n > len(p)
+}
+
 // readAgain replaces a Read of the transport that broke the contract of
 // io.Reader, or returned nothing at all.
 func (l *link) readAgain(p []byte, n int) (int, error) {
@@ -367,6 +405,11 @@ func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 	c.mu.Unlock()
 	rec, err := l.readRecord(p)
 	c.mu.Lock()
+	return c.recordReadLocked(l, rec, p, err)
+}
+
+// recordReadLocked takes the record that was read, or judges why there is none.
+func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) int {
 	n := 0
 	if err == nil {
 		if l.room = roomShort; l.long != nil {
@@ -396,22 +439,34 @@ func (l *link) readRecord(p []byte) (suite.Record, error) {
 				return rec, err
 			}
 		}
-		l.makeInputRoom()
-		n, err := readTransport(l.conn, l.input[len(l.input):cap(l.input)])
-		l.input, l.lastRead = l.input[:len(l.input)+n], n
-		if err != nil && n == 0 {
+		n, err := readTransport(l.conn, l.inputRoom())
+		if n == 0 {
 			return suite.Record{}, err
 		}
+		l.inputArrived(n)
 	}
+}
+
+// recordIn is readRecord after the caller has read the transport into room,
+// which inputRoom gave.
+func (l *link) recordIn(p, room []byte, n int, err error) (suite.Record, error) {
+	if brokenRead(room, n, err) {
+		n, err = l.readAgain(room, n)
+	}
+	if n == 0 {
+		return suite.Record{}, err
+	}
+	l.inputArrived(n)
+	return l.readRecord(p)
 }
 
 // inputs are the buffers of links that receive long records.
 var inputs = sync.Pool{New: func() any { return new([]byte) }}
 
-// makeInputRoom makes room behind the input for the transport to read into. The
+// inputRoom returns room behind the input for the transport to read into. The
 // buffer grows with what the transport brings, to one of long records when they
 // come, and shrinks when there is little, so that an idle link holds little.
-func (l *link) makeInputRoom() {
+func (l *link) inputRoom() []byte {
 	rest := l.input[l.inPos:]
 	switch size := cap(l.input); {
 	case len(rest) == 0 && l.long != nil && l.lastRead < minInput:
@@ -434,7 +489,11 @@ func (l *link) makeInputRoom() {
 		l.input = append((*l.long)[:0], rest...)
 	}
 	l.inPos = 0
+	return l.input[len(l.input):cap(l.input)]
 }
+
+// inputArrived takes n bytes that the transport has put there.
+func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], n }
 
 // takeRecordLocked takes one record's data and control.
 func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {

@@ -82,18 +82,24 @@ func (s *streak) reset() { s.n = 0 }
 // goroutines do not interleave.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	l, n, err := c.writeLocked(p)
-	if l != nil {
-		// The transport is written here and not further down, as in Read.
-		loan := c.spanLocked(l)
+	// The transport is written here and not further down, as in Read.
+	if l, loan := c.writeStraightLocked(p); l != nil {
 		c.mu.Unlock()
 		k, werr := l.conn.Write(loan.Bytes())
 		c.mu.Lock()
-		if !c.spanSentLocked(l, loan, k, werr) || c.link != l || l.sent != c.out.End() || c.closed {
-			c.pumpLocked(l, c.out.End())
-		} else {
-			c.sender = roleFree // a request that waits for its answer ends here
+		if !c.takenStraightLocked(l, loan, k, werr) {
+			c.sentOwnLocked(l, loan, k, werr)
 		}
+		c.mu.Unlock()
+		return len(p), nil
+	}
+	l, n, err := c.writeLocked(p)
+	if l != nil {
+		b, loan := c.nextLocked(l)
+		c.mu.Unlock()
+		k, werr := l.conn.Write(b)
+		c.mu.Lock()
+		c.sentOwnLocked(l, loan, k, werr)
 	}
 	if c.sender == roleFree {
 		c.run.end()
@@ -234,8 +240,7 @@ func (c *Conn) trimLocked() {
 }
 
 // sendLocked sees to it that what was appended is sent. If it returns a link,
-// the caller has the sender role and what lies in one piece in the buffer to
-// send over it.
+// the caller has the sender role, and nextLocked to hand over.
 func (c *Conn) sendLocked(burst bool) *link {
 	l := c.link
 	if l == nil || c.sender != roleFree {
@@ -246,12 +251,21 @@ func (c *Conn) sendLocked(burst bool) *link {
 		return nil
 	}
 	c.sender = roleInline
-	if l.framing == nil && l.sent < c.ciphered {
-		l.setWriteDeadlineLocked(c.writeDeadline)
+	if c.mustSendLocked() && c.readyLocked(l, c.writeDeadline) {
 		return l
 	}
 	c.pumpLocked(l, c.out.End())
 	return nil
+}
+
+// sentOwnLocked ends what a Write has done as the sender, which has handed over
+// nextLocked: it sends what is left, or gives the role back.
+func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
+	if c.takenLocked(l, loan, n, err) && c.link == l && !c.closed && !c.mustSendLocked() {
+		c.sender = roleFree // a request that waits for its answer ends here
+	} else {
+		c.pumpLocked(l, c.out.End())
+	}
 }
 
 // startFlusherLocked gives a free sender role to a goroutine of the library if
@@ -347,43 +361,56 @@ func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
 		c.halfCloseLocked(l)
 		return true
 	}
-	if l.framing == nil {
-		return c.sendSpanLocked(l, deadline)
+	if !c.readyLocked(l, deadline) {
+		return true
 	}
-	if !l.sealed() {
-		c.sealLocked(l)
-	}
-	if !c.watched {
-		c.watchLocked() // not only when it was taken: it may never be
-	}
-	l.setWriteDeadlineLocked(deadline)
+	b, loan := c.nextLocked(l)
 	c.mu.Unlock()
-	n, err := writeTransport(l.conn, l.wire)
+	n, err := l.conn.Write(b)
 	c.mu.Lock()
-	if l.wire = l.wire[n:]; len(l.wire) == 0 {
-		l.releaseWire()
-	}
-	return c.sentLocked(l, n, err)
+	return c.takenLocked(l, loan, n, err)
 }
 
-// sendSpanLocked hands over what lies in one piece in the buffer, on a link
-// without a codec.
-func (c *Conn) sendSpanLocked(l *link, deadline time.Time) bool {
-	if l.sent == c.ciphered {
+// readyLocked makes what mustSendLocked has found ready for the transport, or
+// returns false where that took a step of its own. The lock is released while
+// much is ciphered.
+func (c *Conn) readyLocked(l *link, deadline time.Time) bool {
+	if l.framing != nil {
+		if !l.sealed() {
+			c.sealLocked(l)
+		}
+		if !c.watched {
+			c.watchLocked() // not only when it was taken: it may never be
+		}
+	} else if l.sent == c.ciphered {
 		c.encipherLocked()
-		return true // with the link that there is now
+		return false
 	}
 	l.setWriteDeadlineLocked(deadline)
-	loan := c.spanLocked(l)
-	c.mu.Unlock()
-	n, err := l.conn.Write(loan.Bytes())
-	c.mu.Lock()
-	return c.spanSentLocked(l, loan, n, err)
+	return true
 }
 
-// spanSentLocked accounts for what the transport has taken of a loan, and
-// reports whether to go on.
-func (c *Conn) spanSentLocked(l *link, loan replay.Loan, n int, err error) bool {
+// nextLocked returns what the transport is to be handed next: sealed records,
+// or, on a link without a codec, what lies in one piece in the buffer, with the
+// loan of it.
+func (c *Conn) nextLocked(l *link) ([]byte, replay.Loan) {
+	if l.framing != nil {
+		return l.wire, replay.Loan{}
+	}
+	loan := c.spanLocked(l)
+	return loan.Bytes(), loan
+}
+
+// takenLocked accounts for what the transport's Write of nextLocked has
+// returned, and reports whether to go on.
+func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
+	if l.framing != nil {
+		n, err = judgeWrite(n, len(l.wire), err)
+		if l.wire = l.wire[n:]; len(l.wire) == 0 {
+			l.releaseWire()
+		}
+		return c.sentLocked(l, n, err)
+	}
 	if size := len(loan.Bytes()); n != size {
 		n, err = judgeWrite(n, size, err)
 	}
@@ -458,7 +485,8 @@ func (l *link) releaseWire() {
 }
 
 // sealLocked seals what the link's transport is given next: data as far as the
-// limit allows, and all control that waits. The lock is released while it seals.
+// limit allows, and all control that waits. The lock is released while it seals
+// much.
 func (c *Conn) sealLocked(l *link) {
 	k := c.takeControlLocked(l)
 	loan := c.out.Lend(l.sent, 0)
@@ -471,14 +499,19 @@ func (c *Conn) sealLocked(l *link) {
 	}
 	c.handedOverLocked(l, l.sent+int64(len(data)))
 	w := wires.Get().(*[]byte)
-	c.mu.Unlock()
+	much := len(data) > cipherInLock
+	if much {
+		c.mu.Unlock()
+	}
 	sealed := (*w)[:0]
 	for most := l.codec.MaxData(); len(data) > most; {
 		sealed = l.codec.Seal(sealed, data[:most], suite.Control{})
 		data = data[most:]
 	}
 	sealed = l.codec.Seal(sealed, data, k)
-	c.mu.Lock()
+	if much {
+		c.mu.Lock()
+	}
 	*w = sealed[:0]
 	l.wire, l.wireBuf = sealed, w
 	c.out.Return(loan)
