@@ -38,3 +38,25 @@ func (h holder) Encrypt(dst, src []byte) {
 	}
 	h.Session.Encrypt(dst, src)
 }
+
+// HoldSeal makes the codec of the session's link wait where the lock is not
+// held, until release is called.
+func HoldSeal(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gate := make(chan struct{})
+	c.link.codec = sealHolder{c.link.codec, gate}
+	return func() { close(gate) }
+}
+
+type sealHolder struct {
+	suite.Codec
+	gate chan struct{}
+}
+
+func (h sealHolder) Seal(dst, data []byte, k suite.Control) []byte {
+	if len(data) > cipherInLock {
+		<-h.gate
+	}
+	return h.Codec.Seal(dst, data, k)
+}

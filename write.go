@@ -251,7 +251,7 @@ func (c *Conn) sendLocked(burst bool) *link {
 		return nil
 	}
 	c.sender = roleInline
-	if c.mustSendLocked() && c.readyLocked(l, c.writeDeadline) {
+	if c.mustSendLocked() && c.readyLocked(l, true) {
 		return l
 	}
 	c.pumpLocked(l, c.out.End())
@@ -339,14 +339,10 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 func (c *Conn) pumpLocked(own *link, until int64) {
 	for c.mustSendLocked() {
 		l := c.link
-		deadline := noDeadline
-		if own != nil {
-			if l != own || c.closed || l.sent >= until && !l.sealed() {
-				break // after Close a flusher goes on: the Write returns
-			}
-			deadline = c.writeDeadline
+		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
+			break // after Close a flusher goes on: the Write returns
 		}
-		if !c.sendStepLocked(l, deadline) {
+		if !c.sendStepLocked(l, own != nil) {
 			break
 		}
 	}
@@ -356,12 +352,13 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 }
 
 // sendStepLocked hands one slice to the transport and reports whether to go on.
-func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
+// The write deadline interrupts a Write's own sending, and no other.
+func (c *Conn) sendStepLocked(l *link, own bool) bool {
 	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
 		return true
 	}
-	if !c.readyLocked(l, deadline) {
+	if !c.readyLocked(l, own) {
 		return true
 	}
 	b, loan := c.nextLocked(l)
@@ -374,7 +371,7 @@ func (c *Conn) sendStepLocked(l *link, deadline time.Time) bool {
 // readyLocked makes what mustSendLocked has found ready for the transport, or
 // returns false where that took a step of its own. The lock is released while
 // much is ciphered.
-func (c *Conn) readyLocked(l *link, deadline time.Time) bool {
+func (c *Conn) readyLocked(l *link, own bool) bool {
 	if l.framing != nil {
 		if !l.sealed() {
 			c.sealLocked(l)
@@ -385,6 +382,10 @@ func (c *Conn) readyLocked(l *link, deadline time.Time) bool {
 	} else if l.sent == c.ciphered {
 		c.encipherLocked()
 		return false
+	}
+	deadline := noDeadline
+	if own {
+		deadline = c.writeDeadline // as it is now: sealing may have taken a while
 	}
 	l.setWriteDeadlineLocked(deadline)
 	return true
