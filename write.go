@@ -15,11 +15,12 @@ import (
 )
 
 // How a byte goes out: Write encrypts it straight into the replay buffer (out),
-// or leaves the cipher to the sender (see encipher.go); the holder of the sender role takes it from there to the link's transport
-// (pumpLocked), sealed into records where the link has a codec. A Write that
-// finds the role free sends its own bytes and leaves; otherwise whoever holds
-// the role sends them too. A flusher goroutine takes the role when Writes come
-// in a row, so that they gather, and when something is left over.
+// or leaves the cipher to the sender (see encipher.go); the holder of the sender
+// role takes it from there to the link's transport (pumpLocked), sealed into
+// records where the link has a codec. A Write that finds the role free sends its
+// own bytes and leaves; otherwise whoever holds the role sends them too. A flusher
+// goroutine takes the role when Writes come in a row, so that they gather, and
+// when something is left over.
 
 const (
 	// maxPending bounds, on a wire without acknowledgements, the bytes that wait
@@ -74,12 +75,13 @@ func (s *streak) end() {
 
 func (s *streak) reset() { s.n = 0 }
 
-// Write takes p into the session's buffer and sends it, encrypted. It neither changes p nor keeps it. Bytes in the buffer count as written:
-// they are delivered over this transport or the next. Write blocks while the
-// buffer is full (while suspended: when ReplayLimit is reached), until there is
-// room, the write deadline passes, or the session ends; then it returns how
-// many bytes were taken. It may be larger than the buffer. Writes of several
-// goroutines do not interleave.
+// Write takes p into the session's buffer and sends it, encrypted. It neither
+// changes p nor keeps it. Bytes in the buffer count as written: they are
+// delivered over this transport or the next. Write blocks while the buffer is
+// full (while suspended: when ReplayLimit is reached), until there is room, the
+// write deadline passes, or the session ends; then it returns how many bytes were
+// taken. It may be larger than the buffer. Writes of several goroutines do not
+// interleave.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	// The transport is written here and not further down, as in Read.

@@ -9,8 +9,8 @@
 // protocol does can be driven from a test with byte slices alone.
 //
 // A byte that the application writes passes [Session.Encrypt] on its way into
-// the replay buffer, or there, and [Codec.Seal] on its way from there to the transport. A
-// protocol fills one of the two places, or both, or none.
+// the replay buffer, or there, and [Codec.Seal] on its way from there to the
+// transport. A protocol fills one of the two places, or both, or none.
 package suite
 
 import "io"
