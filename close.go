@@ -37,7 +37,9 @@ func (c *Conn) Close() error {
 		c.lingerLocked()
 		return nil
 	}
-	l.finSent = false
+	if l.framing != nil {
+		l.finSent = false
+	}
 	// What the application is blocked in returns; the library goes on for it.
 	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo)

@@ -16,77 +16,76 @@ import (
 // [Dialer.Dial] and [Listener.Accept] return one. All methods may be called
 // from any goroutine at any time.
 type Conn struct {
-	// The fields are in an order that leaves no holes: TestSizeOfConn.
+	// The order of the fields is for the processor: what a request and its answer
+	// touch lies together, in lines of 64 bytes with the word that the runtime puts
+	// before the first, because a server has more sessions than its cache holds.
+	// TestLinesOfConn counts them, and TestSizeOfConn that nothing is wasted.
 
-	// Constant after creation.
-
-	set     *settings
-	session suite.Session
-	traits  suite.Traits
-	notify  *notifier
-	server  *Listener // nil on a client
-	redial  *redialer // nil on a server
+	notify *notifier // constant after creation, like the next two
+	server *Listener // nil on a client
+	redial *redialer // nil on a server
 
 	// addrs holds the addresses of the newest transport.
 	addrs atomic.Pointer[addresses]
 
-	mu sync.Mutex // guards everything below; never held across blocking I/O
+	ended      chan struct{} // made by Done
+	epoch      uint32        // links so far
+	earlyEpoch uint32        // the epoch in which early data was last given
+	acked      int64         // the peer has received up to here
 
-	// Life.
+	// What every Read and Write touches.
 
-	epoch       uint32        // links so far
-	earlyEpoch  uint32        // the epoch in which early data was last given
+	mu          sync.Mutex    // guards everything but constants; never held across blocking I/O
 	link        *link         // nil while there is none
-	lost        loss          // how the last link ended
-	place       place         // server: where the listener keeps it
-	ended       chan struct{} // made by Done
-	closeTimer  *time.Timer   // bounds the time after Close
-	timer       *time.Timer   // client: calls tick
+	session     suite.Session // constant after creation
+	run         streak        // Writes without a Read between
+	receiver    role          // an application's Read, or the standby goroutine
+	sender      role          // a Write, or the flusher goroutine
+	traits      suite.Traits  // constant after creation
 	watched     bool          // ticks look at it: see tick
-	provisional bool          // server: the handshake is not complete
-	slow        bool          // the last link carried too little
 	closed      bool          // Close or Abort was called
 	done        bool          // nothing is left but what Read may still take
+	standing    bool          // the application has been away: a standby reads
+	finReceived bool          // the peer's stream ends at received
+	writing     bool          // a Write is appending
+	finQueued   bool          // CloseWrite or Close: the stream ends at out.End
+	finSent     bool          // a link was given the end
+	finAcked    bool          // the peer has received everything and the end
+	provisional bool          // server: the handshake is not complete
+	slow        bool          // the last link carried too little
 
-	// Reading. The receiver role belongs to one goroutine at a time: an
-	// application's Read, or the standby goroutine.
+	// Reading. The receiver role belongs to one goroutine at a time.
 
-	receiver     role
-	standing     bool       // the application has been away: a standby reads
-	finReceived  bool       // the peer's stream ends at received
 	readers      *waitQueue // Reads that wait for data or for the role
 	readDeadline time.Time
 	readErr      error         // what Read returns once in is empty
-	in           replay.Buffer // decrypted, not yet taken by the application
 	received     int64         // offset up to which the peer's stream has arrived
 	drainTo      int64         // the peer replays up to here after a resume
-	discarded    int64         // bytes that have arrived and nobody will read, after Close
 	readSeq      uint32        // Reads that have held the role
 	tickSeq      uint32        // readSeq at the last tick
+	discarded    int64         // bytes that have arrived and nobody will read, after Close
+	in           replay.Buffer // decrypted, not yet taken by the application
 
-	// Writing. One Write at a time appends to out; the sender role belongs to
-	// one goroutine at a time: a Write, or the flusher goroutine.
+	closeTimer  *time.Timer // bounds the time after Close
+	timer       *time.Timer // client: calls tick
+	flusher     func()      // flush; nil until it is needed
+	peerStopped bool        // the peer's application reads no more
+	pongDue     bool
+	pingDue     bool
 
-	flusher       func()     // flush; nil until it is needed
+	// Writing. One Write at a time appends to out; the sender role belongs to one
+	// goroutine at a time.
+
 	writers       *waitQueue // Writes that wait for room or for their turn
 	writeDeadline time.Time
 	writeErr      error         // what Write returns
-	out           replay.Buffer // what the wire carries, sent or not
 	ciphered      int64         // what out holds from here on is still to be enciphered
 	maxSent       int64         // highest offset handed to any link
-	acked         int64         // the peer has received up to here
-	run           streak        // Writes without a Read between
-	sender        role
-	writing       bool // a Write is appending
-	finQueued     bool // CloseWrite or Close: the stream ends at out.End
-	finSent       bool // a link was given the end
+	out           replay.Buffer // what the wire carries, sent or not
+	set           *settings     // constant after creation
 
 	// Acknowledgements, where the suite has them.
 
-	finAcked     bool // the peer has received everything and the end
-	peerStopped  bool // the peer's application reads no more
-	pongDue      bool
-	pingDue      bool
 	ackers       *waitQueue // WaitAcked
 	peerConsumed int64      // the peer's application has taken up to here
 	peerLimit    int64      // data must not pass this offset
@@ -94,6 +93,8 @@ type Conn struct {
 	ackDue       dueness    // an acknowledgement waits to be carried
 
 	stats counts
+	lost  loss  // how the last link ended
+	place place // server: where the listener keeps it
 }
 
 // addresses are those of one transport.

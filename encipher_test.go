@@ -3,6 +3,7 @@ package relink_test
 import (
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,7 @@ func newLeftRig(t *testing.T, s relink.Suite) *leftRig {
 	t.Helper()
 	r := &leftRig{rig: newRig(t, s, withPath(faultnet.Options{Buffer: 100})), data: rigData(300 << 10)}
 	r.classic = relink.IsClassic(s)
+	synctest.Wait() // until nobody is sending any more for the handshake
 	r.held = background(func() (int, error) { return r.client.Write(r.take(200)) })
 	stillBlocked(t, r.held)
 	for range 5 {

@@ -2,7 +2,6 @@ package relink
 
 import (
 	"net"
-	"unsafe"
 
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -35,6 +34,3 @@ func OpenOn(s Suite, t net.Conn) error {
 	}
 	return err
 }
-
-// SizeOfConn is what a Conn takes, without what it refers to.
-const SizeOfConn = unsafe.Sizeof(Conn{})

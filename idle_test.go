@@ -3,6 +3,7 @@ package relink_test
 import (
 	"io"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,9 +24,10 @@ func TestIdleServerHasNothing(t *testing.T) {
 		requireExchange(t, client, server, 100_000)
 		reading := background(func() (int, error) { return server.Read(make([]byte, 1)) })
 		clientReading := background(func() (int, error) { return client.Read(make([]byte, 1)) })
-		require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 }, 10*time.Second, 10*time.Millisecond,
-			"%v", libraryGoroutines)
-		require.Zero(t, relink.HoldingsOf(l).Watched)
+		// Both at once: until its ticks have seen that nothing is left to do, a session
+		// is looked after, with and without a goroutine.
+		require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 && relink.HoldingsOf(l).Watched == 0 },
+			10*time.Second, 10*time.Millisecond, "%v", libraryGoroutines)
 		requireWrite(t, client, []byte("x"))
 		requireWrite(t, server, []byte("x"))
 		require.NoError(t, (<-reading).err)
@@ -124,4 +126,19 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 func TestSizeOfConn(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, relink.SizeOfConn, uintptr(640-8))
+}
+
+// TestLinesOfConn: a short Read and a short Write on a classic suite each touch
+// four lines of a Conn and the first of its link; a Read looks for input in the
+// second too. An object whose size is a multiple of a line begins at one.
+func TestLinesOfConn(t *testing.T) {
+	t.Parallel()
+	if strconv.IntSize < 64 {
+		t.Skip("the order of the fields is for processors of 64 bits")
+	}
+	both := []string{"mu", "link", "session", "run", "receiver", "sender", "traits", "watched", "closed", "done", "standing", "finReceived", "writing", "finQueued"}
+	require.Equal(t, 1, relink.LinesOfConn(both...))
+	require.Equal(t, 4, relink.LinesOfConn(append(both, "readers", "readDeadline", "readErr", "received", "drainTo", "readSeq", "in")...))
+	require.Equal(t, 4, relink.LinesOfConn(append(both, "writers", "writeDeadline", "writeErr", "ciphered", "maxSent", "out", "set")...))
+	require.Equal(t, uintptr(1), relink.LinesOfLink())
 }

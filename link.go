@@ -42,30 +42,28 @@ func isInterruptible(t net.Conn) bool {
 // A link is one transport of a session, from the end of its handshake to its
 // loss. The lock is that of the session.
 type link struct {
-	// Constant after creation.
+	// What every Read and Write touches comes first, in one line of the cache: see
+	// Conn. It is guarded by the session's lock where it is not constant.
 
-	conn     net.Conn
-	*framing // nil: the wire carries the stream alone
+	conn          net.Conn // constant after creation, like the next
+	*framing               // nil: the wire carries the stream alone
+	pos           int64    // stream offset of the next byte to arrive
+	sent          int64    // stream offset of the next byte to hand over
+	readDeadline  int64    // the transport's, as deadlineStamp has it
+	writeDeadline int64
+	interruptible bool // constant after creation
+	heard         bool // something has arrived since the last look
+	asked         bool // something was sent that is not known to have arrived
+	halfClosed    bool
+	replayUnknown bool // the peer has not told how much it replays
+	quiet         int8 // ticks in a row without a byte, while replayUnknown
 
 	// Owned by whoever holds the receiver role.
 
 	input []byte // what has arrived and is not yet taken: input[inPos:]
 	inPos int
 
-	// Guarded by the session's lock.
-
-	pos           int64 // stream offset of the next byte to arrive
-	sent          int64 // stream offset of the next byte to hand over
-	readDeadline  int64 // the transport's, as deadlineStamp has it
-	writeDeadline int64
-	interruptible bool // constant after creation
-	finSent       bool
-	stopSent      bool
-	asked         bool // a ping is under way for the sake of its acknowledgement
-	halfClosed    bool
-	replayUnknown bool // the peer has not told how much it replays
-	quiet         int8 // ticks in a row without a byte, while replayUnknown
-	probe         probe
+	probe probe // guarded by the session's lock
 }
 
 // A framing is what a link has whose wire carries records.
@@ -84,10 +82,13 @@ type framing struct {
 
 	// Guarded by the session's lock: for base, most and counted see paceLocked.
 
-	room    room  // whether long is in use, and is still wanted
-	base    int64 // the peer had acknowledged up to here when the link began, which sends from here
-	most    int   // data in a record while the network counts as slow, or zero
-	counted int64 // the offset acknowledged at the last tick, while most is set
+	room     room // whether long is in use, and is still wanted
+	finSent  bool
+	stopSent bool
+	ackAsked bool  // a ping is under way for the sake of its acknowledgement
+	base     int64 // the peer had acknowledged up to here when the link began, which sends from here
+	most     int   // data in a record while the network counts as slow, or zero
+	counted  int64 // the offset acknowledged at the last tick, while most is set
 }
 
 // A room says what is known of a link's long record buffer.

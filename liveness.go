@@ -18,8 +18,6 @@ const livenessSteps = 8
 // A probe is what is known of a link's life. The lock is the session's.
 type probe struct {
 	tcp   *net.TCPConn // below the transport, or nil
-	heard bool         // something has arrived since the last look
-	asked bool         // something was sent that is not known to have arrived
 	ping  bool         // a ping is under way
 	quiet moment       // since when an answer is due; zero if none is
 	next  moment       // when to look again
@@ -62,7 +60,7 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 		return false
 	case c.traits.Pings:
 		return c.tickPingsLocked(l, heard)
-	case l.probe.tcp != nil && l.probe.asked:
+	case l.probe.tcp != nil && l.asked:
 		return c.tickTCPLocked(l)
 	default:
 		return false // nothing to judge by, or nothing due
@@ -77,7 +75,7 @@ func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
 	p := &l.probe
 	due := c.acked < c.maxSent || l.finSent && !c.finAcked || p.ping || p.tcp == nil
 	switch silence := p.quiet.since(); {
-	case !due && p.asked:
+	case !due && l.asked:
 		return c.tickTCPLocked(l)
 	case !due:
 		p.quiet = 0
@@ -101,7 +99,7 @@ func (c *Conn) tickTCPLocked(l *link) (again bool) {
 		return true
 	}
 	info, ok := readTCPInfo(p.tcp)
-	if p.asked = ok && (info.unacked > 0 || info.unsent > 0); !p.asked {
+	if l.asked = ok && (info.unacked > 0 || info.unsent > 0); !l.asked {
 		p.quiet, p.next = 0, now().add(c.set.LivenessTimeout/livenessSteps)
 		return false
 	}

@@ -308,7 +308,7 @@ func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
 	if c.link == l && l.pos == c.received && n > 0 && int64(n) <= math.MaxInt64-l.pos {
 		l.pos += int64(n)
 		c.received = l.pos
-		l.probe.heard = true
+		l.heard = true
 		return 0
 	}
 	return c.arrivedOddlyLocked(l, n)
@@ -326,7 +326,7 @@ func (c *Conn) arrivedOddlyLocked(l *link, n int) (skip int) {
 	skip = int(min(int64(n), c.received-l.pos)) // came over an older link
 	l.pos += int64(n)
 	c.received = max(c.received, l.pos)
-	l.probe.heard = true
+	l.heard = true
 	return skip
 }
 
@@ -500,7 +500,7 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 	if c.link != l {
 		return 0
 	}
-	l.probe.heard = true
+	l.heard = true
 	skip := c.arrivedLocked(l, len(rec.Data))
 	data := rec.Data[skip:]
 	if skip > 0 {
@@ -569,7 +569,7 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		c.pongDue = true
 	}
 	if k.Pong {
-		l.asked = false
+		l.ackAsked = false
 	}
 	if c.pongDue || c.ackDue.urgent {
 		c.startFlusherLocked()

@@ -35,6 +35,29 @@ func (c *Conn) writeStraightLocked(p []byte) (*link, replay.Loan) {
 	return l, c.spanLocked(l)
 }
 
+// writeBesideLocked takes a short p into the buffer beside somebody who is
+// sending and will send this too, if nothing else is to be done. Otherwise it
+// changes nothing and returns false.
+func (c *Conn) writeBesideLocked(p []byte) bool {
+	if c.link == nil || c.writing || c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
+		len(p) == 0 || len(p) > cipherInLock || len(p) > c.roomLocked() {
+		return false
+	}
+	if c.leavesCipherLocked(len(p)) {
+		c.out.Append(p)
+		return true
+	}
+	b := c.out.Reserve(len(p))
+	if len(b) < len(p) { // the chunk is full
+		c.out.Commit(0)
+		return false
+	}
+	c.session.Encrypt(b, p)
+	c.out.Commit(len(b))
+	c.ciphered = c.out.End()
+	return true
+}
+
 // takenStraightLocked accounts for what the transport's Write of a loan has
 // returned and gives the sender role back, if it has taken everything and that is
 // all there was to do. Otherwise it changes nothing and returns false.
@@ -46,7 +69,7 @@ func (c *Conn) takenStraightLocked(l *link, loan replay.Loan, n int, err error) 
 	}
 	c.out.Return(loan)
 	l.sent, c.maxSent = sent, sent
-	l.probe.asked = true
+	l.asked = true
 	c.trimLocked()
 	c.sender = roleFree
 	return true
@@ -78,7 +101,7 @@ func (c *Conn) arrivedStraightLocked(l *link, p []byte, n int, err error) bool {
 	}
 	l.pos += int64(n)
 	c.received = l.pos
-	l.probe.heard = true
+	l.heard = true
 	c.session.Decrypt(p[:n], p[:n])
 	c.run.reset()
 	c.receiver = roleFree

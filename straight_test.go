@@ -61,6 +61,95 @@ func TestShortWriteBehindLongOne(t *testing.T) {
 	})
 }
 
+// A short Write waits for a long one that is being enciphered, beside a third
+// that is being sent.
+func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: 100}))
+		r.net.Last().Stall(faultnet.Up)
+		synctest.Wait() // until nobody is sending any more for the handshake
+		data := rigData(10_500)
+		sent := background(func() (int, error) { return r.client.Write(data[:400]) })
+		stillBlocked(t, sent)
+		release := relink.HoldEncrypt(r.client)
+		long := background(func() (int, error) { return r.client.Write(data[400:10_400]) })
+		stillBlocked(t, long)
+		short := background(func() (int, error) { return r.client.Write(data[10_400:]) })
+		stillBlocked(t, short)
+		release()
+		require.NoError(t, (<-long).err)
+		require.NoError(t, (<-short).err)
+		r.net.Last().Release(faultnet.Up)
+		got := make([]byte, len(data))
+		_, err := io.ReadFull(r.server, got)
+		require.NoError(t, err)
+		require.Equal(t, data, got)
+		require.NoError(t, (<-sent).err)
+		r.stop()
+	})
+}
+
+// Short Writes beside one that is being sent go on until there is no room, and
+// then wait for it, their deadline or the end.
+func TestShortWritesBesideSenderUntilFull(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: 100}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
+		r.net.Last().Stall(faultnet.Up)
+		synctest.Wait() // until nobody is sending any more for the handshake
+		data := rigData(100 << 10)
+		sent := background(func() (int, error) { return r.client.Write(data[:400]) })
+		stillBlocked(t, sent)
+		next := 400
+		var last <-chan outcome
+		for size := 1; last == nil; size += 37 {
+			p := data[next : next+size]
+			w := background(func() (int, error) { return r.client.Write(p) })
+			synctest.Wait()
+			select {
+			case o := <-w:
+				require.NoError(t, o.err)
+				require.Equal(t, size, o.n)
+				next += size
+			default:
+				last = w
+			}
+		}
+		until := time.Now().Add(time.Second)
+		require.NoError(t, r.client.SetWriteDeadline(until))
+		o := <-last
+		require.ErrorIs(t, o.err, errDeadline)
+		require.Equal(t, until, o.at)
+		next += o.n // a part of it
+		_, err := r.client.Write(data[next : next+1])
+		require.ErrorIs(t, err, errDeadline)
+		require.NoError(t, r.client.SetWriteDeadline(time.Time{}))
+		r.net.Last().Release(faultnet.Up)
+
+		got := make([]byte, next)
+		_, err = io.ReadFull(r.server, got)
+		require.NoError(t, err)
+		require.Equal(t, data[:next], got)
+		require.NoError(t, (<-sent).err)
+		r.stop()
+	})
+}
+
+// Nor is one taken beside a Write that is still being sent.
+func TestShortWriteBesideSenderAfterClose(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newLeftRig(t, s)
+		end := r.client.CloseWrite
+		if relink.IsClassic(s) { // which have no end of one direction
+			end = r.client.Close
+		}
+		require.NoError(t, end())
+		_, err := r.client.Write([]byte("x"))
+		require.ErrorIs(t, err, errClosed)
+		r.requireAll()
+		r.stop()
+	})
+}
+
 // No Write is taken once Close was called, while what went before it is still
 // being delivered, and once CloseWrite was.
 func TestShortWriteAfterClose(t *testing.T) {
@@ -94,6 +183,7 @@ func TestDeadlineWhileSealing(t *testing.T) {
 		}
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 1000}))
 		r.net.Last().Stall(faultnet.Up)
+		synctest.Wait() // until nobody is sending any more for the handshake
 		release := relink.HoldSeal(r.client)
 		write := background(func() (int, error) { return r.client.Write(rigData(10_000)) })
 		stillBlocked(t, write)

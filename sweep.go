@@ -49,8 +49,8 @@ func (c *Conn) tick() bool {
 	if l == nil || c.done {
 		return false
 	}
-	heard := l.probe.heard
-	l.probe.heard = false
+	heard := l.heard
+	l.heard = false
 	again := c.tickReplayLocked(l, heard)
 	if c.tickStandbyLocked() {
 		again = true

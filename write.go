@@ -95,6 +95,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 		c.mu.Unlock()
 		return len(p), nil
 	}
+	if c.sender != roleFree && c.writeBesideLocked(p) {
+		c.mu.Unlock()
+		return len(p), nil
+	}
 	l, n, err := c.writeLocked(p)
 	if l != nil {
 		b, loan := c.nextLocked(l)
@@ -197,8 +201,8 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 			return len(b), nil
 		}
 		if l := c.link; c.traits.Acks && l != nil {
-			if !l.asked { // the peer, whose window may be larger, need not hurry by itself
-				l.asked, c.pingDue = true, true
+			if !l.ackAsked { // the peer, whose window may be larger, need not hurry by itself
+				l.ackAsked, c.pingDue = true, true
 			}
 			if !c.readers.waited() {
 				c.standing = true // somebody must read the acknowledgements
@@ -428,7 +432,7 @@ func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
 // go on.
 func (c *Conn) sentLocked(l *link, n int, err error) bool {
 	if n > 0 {
-		l.probe.asked = true
+		l.asked = true
 		if !c.watched {
 			c.watchLocked()
 		}

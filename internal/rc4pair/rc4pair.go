@@ -35,8 +35,12 @@ const (
 // at a time may call Encrypt, and one Decrypt. The zero value has no key, and
 // panics.
 type Pair struct {
-	out, in rc4stream.Cipher // where they have not moved
-	apart   atomic.Pointer[apart]
+	// Where they have not moved, with the pointer between them, so that it is in a
+	// line of the cache that either direction needs.
+
+	out   rc4stream.Cipher
+	apart atomic.Pointer[apart]
+	in    rc4stream.Cipher
 }
 
 // An apart has room for both, because what is written is usually answered.

@@ -102,7 +102,7 @@ var readMutants = []mutant{
 		edits: []edit{{"read.go", `	if c.link != l {
 		return 0
 	}
-	l.probe.heard = true`, `	l.probe.heard = true`}},
+	l.heard = true`, `	l.heard = true`}},
 		pkg: ".", tests: "TestLateDataBesideANewLink",
 	},
 	{
@@ -263,8 +263,49 @@ var writeMutants = []mutant{
 	{
 		name:   "the straight way after the end",
 		breaks: "A short Write is taken after Close.",
-		edits:  []edit{{"straight.go", `c.writing || c.finQueued || c.closed || c.writeErr != nil ||`, `c.writing || c.writeErr != nil ||`}},
+		edits:  []edit{{"straight.go", `c.run.n > 0 || c.writing || c.finQueued || c.closed || c.writeErr != nil ||`, `c.run.n > 0 || c.writing || c.writeErr != nil ||`}},
 		pkg:    ".", tests: "TestShortWriteAfterClose",
+	},
+	{
+		name:   "a Write beside the sender overtakes one",
+		breaks: "A short Write goes ahead beside somebody who is sending, although another is still adding to the buffer.",
+		edits:  []edit{{"straight.go", `if c.link == nil || c.writing || c.finQueued`, `if c.link == nil || c.finQueued`}},
+		pkg:    ".", tests: "TestShortWriteBehindLongOneBesideSender",
+	},
+	{
+		name:   "a Write beside the sender takes more than there is room for",
+		breaks: "A short Write that the buffer has no room for loses its bytes, or passes the bound of what waits.",
+		edits:  []edit{{"straight.go", `len(p) == 0 || len(p) > cipherInLock || len(p) > c.roomLocked() {`, `len(p) == 0 || len(p) > cipherInLock {`}},
+		pkg:    ".", tests: "TestShortWritesBesideSenderUntilFull",
+	},
+	{
+		name:   "a Write beside the sender after the end",
+		breaks: "A short Write is taken after Close while what went before it is still being sent.",
+		edits: []edit{{"straight.go", `c.writing || c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
+		len(p) == 0`, `c.writing || c.writeErr != nil || !c.writeDeadline.IsZero() ||
+		len(p) == 0`}},
+		pkg: ".", tests: "TestShortWriteBesideSenderAfterClose",
+	},
+	{
+		name:   "a deadline while sealing is overwritten",
+		breaks: "A write deadline that is set while a Write seals its records does not interrupt it.",
+		edits: []edit{
+			{"write.go", `	if l.framing != nil {
+		if !l.sealed() {
+			c.sealLocked(l)`, `	deadline := noDeadline
+	if own {
+		deadline = c.writeDeadline
+	}
+	if l.framing != nil {
+		if !l.sealed() {
+			c.sealLocked(l)`},
+			{"write.go", `	deadline := noDeadline
+	if own {
+		deadline = c.writeDeadline // as it is now: sealing may have taken a while
+	}
+	l.set`, `	l.set`},
+		},
+		pkg: ".", tests: "TestDeadlineWhileSealing",
 	},
 }
 
