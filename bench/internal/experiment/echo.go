@@ -45,7 +45,7 @@ func runEcho(ctx context.Context, e *Env, s *report.Section) error {
 			ratios.Columns, times.Columns = append(ratios.Columns, q.name), append(times.Columns, q.name)
 			plot.Series = append(plot.Series, report.Series{Name: q.name, Points: found[i].dotted(of, 1e-3)})
 			found[i].compare(s.Figures, fmt.Sprintf("echo %s %s", report.Bytes(size), q.name),
-				[2]string{subject.DH64RC4, subject.RC4}, [2]string{subject.DH64RC4, subject.CryptoRC4}, [2]string{subject.SCP, subject.RC4}, [2]string{subject.Noise, subject.TLS}, [2]string{subject.Noise, subject.TLSAES256})
+				[2]string{subject.DH64RC4, subject.RC4}, [2]string{subject.DH64RC4, subject.CryptoRC4}, [2]string{subject.SCP, subject.RC4}, [2]string{subject.RC4Kept, subject.RC4}, [2]string{subject.Noise, subject.TLS}, [2]string{subject.Noise, subject.TLSAES256})
 		}
 		for _, name := range of {
 			row, ratio := []string{name}, []string{name, versus(name)}

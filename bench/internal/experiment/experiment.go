@@ -167,6 +167,7 @@ func (s series) scaled(name string, factor float64) []float64 {
 var rivalOf = map[string]string{
 	subject.CryptoRC4: subject.TCP,
 	subject.RC4:       subject.TCP,
+	subject.RC4Kept:   subject.RC4,
 	subject.TLS:       subject.TCP,
 	subject.TLSX25519: subject.TCP,
 	subject.TLSAES256: subject.TCP,

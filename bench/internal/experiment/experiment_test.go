@@ -45,6 +45,10 @@ func TestEveryGoalIsMeasured(t *testing.T) {
 	crowds := scale.CrowdSessions
 	for _, g := range goals(crowds[len(crowds)-1], crowds[0], scale.TCPSessions[0]) {
 		require.NotEqual(t, report.NotMeasured, g.Judge(all), "%s: there is no figure %q", g.Work, g.Figure)
+		if g.Limit != "" {
+			require.Contains(t, all, g.Limit, g.Work)
+			require.NotEmpty(t, g.LimitIs)
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ type Goal struct {
 	Slack   float64 // what may be measured although there is nothing, for a bound of zero
 	Rivals  string  // the best known figure of others
 	Format  func(float64) string
+
+	// Limit names the figure of what has to be done in any case, measured in the
+	// same run; LimitIs says what that is. Empty where nobody knows one.
+	Limit, LimitIs string
 }
 
 // Verdict says whether a goal is met. A figure that was not measured in this run
@@ -25,6 +29,7 @@ const (
 	NotMeasured Verdict = iota
 	Met
 	Missed
+	OutOfReach // missed, and the limit misses it too
 )
 
 // String is what the table says.
@@ -34,6 +39,8 @@ func (v Verdict) String() string {
 		return "yes"
 	case Missed:
 		return "**no**"
+	case OutOfReach:
+		return "no, nor does the limit"
 	default:
 		return "not measured"
 	}
@@ -41,7 +48,15 @@ func (v Verdict) String() string {
 
 // Judge compares the median with the bound.
 func (g Goal) Judge(all Figures) Verdict {
-	f, ok := all[g.Figure]
+	v := g.judge(all, g.Figure)
+	if v == Missed && g.judge(all, g.Limit) == Missed {
+		return OutOfReach
+	}
+	return v
+}
+
+func (g Goal) judge(all Figures, figure string) Verdict {
+	f, ok := all[figure]
 	switch {
 	case !ok || math.IsNaN(f.Median):
 		return NotMeasured
@@ -54,17 +69,23 @@ func (g Goal) Judge(all Figures) Verdict {
 
 // GoalTable computes the table of goals from the figures.
 func GoalTable(goals []Goal, all Figures) Table {
-	t := Table{Columns: []string{"work", "goal", "measured (quartiles)", "holds", "rivals"}}
+	t := Table{Columns: []string{"work", "goal", "measured (quartiles)", "holds", "limit (quartiles)", "rivals"}}
 	for _, g := range goals {
 		sign := "≤"
 		if g.AtLeast {
 			sign = "≥"
 		}
-		measured := "–"
-		if f, ok := all[g.Figure]; ok {
-			measured = Spread(f, g.Format)
+		cell := func(figure string) string {
+			if f, ok := all[figure]; ok {
+				return Spread(f, g.Format)
+			}
+			return "–"
 		}
-		t.Rows = append(t.Rows, []string{g.Work, fmt.Sprintf("%s %s", sign, g.Format(g.Bound)), measured, g.Judge(all).String(), g.Rivals})
+		limit := ""
+		if g.Limit != "" {
+			limit = cell(g.Limit) + ": " + g.LimitIs
+		}
+		t.Rows = append(t.Rows, []string{g.Work, fmt.Sprintf("%s %s", sign, g.Format(g.Bound)), cell(g.Figure), g.Judge(all).String(), limit, g.Rivals})
 	}
 	return t
 }

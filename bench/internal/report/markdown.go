@@ -50,7 +50,8 @@ func (r Run) Markdown(goals []Goal) string {
 
 	paragraph("## Goals")
 	b.WriteString(GoalTable(goals, r.Figures()).Markdown() + "\n")
-	paragraph("Whether a goal holds is judged by the median. The last column has what is known of other libraries.")
+	paragraph("Whether a goal holds is judged by the median. A limit is what has to be done in any case, measured in the same run: see the subjects. " +
+		"The last column has what is known of other libraries.")
 
 	paragraph("## Machine")
 	fmt.Fprintf(&b, "- %s, %d cores, %s of memory\n- %s, %s\n", r.Machine.Processor, r.Machine.Cores, r.Machine.Memory, r.Machine.System, r.Machine.Go)

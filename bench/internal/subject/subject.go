@@ -65,6 +65,7 @@ const (
 	TCP       = "TCP"
 	RC4       = "RC4"
 	CryptoRC4 = "RC4 (crypto/rc4)"
+	RC4Kept   = "RC4 (kept)"
 	RC4Steps  = "RC4 (snet's steps)"
 	TLS       = "TLS 1.3"
 	TLSX25519 = "TLS 1.3 (X25519)"
@@ -85,6 +86,7 @@ func All(c Credentials) []Subject {
 		plain{},
 		cipherOverTCP{},
 		cipherOverTCP{standard: true},
+		keptRC4{},
 		snetSteps{},
 		tlsOverTCP{credentials: c},
 		tlsOverTCP{credentials: c, x25519Only: true},
@@ -121,13 +123,13 @@ func ForData(c Credentials) []Subject {
 
 // ForHandshakes returns all subjects but those that differ only in their data.
 func ForHandshakes(c Credentials) []Subject {
-	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSAES256 })
+	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSAES256 || s.Name() == RC4Kept })
 }
 
 // ForConnections returns all subjects whose connections differ in more than a
-// cipher or a key exchange.
+// cipher, a key exchange or what is kept.
 func ForConnections(c Credentials) []Subject {
-	return slices.DeleteFunc(ForData(c), func(s Subject) bool { return s.Name() == TLSAES256 })
+	return slices.DeleteFunc(ForData(c), func(s Subject) bool { return s.Name() == TLSAES256 || s.Name() == RC4Kept })
 }
 
 // A Pair is a stream between two ends of this process, and the server that it
