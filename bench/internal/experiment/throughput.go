@@ -22,7 +22,8 @@ var throughput = Experiment{
 	Text: "One goroutine writes messages of one size to one connection over loopback TCP (QUIC: UDP), another reads into a buffer of 256 KiB; both are in one process. " +
 		"A turn is a batch of messages, from the first Write until the last byte was read; the batch is chosen so that a turn takes a third of a measurement, and the subjects take turns " +
 		"three times a round on connections that stay open. The speed is that of the application's bytes. Sizes at which gathering " +
-		"helps are small writes: relink sends what a row of Writes has left behind with one system call.",
+		"helps are small writes: relink sends what a row of Writes has left behind with one system call. Where two sizes of one subject are compared, they take turns " +
+		"too, on a connection of their own.",
 	run: runThroughput,
 }
 
@@ -152,10 +153,8 @@ func runThroughput(ctx context.Context, e *Env, s *report.Section) error {
 	}
 	of := names(e.forData())
 	speedTables(s, of, e.Scale.Sizes, bySize, "MB/s")
-	ownLarge(s, of, e.Scale.Sizes, bySize)
-	fastest := bySize[slices.Max(e.Scale.Sizes)][subject.RC4]
-	for _, size := range e.Scale.Sizes {
-		s.Figures[fastestFigure(report.Bytes(size))] = measure.Summarize(measure.Ratios(fastest, bySize[size][subject.RC4]))
+	if err := ownLarge(ctx, e, s); err != nil {
+		return err
 	}
 	s.Plots = append(s.Plots, speedPlot("throughput", "Throughput of one writer over loopback", of, e.Scale.Sizes, bySize))
 	return nil
@@ -186,19 +185,71 @@ func speedTables(s *report.Section, of []string, sizes []int, bySize map[int]ser
 	s.Tables = append(s.Tables, ratio, speed)
 }
 
-// ownLarge compares writes of 1 KiB with the same subject's 64 KiB.
-func ownLarge(s *report.Section, of []string, sizes []int, bySize map[int]series) {
+// ownLarge compares writes of 1 KiB with the same subject's 64 KiB, and RC4's
+// largest with all others.
+func ownLarge(ctx context.Context, e *Env, s *report.Section) error {
 	const small, large = 1 << 10, 64 << 10
-	if !slices.Contains(sizes, small) || !slices.Contains(sizes, large) {
-		return
+	e.Progress("sizes in turns")
+	t := report.Table{
+		Caption: "Writes of 1 KiB, relative to the same subject's 64 KiB, in turns on one connection", Columns: []string{"subject", "ratio"},
 	}
-	t := report.Table{Caption: "Writes of 1 KiB, relative to the same subject's 64 KiB", Columns: []string{"subject", "ratio"}}
-	for _, name := range of {
-		ratio := measure.Summarize(measure.Ratios(bySize[small][name], bySize[large][name]))
-		s.Figures[ownLargeFigure(name)] = ratio
-		t.Rows = append(t.Rows, []string{name, report.Spread(ratio, report.Number)})
+	for _, subj := range e.forData() {
+		ratios, err := sizesInTurns(ctx, e, subj, small, large)
+		if err != nil {
+			return err
+		}
+		ratio := measure.Summarize(ratios)
+		s.Figures[ownLargeFigure(subj.Name())] = ratio
+		t.Rows = append(t.Rows, []string{subj.Name(), report.Spread(ratio, report.Number)})
+		if subj.Name() != subject.RC4 {
+			continue
+		}
+		largest := slices.Max(e.Scale.Sizes)
+		for _, size := range e.Scale.Sizes {
+			ratios, err := sizesInTurns(ctx, e, subj, largest, size)
+			if err != nil {
+				return err
+			}
+			s.Figures[fastestFigure(report.Bytes(size))] = measure.Summarize(ratios)
+		}
 	}
 	s.Tables = append(s.Tables, t)
+	return nil
+}
+
+// sizesInTurns returns the speed with writes of one size, relative to that with
+// another, one ratio a round. The sizes take turns on one connection: the machine
+// of some minutes ago was another one.
+func sizesInTurns(ctx context.Context, e *Env, s subject.Subject, size, other int) ([]float64, error) {
+	b, err := openBulk(ctx, s, subject.Loopback{}, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	sizes, batches := [2]int{size, other}, [2]int{}
+	for i, size := range sizes {
+		if err := b.calibrate(size, 1, e.Scale.Time/turnsInRound); err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", b.name, report.Bytes(size), err)
+		}
+		batches[i] = b.batch
+	}
+	ratios := make([]float64, e.Scale.Rounds)
+	for round := range ratios {
+		var speed [2]float64
+		err := measure.Turns(turnsInRound, len(sizes), func(_, i int) error {
+			took, err := b.turn(sizes[i], batches[i], 1)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", b.name, report.Bytes(sizes[i]), err)
+			}
+			speed[i] += float64(sizes[i]*batches[i]) / took.Seconds() / turnsInRound
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, err
+		}
+		ratios[round] = speed[0] / speed[1]
+	}
+	return ratios, nil
 }
 
 // fastestFigure is the most that gathering small writes can bring: then they go at
