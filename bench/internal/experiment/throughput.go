@@ -21,7 +21,7 @@ var throughput = Experiment{
 	Title: "Throughput: one writer, by size of the writes",
 	Text: "One goroutine writes messages of one size to one connection over loopback TCP (QUIC: UDP), another reads into a buffer of 256 KiB; both are in one process. " +
 		"A turn is a batch of messages, from the first Write until the last byte was read; the batch is chosen so that a turn takes a third of a measurement, and the subjects take turns " +
-		"three times a round on connections that stay open. The speed is that of the application's bytes. Sizes at which gathering " +
+		"three times a round, on connections that are new in each. The speed is that of the application's bytes. Sizes at which gathering " +
 		"helps are small writes: relink sends what a row of Writes has left behind with one system call. Where two sizes of one subject are compared, they take turns " +
 		"too, on a connection of their own.",
 	run: runThroughput,
@@ -99,8 +99,24 @@ func (b *bulk) calibrate(size, writers int, want time.Duration) error {
 	}
 }
 
+// A load is what speeds does to every subject.
+type load struct{ size, conns, writers int }
+
 // speeds measures bytes a second for each subject and round.
-func speeds(ctx context.Context, e *Env, size, conns, writers int) (series, error) {
+func speeds(ctx context.Context, e *Env, l load) (series, error) {
+	found := make(series)
+	batches := make(map[string]int)
+	for range e.Scale.Rounds {
+		if err := speedRound(ctx, e, l, batches, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// speedRound is one round. Its connections are new: where the memory of one
+// happens to lie can make a tenth of its speed, for as long as it lives.
+func speedRound(ctx context.Context, e *Env, l load, batches map[string]int, found series) error {
 	subjects := e.forData()
 	bulks := make([]*bulk, 0, len(subjects))
 	defer func() {
@@ -108,41 +124,45 @@ func speeds(ctx context.Context, e *Env, size, conns, writers int) (series, erro
 			b.close()
 		}
 	}()
-	turn := e.Scale.Time / turnsInRound
 	for _, s := range subjects {
-		b, err := openBulk(ctx, s, subject.Loopback{}, conns, writers)
+		b, err := openBulk(ctx, s, subject.Loopback{}, l.conns, l.writers)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		bulks = append(bulks, b)
-		if err := b.calibrate(size, writers, turn); err != nil {
-			return nil, fmt.Errorf("%s, %s: %w", s.Name(), report.Bytes(size), err)
+		if b.batch = batches[b.name]; b.batch > 0 {
+			_, err = b.turn(l.size, b.batch, l.writers) // as calibrate does last
+		} else {
+			err = b.calibrate(l.size, l.writers, e.Scale.Time/turnsInRound)
+			batches[b.name] = b.batch
+		}
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", b.name, report.Bytes(l.size), err)
 		}
 	}
-	found := make(series)
 	spent := make([]time.Duration, len(bulks))
-	err := measure.Turns(e.Scale.Rounds*turnsInRound, len(bulks), func(turn, i int) error {
-		b := bulks[i]
-		took, err := b.turn(size, b.batch, writers)
+	err := measure.Turns(turnsInRound, len(bulks), func(_, i int) error {
+		took, err := bulks[i].turn(l.size, bulks[i].batch, l.writers)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", b.name, report.Bytes(size), err)
+			return fmt.Errorf("%s, %s: %w", bulks[i].name, report.Bytes(l.size), err)
 		}
 		spent[i] += took
-		if turn%turnsInRound == turnsInRound-1 {
-			bytes := float64(size) * float64(b.batch) * float64(conns) * turnsInRound
-			found.add(b.name, bytes/spent[i].Seconds())
-			spent[i] = 0
-		}
 		return ctx.Err()
 	})
-	return found, err
+	if err != nil {
+		return err
+	}
+	for i, b := range bulks {
+		found.add(b.name, float64(l.size*b.batch*l.conns*turnsInRound)/spent[i].Seconds())
+	}
+	return nil
 }
 
 func runThroughput(ctx context.Context, e *Env, s *report.Section) error {
 	bySize := make(map[int]series)
 	for _, size := range e.Scale.Sizes {
 		e.Progress(report.Bytes(size))
-		found, err := speeds(ctx, e, size, 1, 1)
+		found, err := speeds(ctx, e, load{size, 1, 1})
 		if err != nil {
 			return err
 		}
@@ -218,38 +238,40 @@ func ownLarge(ctx context.Context, e *Env, s *report.Section) error {
 }
 
 // sizesInTurns returns the speed with writes of one size, relative to that with
-// another, one ratio a round. The sizes take turns on one connection: the machine
-// of some minutes ago was another one.
+// another, one ratio a round. The sizes take turns on one connection, new in each
+// round: the machine of some minutes ago was another one.
 func sizesInTurns(ctx context.Context, e *Env, s subject.Subject, size, other int) ([]float64, error) {
+	ratios := make([]float64, e.Scale.Rounds)
+	for round := range ratios {
+		var err error
+		if ratios[round], err = sizesRound(ctx, e, s, [2]int{size, other}); err != nil {
+			return nil, fmt.Errorf("%s, %s and %s: %w", s.Name(), report.Bytes(size), report.Bytes(other), err)
+		}
+	}
+	return ratios, nil
+}
+
+func sizesRound(ctx context.Context, e *Env, s subject.Subject, sizes [2]int) (float64, error) {
 	b, err := openBulk(ctx, s, subject.Loopback{}, 1, 1)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer b.close()
-	sizes, batches := [2]int{size, other}, [2]int{}
+	var batches [2]int
 	for i, size := range sizes {
 		if err := b.calibrate(size, 1, e.Scale.Time/turnsInRound); err != nil {
-			return nil, fmt.Errorf("%s, %s: %w", b.name, report.Bytes(size), err)
+			return 0, err
 		}
 		batches[i] = b.batch
 	}
-	ratios := make([]float64, e.Scale.Rounds)
-	for round := range ratios {
-		var speed [2]float64
-		err := measure.Turns(turnsInRound, len(sizes), func(_, i int) error {
-			took, err := b.turn(sizes[i], batches[i], 1)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", b.name, report.Bytes(sizes[i]), err)
-			}
-			speed[i] += float64(sizes[i]*batches[i]) / took.Seconds() / turnsInRound
-			return ctx.Err()
-		})
-		if err != nil {
-			return nil, err
-		}
-		ratios[round] = speed[0] / speed[1]
-	}
-	return ratios, nil
+	var spent [2]time.Duration
+	err = measure.Turns(turnsInRound, len(sizes), func(_, i int) error {
+		took, err := b.turn(sizes[i], batches[i], 1)
+		spent[i] += took
+		return errors.Join(err, ctx.Err())
+	})
+	speed := func(i int) float64 { return float64(sizes[i]*batches[i]) / spent[i].Seconds() }
+	return speed(0) / speed(1), err
 }
 
 // fastestFigure is the most that gathering small writes can bring: then they go at
@@ -297,7 +319,7 @@ func runManyWriters(ctx context.Context, e *Env, s *report.Section) error {
 		bySize := make(map[int]series)
 		for _, size := range e.Scale.ManySizes {
 			e.Progress(kind.what + ", " + report.Bytes(size))
-			found, err := speeds(ctx, e, size, kind.conns, kind.writers)
+			found, err := speeds(ctx, e, load{size, kind.conns, kind.writers})
 			if err != nil {
 				return err
 			}
