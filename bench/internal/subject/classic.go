@@ -47,16 +47,7 @@ func (classic) ConcurrentWrites() bool { return true }
 func (s classic) Listen() (net.Listener, error) { return newUpgrader(s.start) }
 
 func (s classic) Dial(ctx context.Context, n Network, address string) (net.Conn, error) {
-	t, err := n.DialTCP(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.start(t)
-	if err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return c, nil
+	return dialUpgraded(ctx, n, address, s.start)
 }
 
 func (s classic) start(t net.Conn) (net.Conn, error) {

@@ -25,16 +25,7 @@ func (keptRC4) About() string {
 func (s keptRC4) Listen() (net.Listener, error) { return newUpgrader(s.secure) }
 
 func (s keptRC4) Dial(ctx context.Context, n Network, address string) (net.Conn, error) {
-	t, err := n.DialTCP(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.secure(t)
-	if err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return c, nil
+	return dialUpgraded(ctx, n, address, s.secure)
 }
 
 func (s keptRC4) secure(t net.Conn) (net.Conn, error) {

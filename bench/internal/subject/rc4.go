@@ -39,16 +39,7 @@ func (cipherOverTCP) ConcurrentWrites() bool { return false }
 func (s cipherOverTCP) Listen() (net.Listener, error) { return newUpgrader(s.secure) }
 
 func (s cipherOverTCP) Dial(ctx context.Context, n Network, address string) (net.Conn, error) {
-	t, err := n.DialTCP(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.secure(t)
-	if err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return c, nil
+	return dialUpgraded(ctx, n, address, s.secure)
 }
 
 // secure agrees on a key. Both sides do the same.

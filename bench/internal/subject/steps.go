@@ -27,16 +27,7 @@ func (snetSteps) About() string {
 func (s snetSteps) Listen() (net.Listener, error) { return newUpgrader(s.serve) }
 
 func (s snetSteps) Dial(ctx context.Context, n Network, address string) (net.Conn, error) {
-	t, err := n.DialTCP(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.ask(t)
-	if err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return c, nil
+	return dialUpgraded(ctx, n, address, s.ask)
 }
 
 const (

@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"context"
 	"net"
 	"sync"
 )
@@ -45,6 +46,21 @@ func newUpgrader(upgrade func(net.Conn) (net.Conn, error)) (net.Listener, error)
 		}
 	})
 	return u, nil
+}
+
+// dialUpgraded is the client's side: it connects and makes a stream of the
+// connection.
+func dialUpgraded(ctx context.Context, n Network, address string, upgrade func(net.Conn) (net.Conn, error)) (net.Conn, error) {
+	t, err := n.DialTCP(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := upgrade(t)
+	if err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (u *upgrader) Accept() (net.Conn, error) {
