@@ -9,8 +9,10 @@ import (
 // A request and its answer go the straight way: a short Write that finds nothing
 // out of the ordinary sends its own bytes, and a Read takes what the transport
 // brings. After a system call the processor has little of the program at hand, so
-// that each line of code that an echo passes costs. Whatever is not ordinary
-// goes the general way, which does the same and everything else.
+// that each line of code that an echo passes costs. And in a row of short Writes,
+// one that finds somebody sending has nothing to decide but whether there is room.
+// Whatever is not ordinary goes the general way, which does the same and
+// everything else.
 
 // writeStraightLocked takes a short p into the buffer, if nothing is in the way
 // of sending it at once, and returns the link and what to hand over: the caller

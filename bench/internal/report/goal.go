@@ -29,7 +29,7 @@ const (
 	NotMeasured Verdict = iota
 	Met
 	Missed
-	OutOfReach // missed, and the limit misses it too
+	OutOfReach // missed, and by both quartiles of the limit too
 )
 
 // String is what the table says.
@@ -46,25 +46,28 @@ func (v Verdict) String() string {
 	}
 }
 
-// Judge compares the median with the bound.
+// Judge compares the median with the bound. A limit has its noise too, and puts a
+// goal out of reach only if neither of its quartiles holds.
 func (g Goal) Judge(all Figures) Verdict {
-	v := g.judge(all, g.Figure)
-	if v == Missed && g.judge(all, g.Limit) == Missed {
-		return OutOfReach
-	}
-	return v
-}
-
-func (g Goal) judge(all Figures, figure string) Verdict {
-	f, ok := all[figure]
-	switch {
-	case !ok || math.IsNaN(f.Median):
+	f, ok := all[g.Figure]
+	if !ok || math.IsNaN(f.Median) {
 		return NotMeasured
-	case g.AtLeast && f.Median >= g.Bound, !g.AtLeast && f.Median <= g.Bound+g.Slack:
+	}
+	if g.holds(f.Median) {
 		return Met
-	default:
+	}
+	limit, ok := all[g.Limit]
+	if !ok || math.IsNaN(limit.Median) || g.holds(limit.Low) || g.holds(limit.High) {
 		return Missed
 	}
+	return OutOfReach
+}
+
+func (g Goal) holds(v float64) bool {
+	if g.AtLeast {
+		return v >= g.Bound
+	}
+	return v <= g.Bound+g.Slack
 }
 
 // GoalTable computes the table of goals from the figures.

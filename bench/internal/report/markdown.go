@@ -50,7 +50,7 @@ func (r Run) Markdown(goals []Goal) string {
 
 	paragraph("## Goals")
 	b.WriteString(GoalTable(goals, r.Figures()).Markdown() + "\n")
-	paragraph("Whether a goal holds is judged by the median. A limit is what has to be done in any case, measured in the same run: see the subjects. " +
+	paragraph("Whether a goal holds is judged by the median. A limit is what has to be done in any case, measured in the same run: see the subjects. It has its noise too, and counts as missed only where both its quartiles miss. " +
 		"The last column has what is known of other libraries.")
 
 	paragraph("## Machine")

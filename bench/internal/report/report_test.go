@@ -30,8 +30,11 @@ func TestJudge(t *testing.T) {
 		{report.Goal{Figure: "little"}, report.Missed},
 		{report.Goal{Figure: "little", Slack: 0.01}, report.Met},
 		{report.Goal{Figure: "good", Bound: 1.999, Limit: "little"}, report.Missed},
-		{report.Goal{Figure: "good", Bound: 1.999, Limit: "good"}, report.OutOfReach},
-		{report.Goal{Figure: "good", Bound: 1.999, Limit: "none"}, report.Missed},
+		{report.Goal{Figure: "good", Bound: 1.999, Limit: "good"}, report.Missed}, // whose lower quartile holds
+		{report.Goal{Figure: "good", Bound: 0.999, Limit: "good"}, report.OutOfReach},
+		{report.Goal{Figure: "good", AtLeast: true, Bound: 3, Limit: "good"}, report.Missed}, // the upper one
+		{report.Goal{Figure: "good", AtLeast: true, Bound: 3.001, Limit: "good"}, report.OutOfReach},
+		{report.Goal{Figure: "good", AtLeast: true, Bound: 3.001, Limit: "none"}, report.Missed},
 		{report.Goal{Figure: "good", Bound: 2, Limit: "little"}, report.Met},
 		{report.Goal{Figure: "none", Bound: 1, Limit: "good"}, report.NotMeasured},
 		{report.Goal{Figure: "none", Bound: 1}, report.NotMeasured},

@@ -18,7 +18,7 @@ type keptRC4 struct{ cipherOverTCP }
 func (keptRC4) Name() string { return RC4Kept }
 
 func (keptRC4) About() string {
-	return "The same and the least that a stream must do beside it if it is to be resumed: the last 512 KiB that were sent are kept (in this module's `replay.Buffer`), " +
+	return "RC4 and the least that a stream must do beside it if it is to be resumed: the last 512 KiB that were sent are kept (in this module's `replay.Buffer`), " +
 		"both directions are counted, and a mutex guards that before and after each call of TCP. It cannot be resumed: it is what DH64RC4 and SCP are to be measured by."
 }
 

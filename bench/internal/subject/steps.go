@@ -20,7 +20,7 @@ type snetSteps struct{ cipherOverTCP }
 func (snetSteps) Name() string { return RC4Steps }
 
 func (snetSteps) About() string {
-	return "The same behind the messages of DH64RC4's handshake, of which each has to wait for the one before: hello, answer, proof. No session, " +
+	return "RC4 behind the messages of DH64RC4's handshake, of which each has to wait for the one before: hello, answer, proof. No session, " +
 		"no time limit, no event. For new sessions only."
 }
 
