@@ -101,11 +101,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	l, n, err := c.writeLocked(p)
 	if l != nil {
-		b, loan := c.nextLocked(l)
+		next := c.nextLocked(l)
 		c.mu.Unlock()
-		k, werr := l.conn.Write(b)
+		k, werr := l.conn.Write(l.seal(next))
 		c.mu.Lock()
-		c.sentOwnLocked(l, loan, k, werr)
+		c.sentOwnLocked(l, next.loan, k, werr)
 	}
 	if c.sender == roleFree {
 		c.run.end()
@@ -367,21 +367,18 @@ func (c *Conn) sendStepLocked(l *link, own bool) bool {
 	if !c.readyLocked(l, own) {
 		return true
 	}
-	b, loan := c.nextLocked(l)
+	next := c.nextLocked(l)
 	c.mu.Unlock()
-	n, err := l.conn.Write(b)
+	n, err := l.conn.Write(l.seal(next))
 	c.mu.Lock()
-	return c.takenLocked(l, loan, n, err)
+	return c.takenLocked(l, next.loan, n, err)
 }
 
-// readyLocked makes what mustSendLocked has found ready for the transport, or
-// returns false where that took a step of its own. The lock is released while
-// much is ciphered.
+// readyLocked prepares the link for what mustSendLocked has found, or returns
+// false where that took a step of its own. From here on setDeadlines passes a
+// Write's deadline on by itself.
 func (c *Conn) readyLocked(l *link, own bool) bool {
 	if l.framing != nil {
-		if !l.sealed() {
-			c.sealLocked(l)
-		}
 		if !c.watched {
 			c.watchLocked() // not only when it was taken: it may never be
 		}
@@ -391,38 +388,56 @@ func (c *Conn) readyLocked(l *link, own bool) bool {
 	}
 	deadline := noDeadline
 	if own {
-		deadline = c.writeDeadline // as it is now: sealing may have taken a while
+		deadline = c.writeDeadline
 	}
 	l.setWriteDeadlineLocked(deadline)
 	return true
 }
 
-// nextLocked returns what the transport is to be handed next: sealed records,
-// or, on a link without a codec, what lies in one piece in the buffer, with the
-// loan of it.
-func (c *Conn) nextLocked(l *link) ([]byte, replay.Loan) {
-	if l.framing != nil {
-		return l.wire, replay.Loan{}
+// An outgoing is what the link's transport is handed next, as far as the
+// session's lock is needed for it.
+type outgoing struct {
+	loan    replay.Loan   // data, which a link with a codec has still to seal
+	control suite.Control // and what goes with it in the last of its records
+}
+
+// nextLocked chooses what the transport is handed next: what lies in one piece
+// in the buffer, as far as it may go. On a link with a codec all control that
+// waits goes with it, unless there are records that the transport has not taken.
+func (c *Conn) nextLocked(l *link) (next outgoing) {
+	switch {
+	case l.framing == nil:
+		next.loan = c.spanLocked(l)
+	case !l.sealed():
+		next.control = c.takeControlLocked(l)
+		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData())); most > 0 {
+			next.loan = c.out.Lend(l.sent, int(most))
+		}
+		end := l.sent + int64(len(next.loan.Bytes()))
+		if end == c.out.End() && c.finReadyLocked(l) {
+			next.control.Fin, l.finSent, c.finSent = true, true, true
+		}
+		c.handedOverLocked(l, end)
 	}
-	loan := c.spanLocked(l)
-	return loan.Bytes(), loan
+	return next
 }
 
 // takenLocked accounts for what the transport's Write of nextLocked has
 // returned, and reports whether to go on.
 func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
+	size := len(loan.Bytes())
 	if l.framing != nil {
-		n, err = judgeWrite(n, len(l.wire), err)
-		if l.wire = l.wire[n:]; len(l.wire) == 0 {
-			l.releaseWire()
-		}
-		return c.sentLocked(l, n, err)
+		size = len(l.wire)
 	}
-	if size := len(loan.Bytes()); n != size {
+	if n != size {
 		n, err = judgeWrite(n, size, err)
 	}
 	c.out.Return(loan)
-	if c.link == l {
+	if l.framing != nil {
+		if l.wire = l.wire[n:]; len(l.wire) == 0 {
+			l.releaseWire()
+		}
+	} else if c.link == l {
 		c.handedOverLocked(l, l.sent+int64(n))
 	}
 	return c.sentLocked(l, n, err)
@@ -491,37 +506,26 @@ func (l *link) releaseWire() {
 	l.wire, l.wireBuf = nil, nil
 }
 
-// sealLocked seals what the link's transport is given next: data as far as the
-// limit allows, and all control that waits. The lock is released while it seals
-// much.
-func (c *Conn) sealLocked(l *link) {
-	k := c.takeControlLocked(l)
-	loan := c.out.Lend(l.sent, 0)
-	data := loan.Bytes()
-	if most := max(0, min(c.sendEndLocked()-l.sent, int64(l.mostData()))); int64(len(data)) > most {
-		data = data[:most]
+// seal returns what is outgoing as the transport is to have it: in records where
+// the link has a codec, or what the transport has left of such before. The caller
+// holds the sender role, and not the session's lock: sealing can take long.
+func (l *link) seal(next outgoing) []byte {
+	data := next.loan.Bytes()
+	if l.framing == nil {
+		return data
 	}
-	if l.sent+int64(len(data)) == c.out.End() && c.finReadyLocked(l) {
-		k.Fin, l.finSent, c.finSent = true, true, true
+	if l.sealed() {
+		return l.wire
 	}
-	c.handedOverLocked(l, l.sent+int64(len(data)))
-	w := wires.Get().(*[]byte)
-	much := len(data) > cipherInLock
-	if much {
-		c.mu.Unlock()
-	}
-	sealed := (*w)[:0]
+	l.wireBuf = wires.Get().(*[]byte)
+	sealed := (*l.wireBuf)[:0]
 	for most := l.codec.MaxData(); len(data) > most; {
 		sealed = l.codec.Seal(sealed, data[:most], suite.Control{})
 		data = data[most:]
 	}
-	sealed = l.codec.Seal(sealed, data, k)
-	if much {
-		c.mu.Lock()
-	}
-	*w = sealed[:0]
-	l.wire, l.wireBuf = sealed, w
-	c.out.Return(loan)
+	l.wire = l.codec.Seal(sealed, data, next.control)
+	*l.wireBuf = l.wire[:0]
+	return l.wire
 }
 
 // takeControlLocked collects the control that waits to be carried.

@@ -289,22 +289,9 @@ var writeMutants = []mutant{
 	{
 		name:   "a deadline while sealing is overwritten",
 		breaks: "A write deadline that is set while a Write seals its records does not interrupt it.",
-		edits: []edit{
-			{"write.go", `	if l.framing != nil {
-		if !l.sealed() {
-			c.sealLocked(l)`, `	deadline := noDeadline
-	if own {
-		deadline = c.writeDeadline
-	}
-	if l.framing != nil {
-		if !l.sealed() {
-			c.sealLocked(l)`},
-			{"write.go", `	deadline := noDeadline
-	if own {
-		deadline = c.writeDeadline // as it is now: sealing may have taken a while
-	}
-	l.set`, `	l.set`},
-		},
+		edits: []edit{{"write.go", `		k, werr := l.conn.Write(l.seal(next))`, `		records := l.seal(next)
+		_ = l.conn.SetWriteDeadline(noDeadline)
+		k, werr := l.conn.Write(records)`}},
 		pkg: ".", tests: "TestDeadlineWhileSealing",
 	},
 }
