@@ -1,7 +1,7 @@
 // Bench compares relink with what else carries a stream, and writes
 // docs/benchmarks.md:
 //
-//	go run ./bench            # 15 to 20 minutes
+//	go run ./bench            # about 25 minutes
 //	go run ./bench -quick     # about a minute, noisy; only prints, unless -out is given
 //	go run ./bench -only echo # one experiment; the same
 //

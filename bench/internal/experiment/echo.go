@@ -16,7 +16,7 @@ var echo = Experiment{
 	Title: "Echo: a message there and back",
 	Text: "One goroutine writes a message and waits for its echo, another returns what it reads; one message is under way at a time. Turns are short (some " +
 		"milliseconds), so that a ratio compares moments that lie close together. Every time is kept; the quantiles are those of all messages of a round, " +
-		"and the ratios those of one round.",
+		"and the ratios those of one round, whose connections are new.",
 	run: runEcho,
 }
 
@@ -31,7 +31,7 @@ func runEcho(ctx context.Context, e *Env, s *report.Section) error {
 	of := names(subjects)
 	for _, size := range e.Scale.EchoSizes {
 		e.Progress(report.Bytes(size))
-		found, err := echoTimes(ctx, e, subjects, size)
+		found, err := echoTimes(ctx, e, subjects, size, 1)
 		if err != nil {
 			return err
 		}
@@ -64,47 +64,116 @@ func runEcho(ctx context.Context, e *Env, s *report.Section) error {
 	return nil
 }
 
-// echoTimes returns the quantiles, in nanoseconds, for each subject and round.
-func echoTimes(ctx context.Context, e *Env, subjects []subject.Subject, size int) ([]series, error) {
-	pairs := make([]*subject.Pair, 0, len(subjects))
-	defer func() {
-		for _, p := range pairs {
-			p.Close()
-		}
-	}()
-	for _, s := range subjects {
-		p, err := subject.Open(ctx, s, subject.Loopback{})
-		if err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, p)
-		go Echo(p.Server, size)
-		if err := RoundTrips(p.Client, size, 5*e.Scale.EchoBatch, nil); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name(), err)
-		}
-	}
+// echoTimes returns the quantiles, in nanoseconds, for each subject and round, of
+// so many connections that take turns. They are new in each round: where the
+// memory of one happens to lie counts for as long as it lives.
+func echoTimes(ctx context.Context, e *Env, subjects []subject.Subject, size, conns int) ([]series, error) {
 	found := []series{{}, {}, {}}
 	for range e.Scale.Rounds {
-		times := make([][]float64, len(pairs))
-		for start := time.Now(); time.Since(start) < e.Scale.Time*time.Duration(len(pairs)); {
-			err := measure.Turns(len(pairs), len(pairs), func(_, i int) error {
-				return RoundTrips(pairs[i].Client, size, e.Scale.EchoBatch, &times[i])
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		for i, s := range subjects {
-			slices.Sort(times[i])
-			for k, q := range echoQuantiles {
-				found[k].add(s.Name(), measure.Quantile(times[i], q.q))
-			}
-		}
-		if err := ctx.Err(); err != nil {
+		if err := echoRound(ctx, e, subjects, size, conns, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+func echoRound(ctx context.Context, e *Env, subjects []subject.Subject, size, conns int, found []series) error {
+	circles := make([]*circle, 0, len(subjects))
+	defer func() {
+		for _, c := range circles {
+			c.close()
+		}
+	}()
+	for _, s := range subjects {
+		c, err := openCircle(ctx, s, size, conns)
+		if err == nil {
+			circles = append(circles, c)
+			err = c.roundTrips(size, max(5*e.Scale.EchoBatch, 4*conns), nil)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name(), err)
+		}
+	}
+	times := make([][]float64, len(circles))
+	for start := time.Now(); time.Since(start) < e.Scale.Time*time.Duration(len(circles)); {
+		err := measure.Turns(len(circles), len(circles), func(_, i int) error {
+			return circles[i].roundTrips(size, e.Scale.EchoBatch, &times[i])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for i, s := range subjects {
+		slices.Sort(times[i])
+		for k, q := range echoQuantiles {
+			found[k].add(s.Name(), measure.Quantile(times[i], q.q))
+		}
+	}
+	return ctx.Err()
+}
+
+// openCircle opens connections to one server, each with an [Echo] behind it.
+func openCircle(ctx context.Context, s subject.Subject, size, conns int) (*circle, error) {
+	l, err := s.Listen()
+	if err != nil {
+		return nil, err
+	}
+	r := &circle{listener: l}
+	for range conns {
+		client, server, err := subject.Connect(ctx, s, subject.Loopback{}, l)
+		if err != nil {
+			r.close()
+			return nil, err
+		}
+		r.conns, r.servers = append(r.conns, client), append(r.servers, server)
+		go Echo(server, size)
+	}
+	return r, nil
+}
+
+// close ends the streams and their server.
+func (r *circle) close() {
+	for i := range r.conns {
+		subject.Abort(r.conns[i])
+		subject.Abort(r.servers[i])
+	}
+	_ = r.listener.Close()
+}
+
+var echoMany = Experiment{
+	Name:  "echo-many",
+	Title: "Echo: many connections in turn",
+	Text: "An echo of 128 B, where each message goes over the next of so many connections to one server. That is nearer to what a server does: when it is a connection's turn, " +
+		"what belongs to it has left the nearer caches. A subject and its rival are measured by themselves, so that every connection has its turn within 50 ms: nobody reads from the clients in between, and a client of " +
+		"relink that has not been read for a tick of 100 ms is read by a goroutine of the library, which costs some 6 µs of the client's time to start and to stop.",
+	run: runEchoMany,
+}
+
+func runEchoMany(ctx context.Context, e *Env, s *report.Section) error {
+	const size = 128
+	ratios := report.Table{Caption: "Ratio of the median times to the rival (less is faster), by connections", Columns: []string{"subject", "rival"}}
+	times := report.Table{Caption: "Median, microseconds, by connections", Columns: []string{"subject"}}
+	for _, n := range e.Scale.EchoConns {
+		ratios.Columns, times.Columns = append(ratios.Columns, report.Count(n)), append(times.Columns, report.Count(n))
+	}
+	for _, name := range []string{subject.RC4Kept, subject.DH64RC4, subject.SCP, subject.Noise} {
+		subjects, err := subject.Named(e.Credentials, rivalOf[name], name)
+		if err != nil {
+			return err
+		}
+		ratio, time := []string{name, rivalOf[name]}, []string{name}
+		for _, n := range e.Scale.EchoConns {
+			e.Progress(fmt.Sprintf("%s, %d connections", name, n))
+			found, err := echoTimes(ctx, e, subjects, size, n)
+			if err != nil {
+				return err
+			}
+			ratio, time = append(ratio, found[0].ratioCell(name)), append(time, report.Number(found[0].summary(name).Median/1e3))
+		}
+		ratios.Rows, times.Rows = append(ratios.Rows, ratio), append(times.Rows, time)
+	}
+	s.Tables = append(s.Tables, ratios, times)
+	return nil
 }
 
 var allocations = Experiment{

@@ -25,7 +25,7 @@ type Experiment struct {
 // All returns the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
-		throughput, manyWriters, echo, allocations, newSession, resume, cuts,
+		throughput, headToHead, manyWriters, echo, echoMany, allocations, newSession, resume, cuts,
 		memory, crowd, game, longPath,
 	}
 }
@@ -54,11 +54,14 @@ type Scale struct {
 	Rounds int           // of everything that is short
 	Time   time.Duration // of one measurement of one subject in one round
 
+	DuelRounds int // of two contenders
+
 	Sizes     []int // of writes, in bytes
 	ManySizes []int // of writes by many writers
 	Writers   int
 	EchoSizes []int
 	EchoBatch int // messages in a turn
+	EchoConns []int
 
 	NewBatch int // sessions in a turn
 	Dialers  int // at once, for rates
@@ -85,12 +88,12 @@ type Scale struct {
 	PathEchoes int
 }
 
-// Complete is what docs/benchmarks.md is written from: 15 to 20 minutes.
+// Complete is what docs/benchmarks.md is written from: about 25 minutes.
 func Complete() Scale {
 	return Scale{
-		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond,
+		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 15,
 		Sizes: []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}, ManySizes: []int{64, 1 << 10, 64 << 10}, Writers: 16,
-		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200,
+		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
 		NewBatch: 20, Dialers: 8, Resumes: 20,
 		Cuts: 20, BlackHoles: 5,
 		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
@@ -105,6 +108,7 @@ func Quick() Scale {
 	s := Complete()
 	s.Name, s.Rounds, s.Time = "quick run: noisy, and smaller than the goals ask", 3, 15*time.Millisecond
 	s.Sizes, s.ManySizes, s.EchoBatch = []int{64, 256, 1 << 10, 16 << 10, 64 << 10}, []int{1 << 10}, 100
+	s.DuelRounds, s.EchoConns = 3, []int{1, 100}
 	s.NewBatch, s.Resumes = 5, 5
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
@@ -119,7 +123,7 @@ func Tiny() Scale {
 	s := Quick()
 	s.Name, s.Rounds, s.Time = "tiny run: the figures mean nothing", 2, time.Millisecond
 	s.Sizes, s.ManySizes, s.Writers = []int{64, 256, 1 << 10, 64 << 10}, []int{256}, 4
-	s.EchoSizes, s.EchoBatch = []int{128}, 10
+	s.DuelRounds, s.EchoSizes, s.EchoBatch, s.EchoConns = 2, []int{128}, 10, []int{1, 5}
 	s.NewBatch, s.Dialers, s.Resumes, s.Cuts = 2, 2, 2, 1
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}

@@ -32,19 +32,24 @@ func goals(full, few, onTCP int) []report.Goal {
 		g.Limit, g.LimitIs = limit, is
 		return g
 	}
+	const small, large = 1 << 10, 64 << 10
+	dh := func(size int) contender { return contender{subject.DH64RC4, size} }
+	noise := func(size int) contender { return contender{subject.Noise, size} }
+	rc4 := func(size int) contender { return contender{subject.RC4, size} }
+	const rc4Itself = "RC4's own speed with the largest writes"
 	all := []report.Goal{
-		limited(least("DH64RC4, 64 KiB writes: speed / RC4 straight over TCP", figure(oneWriter+" 64 KiB", subject.DH64RC4, subject.RC4), 1, ratio, "0.97–1.0"),
-			figure(oneWriter+" 64 KiB", subject.RC4Kept, subject.RC4), subject.RC4Kept),
-		least("the same / RC4 straight over TCP with crypto/rc4", figure(oneWriter+" 64 KiB", subject.DH64RC4, subject.CryptoRC4), 1, ratio, "0.97–1.0"),
-		least("DH64RC4, 1 KiB writes: speed / its own 64 KiB", ownLargeFigure(subject.DH64RC4), 0.9, ratio, "0.3"),
-		least("Noise, 1 KiB writes: speed / its own 64 KiB", ownLargeFigure(subject.Noise), 0.9, ratio, "0.3"),
-		limited(least("DH64RC4, 256 B writes: speed / RC4 straight over TCP", figure(oneWriter+" 256 B", subject.DH64RC4, subject.RC4), 9, number, "0.9–1.0"),
-			fastestFigure("256 B"), fastestIs),
-		limited(least("DH64RC4, 64 B writes: speed / RC4 straight over TCP", figure(oneWriter+" 64 B", subject.DH64RC4, subject.RC4), 20, number, "0.9–1.0"),
-			fastestFigure("64 B"), fastestIs),
-		least("Noise, 64 KiB writes: speed / TLS 1.3 with AES-256-GCM, which Noise has", figure(oneWriter+" 64 KiB", subject.Noise, subject.TLSAES256), 1.3, ratio, ""),
-		least("the same / TLS 1.3 as it comes, with AES-128-GCM", figure(oneWriter+" 64 KiB", subject.Noise, subject.TLS), 1.3, ratio, ""),
-		least("Noise, 64 B writes: speed / raw TCP", figure(oneWriter+" 64 B", subject.Noise, subject.TCP), 35, number, "about 30, without encryption"),
+		limited(least("DH64RC4, 64 KiB writes: speed / RC4 straight over TCP", duelFigure(dh(large), rc4(large)), 1, ratio, "0.97–1.0"),
+			duelFigure(contender{subject.RC4Kept, large}, rc4(large)), subject.RC4Kept),
+		least("the same / RC4 straight over TCP with crypto/rc4", duelFigure(dh(large), contender{subject.CryptoRC4, large}), 1, ratio, "0.97–1.0"),
+		least("DH64RC4, 1 KiB writes: speed / its own 64 KiB", duelFigure(dh(small), dh(large)), 0.9, ratio, "0.3"),
+		least("Noise, 1 KiB writes: speed / its own 64 KiB", duelFigure(noise(small), noise(large)), 0.9, ratio, "0.3"),
+		limited(least("DH64RC4, 256 B writes: speed / RC4 straight over TCP", duelFigure(dh(256), rc4(256)), 9, number, "0.9–1.0"),
+			duelFigure(rc4(largest), rc4(256)), rc4Itself),
+		limited(least("DH64RC4, 64 B writes: speed / RC4 straight over TCP", duelFigure(dh(64), rc4(64)), 20, number, "0.9–1.0"),
+			duelFigure(rc4(largest), rc4(64)), rc4Itself),
+		least("Noise, 64 KiB writes: speed / TLS 1.3 with AES-256-GCM, which Noise has", duelFigure(noise(large), contender{subject.TLSAES256, large}), 1.3, ratio, ""),
+		least("the same / TLS 1.3 as it comes, with AES-128-GCM", duelFigure(noise(large), contender{subject.TLS, large}), 1.3, ratio, ""),
+		least("Noise, 64 B writes: speed / raw TCP", duelFigure(noise(64), contender{subject.TCP, 64}), 35, number, "about 30, without encryption"),
 	}
 	for _, q := range []struct {
 		name   string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,17 +12,13 @@ import (
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
-// oneWriter is what the throughput of one writer is called among the figures.
-const oneWriter = "throughput"
-
 var throughput = Experiment{
 	Name:  "throughput",
 	Title: "Throughput: one writer, by size of the writes",
 	Text: "One goroutine writes messages of one size to one connection over loopback TCP (QUIC: UDP), another reads into a buffer of 256 KiB; both are in one process. " +
 		"A turn is a batch of messages, from the first Write until the last byte was read; the batch is chosen so that a turn takes a third of a measurement, and the subjects take turns " +
 		"three times a round, on connections that are new in each. The speed is that of the application's bytes. Sizes at which gathering " +
-		"helps are small writes: relink sends what a row of Writes has left behind with one system call. Where two sizes of one subject are compared, they take turns " +
-		"too, on a connection of their own.",
+		"helps are small writes: relink sends what a row of Writes has left behind with one system call.",
 	run: runThroughput,
 }
 
@@ -167,15 +162,9 @@ func runThroughput(ctx context.Context, e *Env, s *report.Section) error {
 			return err
 		}
 		bySize[size] = found
-		found.compare(s.Figures, oneWriter+" "+report.Bytes(size),
-			[2]string{subject.DH64RC4, subject.RC4}, [2]string{subject.DH64RC4, subject.CryptoRC4}, [2]string{subject.SCP, subject.RC4}, [2]string{subject.RC4Kept, subject.RC4},
-			[2]string{subject.Noise, subject.TLS}, [2]string{subject.Noise, subject.TLSAES256}, [2]string{subject.Noise, subject.TCP})
 	}
 	of := names(e.forData())
 	speedTables(s, of, e.Scale.Sizes, bySize, "MB/s")
-	if err := ownLarge(ctx, e, s); err != nil {
-		return err
-	}
 	s.Plots = append(s.Plots, speedPlot("throughput", "Throughput of one writer over loopback", of, e.Scale.Sizes, bySize))
 	return nil
 }
@@ -204,82 +193,6 @@ func speedTables(s *report.Section, of []string, sizes []int, bySize map[int]ser
 	}
 	s.Tables = append(s.Tables, ratio, speed)
 }
-
-// ownLarge compares writes of 1 KiB with the same subject's 64 KiB, and RC4's
-// largest with the small ones that goals speak of.
-func ownLarge(ctx context.Context, e *Env, s *report.Section) error {
-	const small, large = 1 << 10, 64 << 10
-	e.Progress("sizes in turns")
-	t := report.Table{
-		Caption: "Writes of 1 KiB, relative to the same subject's 64 KiB, in turns on one connection", Columns: []string{"subject", "ratio"},
-	}
-	for _, subj := range e.forData() {
-		ratios, err := sizesInTurns(ctx, e, subj, small, large)
-		if err != nil {
-			return err
-		}
-		ratio := measure.Summarize(ratios)
-		s.Figures[ownLargeFigure(subj.Name())] = ratio
-		t.Rows = append(t.Rows, []string{subj.Name(), report.Spread(ratio, report.Number)})
-		if subj.Name() != subject.RC4 {
-			continue
-		}
-		for _, size := range []int{64, 256} {
-			ratios, err := sizesInTurns(ctx, e, subj, slices.Max(e.Scale.Sizes), size)
-			if err != nil {
-				return err
-			}
-			s.Figures[fastestFigure(report.Bytes(size))] = measure.Summarize(ratios)
-		}
-	}
-	s.Tables = append(s.Tables, t)
-	return nil
-}
-
-// sizesInTurns returns the speed with writes of one size, relative to that with
-// another, one ratio a round. The sizes take turns on one connection, new in each
-// round: the machine of some minutes ago was another one.
-func sizesInTurns(ctx context.Context, e *Env, s subject.Subject, size, other int) ([]float64, error) {
-	ratios := make([]float64, e.Scale.Rounds)
-	for round := range ratios {
-		var err error
-		if ratios[round], err = sizesRound(ctx, e, s, [2]int{size, other}); err != nil {
-			return nil, fmt.Errorf("%s, %s and %s: %w", s.Name(), report.Bytes(size), report.Bytes(other), err)
-		}
-	}
-	return ratios, nil
-}
-
-func sizesRound(ctx context.Context, e *Env, s subject.Subject, sizes [2]int) (float64, error) {
-	b, err := openBulk(ctx, s, subject.Loopback{}, 1, 1)
-	if err != nil {
-		return 0, err
-	}
-	defer b.close()
-	var batches [2]int
-	for i, size := range sizes {
-		if err := b.calibrate(size, 1, e.Scale.Time/turnsInRound); err != nil {
-			return 0, err
-		}
-		batches[i] = b.batch
-	}
-	var spent [2]time.Duration
-	err = measure.Turns(turnsInRound, len(sizes), func(_, i int) error {
-		took, err := b.turn(sizes[i], batches[i], 1)
-		spent[i] += took
-		return errors.Join(err, ctx.Err())
-	})
-	speed := func(i int) float64 { return float64(sizes[i]*batches[i]) / spent[i].Seconds() }
-	return speed(0) / speed(1), err
-}
-
-// fastestFigure is the most that gathering small writes can bring: then they go at
-// the speed of the cipher.
-func fastestFigure(size string) string { return "RC4, its largest writes / " + size }
-
-const fastestIs = "RC4's own speed with the largest writes"
-
-func ownLargeFigure(name string) string { return name + ", 1 KiB / 64 KiB" }
 
 func speedPlot(file, title string, of []string, sizes []int, bySize map[int]series) report.Plot {
 	p := report.Plot{

@@ -79,9 +79,29 @@ func Echo(c net.Conn, size int) {
 // RoundTrips sends messages to an [Echo] of the same size, one at a time, and
 // appends how many nanoseconds each took to times, unless that is nil.
 func RoundTrips(c net.Conn, size, messages int, times *[]float64) error {
+	return (&circle{conns: []net.Conn{c}}).roundTrips(size, messages, times)
+}
+
+// A circle of connections takes turns, message by message.
+type circle struct {
+	conns []net.Conn
+	next  int
+
+	// Of those that openCircle opened.
+
+	servers  []net.Conn
+	listener net.Listener
+}
+
+// roundTrips is [RoundTrips] where each message takes the next connection.
+func (r *circle) roundTrips(size, messages int, times *[]float64) error {
 	p := make([]byte, size)
 	last := time.Now()
 	for range messages {
+		c := r.conns[r.next]
+		if r.next++; r.next == len(r.conns) {
+			r.next = 0
+		}
 		if _, err := c.Write(p); err != nil {
 			return err
 		}
