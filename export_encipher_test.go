@@ -39,8 +39,8 @@ func (h holder) Encrypt(dst, src []byte) {
 	h.Session.Encrypt(dst, src)
 }
 
-// HoldSeal makes the codec of the session's link wait where the lock is not
-// held, until release is called.
+// HoldSeal makes the codec of the session's link wait before it seals data, which
+// it does without the session's lock, until release is called.
 func HoldSeal(c *Conn) (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ type sealHolder struct {
 }
 
 func (h sealHolder) Seal(dst, data []byte, k suite.Control) []byte {
-	if len(data) > cipherInLock {
+	if len(data) > 0 {
 		<-h.gate
 	}
 	return h.Codec.Seal(dst, data, k)

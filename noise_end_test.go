@@ -16,7 +16,7 @@ import (
 
 // The ends of a session with the suite Noise that need its handshake or a
 // kernel; what all suites with acknowledgements have in common is in
-// record_test.go and end_test.go.
+// closewrite_test.go and end_test.go.
 
 // Close on a kernel's TCP, with data unread that makes it answer with a reset,
 // and with the transport cut at once: the peer reads every byte and then the

@@ -16,7 +16,7 @@ import (
 )
 
 // What the suite Noise can tell that the classic ones cannot. What all suites
-// with records have in common is in record_test.go.
+// with records have in common is in the files that record_test.go names.
 
 // A client that was away when the server's session ended learns how it did.
 func TestTombstones(t *testing.T) {

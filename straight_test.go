@@ -173,32 +173,3 @@ func TestShortWriteAfterClose(t *testing.T) {
 		r.stop()
 	})
 }
-
-// A write deadline that is set while a Write seals its records interrupts it
-// when the transport does not take them.
-func TestDeadlineWhileSealing(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		if relink.IsClassic(s) {
-			return // which has no records
-		}
-		r := newRig(t, s, withPath(faultnet.Options{Buffer: 1000}))
-		r.net.Last().Stall(faultnet.Up)
-		synctest.Wait() // until nobody is sending any more for the handshake
-		release := relink.HoldSeal(r.client)
-		write := background(func() (int, error) { return r.client.Write(rigData(10_000)) })
-		stillBlocked(t, write)
-		until := time.Now().Add(time.Second)
-		require.NoError(t, r.client.SetWriteDeadline(until))
-		release()
-		o := <-write
-		require.NoError(t, o.err) // all of it is in the buffer
-		require.Equal(t, 10_000, o.n)
-		require.Equal(t, until, o.at)
-		r.net.Last().Release(faultnet.Up)
-		got := make([]byte, 10_000)
-		_, err := io.ReadFull(r.server, got)
-		require.NoError(t, err)
-		require.Equal(t, rigData(10_000), got)
-		r.stop()
-	})
-}

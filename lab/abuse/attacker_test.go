@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,17 +21,6 @@ import (
 // attackerVariable makes the test's program the attackers' process. It takes
 // orders, as lines of JSON, and answers each when the attack is over.
 const attackerVariable = "RELINK_ABUSE_ATTACKER"
-
-func TestMain(m *testing.M) {
-	switch {
-	case os.Getenv(attackerVariable) != "":
-		attackerProcess()
-	case os.Getenv(fullServerVariable) != "":
-		fullServerProcess()
-	default:
-		os.Exit(m.Run())
-	}
-}
 
 // An order is one attack. It lasts until the next line on standard input.
 type order struct {
@@ -244,31 +232,18 @@ func (a *attackers) sessions(i int) {
 	}
 }
 
-// A enemy is the attackers' process as the test commands it.
+// An enemy is the attackers' process as the test commands it.
 type enemy struct {
-	t     *testing.T
-	stdin io.WriteCloser
-	out   *json.Decoder
+	t   *testing.T
+	in  io.Writer
+	out *json.Decoder
 }
 
 // newEnemy starts the attackers' process, which ends with the test.
 func newEnemy(t *testing.T) *enemy {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), attackerVariable+"=1")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		require.NoError(t, cmd.Wait())
-	})
-	return &enemy{t, stdin, json.NewDecoder(stdout)}
+	in, out, _ := startProcess(t, attackerVariable)
+	return &enemy{t, in, json.NewDecoder(out)}
 }
 
 // begin starts an attack, and the function that it returns ends it.
@@ -276,10 +251,10 @@ func (e *enemy) begin(o order) (end func() result) {
 	e.t.Helper()
 	line, err := json.Marshal(o)
 	require.NoError(e.t, err)
-	_, err = e.stdin.Write(append(line, '\n'))
+	_, err = e.in.Write(append(line, '\n'))
 	require.NoError(e.t, err)
 	return func() (r result) {
-		_, err := io.WriteString(e.stdin, "\n")
+		_, err := io.WriteString(e.in, "\n")
 		require.NoError(e.t, err)
 		require.NoError(e.t, e.out.Decode(&r))
 		return r

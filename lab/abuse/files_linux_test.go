@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -80,17 +79,8 @@ func (l *lineCounter) Write(p []byte) (int, error) {
 // nothing. A client's time limit catches that, the sessions that are there go on,
 // and when the strangers' time is up the server takes new ones again by itself.
 func TestNoDescriptorLeft(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fullServerVariable+"=1")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	said := bufio.NewReader(stdout)
+	in, out, end := startProcess(t, fullServerVariable)
+	said := bufio.NewReader(out)
 	address, err := said.ReadString('\n')
 	require.NoError(t, err)
 	address = strings.TrimSpace(address)
@@ -145,13 +135,12 @@ func TestNoDescriptorLeft(t *testing.T) {
 	// The last strangers' handshakes may still be on their way into the log.
 	for deadline := time.Now().Add(60 * time.Second); refused < 2*fewFiles-1; time.Sleep(10 * time.Millisecond) {
 		require.True(t, time.Now().Before(deadline), "%d handshakes were refused", refused)
-		_, err = io.WriteString(stdin, "\n")
+		_, err = io.WriteString(in, "\n")
 		require.NoError(t, err)
 		_, err = fmt.Fscan(said, &failed, &refused)
 		require.NoError(t, err)
 	}
-	require.NoError(t, stdin.Close())
-	require.NoError(t, cmd.Wait())
+	end()
 	t.Logf("a client gave up after %v; Accept failed %d times, %d handshakes were refused; %d more attempts until the server took sessions again", took, failed, refused, attempts)
 	require.Positive(t, failed)
 }

@@ -294,6 +294,18 @@ var writeMutants = []mutant{
 		k, werr := l.conn.Write(records)`}},
 		pkg: ".", tests: "TestDeadlineWhileSealing",
 	},
+	{
+		name:   "a loan of sealed data is kept",
+		breaks: "What has been sealed and sent stays in memory for ever.",
+		edits: []edit{{"write.go", `	c.out.Return(loan)
+	if l.framing != nil {
+`, `	if l.framing == nil {
+		c.out.Return(loan)
+	}
+	if l.framing != nil {
+`}},
+		pkg: ".", tests: "TestAbortWhileSealing",
+	},
 }
 
 var ackMutants = []mutant{
