@@ -189,7 +189,7 @@ func memoryBound(limit int) int {
 	for chunk < limit && chunk < replay.MaxChunk {
 		chunk *= 2
 	}
-	return limit + replay.MinChunk + chunk
+	return limit + 2*replay.MinChunk + chunk
 }
 
 // do does the operation that op selects, with two arguments.

@@ -95,7 +95,7 @@ func (b *Buffer) Room() int {
 
 // Memory returns the bytes of memory in use for chunks, including chunks that
 // were freed while lent and wait for their loans. Without those it is at most
-// the limit, plus 1 KiB, plus one chunk: 256 KiB or, if that is less, the limit
+// the limit, plus 2 KiB, plus one chunk: 256 KiB or, if that is less, the limit
 // rounded up to a power of two.
 func (b *Buffer) Memory() int { return b.listed + b.detached }
 
@@ -259,9 +259,15 @@ func (b *Buffer) at(off int64) ([]byte, *chunk) {
 
 // tailWithRoom returns the last chunk, or a new one behind it if it is full.
 // The caller wants to add n bytes, for which b has room.
+//
+// Where b holds little, a message that does not fit into the rest of its only
+// chunk begins the next one, so that it is sent in one piece: a session that
+// sends a message now and then would otherwise split each tenth.
 func (b *Buffer) tailWithRoom(n int) *chunk {
 	if c := b.tail; c != nil && c.used < len(c.buf) {
-		return c
+		if n <= len(c.buf)-c.used || n > minChunk || len(c.buf) > minChunk || c != b.head {
+			return c
+		}
 	}
 	// Large enough to send all n bytes in one go, and doubling the memory as
 	// long as what is held grows. Since up to one chunk's worth can be free

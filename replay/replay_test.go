@@ -75,6 +75,30 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// Messages of which one or two are held at a time are never split, neither for
+// who fills them nor for who sends them.
+func TestMessagesStayWhole(t *testing.T) {
+	for _, size := range []int{1, 60, 100, 128, 1000, replay.MinChunk} {
+		b := replay.New(1<<20, 0)
+		for range 100 {
+			off := b.End()
+			if p := b.Reserve(size); len(p) != size {
+				t.Fatalf("room for %d of %d bytes", len(p), size)
+			}
+			b.Commit(size)
+			l := b.Lend(off, 0)
+			if len(l.Bytes()) != size {
+				t.Fatalf("%d of %d bytes are in one piece", len(l.Bytes()), size)
+			}
+			b.Return(l)
+			b.Free(off) // the one before
+			if most := 3 * replay.MinChunk; b.Memory() > most {
+				t.Fatalf("%d bytes of memory hold %d", b.Memory(), b.Len())
+			}
+		}
+	}
+}
+
 // A full Buffer of which a little is freed and refilled at a time must neither
 // exceed its memory nor end up in tiny pieces.
 func TestFullForLong(t *testing.T) {
