@@ -32,6 +32,12 @@ var bufferMutants = []mutant{
 		pkg:    "./replay", tests: "TestModel",
 	},
 	{
+		name:   "a message split between chunks",
+		breaks: "A message of a session that sends now and then goes out in two pieces, if the buffer's only chunk ends within it.",
+		edits:  []edit{{"replay/replay.go", `n <= len(c.buf)-c.used || n > minChunk`, `n > 0`}},
+		pkg:    "./replay", tests: "TestMessagesStayWhole",
+	},
+	{
 		name:   "RC4 forgets an index",
 		breaks: "The key stream goes on from a wrong state after each call.",
 		edits:  []edit{{"rc4stream/rc4stream.go", `<<8 | uint64(j)`, `<<8 | uint64(j&0)`}},
