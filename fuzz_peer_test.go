@@ -70,6 +70,7 @@ type fuzzedPeer struct {
 	limit     int64 // data may go up to here
 	fin       bool
 	taken     int64 // by the server's application
+	settled   int64 // the same, when the server was last at rest
 
 	// The server's stream.
 	at, got int64 // where the link is, and the most ever received
@@ -204,8 +205,7 @@ func (p *fuzzedPeer) step() {
 	case 11:
 		time.Sleep(time.Duration(p.next()) * 100 * time.Millisecond)
 	}
-	synctest.Wait()
-	p.receive()
+	p.settle()
 	const chunks = 64 << 10 // the buffers hold whole pieces of memory
 	if m := p.server.Stats().Memory; m > 2*(fuzzedLimit+chunks) {
 		p.t.Fatalf("the server holds %d bytes", m)
@@ -251,7 +251,15 @@ func (p *fuzzedPeer) judge(err error) {
 	requireTypedEnd(p.t, err)
 }
 
-// receive takes what the server has sent.
+// settle waits until the server has nothing to do, and takes what it has sent.
+func (p *fuzzedPeer) settle() {
+	synctest.Wait()
+	p.receive()
+	p.settled = p.taken
+}
+
+// receive takes what the server has sent. An acknowledgement was chosen some time
+// before it was sent, but after the server was last at rest.
 func (p *fuzzedPeer) receive() {
 	for p.up {
 		_ = p.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
@@ -270,7 +278,7 @@ func (p *fuzzedPeer) receive() {
 			p.t.Fatalf("the server ends its stream at %d of %d", end, p.written)
 		case r.Reset != 0 && !p.lied && !p.over:
 			p.t.Fatalf("the server resets with the code %d", r.Reset)
-		case r.Ack && (r.Received > p.sent || r.Consumed > r.Received || r.Received < p.taken || r.FinReceived && !p.fin):
+		case r.Ack && (r.Received > p.sent || r.Consumed > r.Received || r.Received < p.settled || r.FinReceived && !p.fin):
 			p.t.Fatalf("the server acknowledges %+v; %d bytes were sent, %d taken", r.Control, p.sent, p.taken)
 		}
 		p.at, p.got = end, max(p.got, end)
@@ -382,8 +390,7 @@ func (p *fuzzedPeer) finish() {
 		for p.taken < p.sent && p.up {
 			before := p.taken
 			p.read(1 << 12)
-			synctest.Wait()
-			p.receive()
+			p.settle()
 			if p.taken == before {
 				p.t.Fatalf("the server reads %d bytes of %d", p.taken, p.sent)
 			}
