@@ -161,16 +161,16 @@ func runEchoMany(ctx context.Context, e *Env, s *report.Section) error {
 		if err != nil {
 			return err
 		}
-		ratio, time := []string{name, rivalOf[name]}, []string{name}
+		ratio, micros := []string{name, rivalOf[name]}, []string{name}
 		for _, n := range e.Scale.EchoConns {
 			e.Progress(fmt.Sprintf("%s, %d connections", name, n))
 			found, err := echoTimes(ctx, e, subjects, size, n)
 			if err != nil {
 				return err
 			}
-			ratio, time = append(ratio, found[0].ratioCell(name)), append(time, report.Number(found[0].summary(name).Median/1e3))
+			ratio, micros = append(ratio, found[0].ratioCell(name)), append(micros, report.Number(found[0].summary(name).Median/1e3))
 		}
-		ratios.Rows, times.Rows = append(ratios.Rows, ratio), append(times.Rows, time)
+		ratios.Rows, times.Rows = append(ratios.Rows, ratio), append(times.Rows, micros)
 	}
 	s.Tables = append(s.Tables, ratios, times)
 	return nil

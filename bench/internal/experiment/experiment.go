@@ -60,8 +60,8 @@ type Scale struct {
 	ManySizes []int // of writes by many writers
 	Writers   int
 	EchoSizes []int
-	EchoBatch int // messages in a turn
-	EchoConns []int
+	EchoBatch int   // messages in a turn
+	EchoConns []int // that take turns
 
 	NewBatch int // sessions in a turn
 	Dialers  int // at once, for rates
