@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -125,6 +127,66 @@ func TestKeyIsTaken(t *testing.T) {
 		require.Error(t, err)
 		require.ErrorIs(t, r.serverEvents.all(relink.EventRefused)[0].Err, suite.ErrKeyTaken)
 		r.exchange(100)
+		r.stop()
+	})
+}
+
+// A late protocol begins each step of a handshake after its time.
+type late struct{ suite.Host }
+
+func (h late) Offer(s suite.Session, k suite.Key) error {
+	time.Sleep(time.Minute)
+	return h.Host.Offer(s, k)
+}
+
+func (h late) Find(k suite.Key) (suite.Target, bool) {
+	t, ok := h.Host.Find(k)
+	return lateTarget{t}, ok
+}
+
+type lateTarget struct{ suite.Target }
+
+func (t lateTarget) TakeOver(c suite.Claim, l suite.Link) error {
+	time.Sleep(time.Minute)
+	return t.Target.TakeOver(c, l)
+}
+
+// A handshake whose time was up while its protocol was busy leaves nothing
+// behind: no session that no timer ends, and no link on a transport that is
+// closed.
+func TestProtocolIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var isLate atomic.Bool
+		wrap := func(h suite.Host) suite.Host {
+			if isLate.Load() {
+				return late{h}
+			}
+			return h
+		}
+		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r.exchange(100)
+		transport := r.net.Last()
+		refusals := func() []relink.Event { return r.serverEvents.all(relink.EventRefused) }
+
+		isLate.Store(true)
+		_, err := r.dialer.Dial(t.Context(), "tcp", "server")
+		require.Error(t, err)
+		time.Sleep(2 * time.Minute)
+		require.Len(t, refusals(), 1)
+		require.ErrorIs(t, refusals()[0].Err, relink.ErrHandshakeTimeout)
+		require.Equal(t, 1, relink.LiveSessions(r.l))
+		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+
+		transport.Cut(faultnet.Reset)
+		time.Sleep(time.Minute + time.Second)
+		require.Greater(t, len(refusals()), 1)
+		isLate.Store(false)
+		r.exchange(100)
+		time.Sleep(time.Minute) // the last that were late
+		for _, e := range refusals() {
+			require.ErrorIs(t, e.Err, relink.ErrHandshakeTimeout)
+		}
+		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
 		r.stop()
 	})
 }

@@ -138,7 +138,7 @@ func (h *handshake) run() {
 	timedOut := h.timedOut
 	offered := h.offered != nil && !h.over
 	h.l.mu.Unlock()
-	if timedOut {
+	if timedOut && !errors.Is(err, ErrHandshakeTimeout) {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
 	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
