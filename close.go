@@ -198,6 +198,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	}
 	c.link = nil
 	c.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	c.lost.short = c.drainTo > c.received && !l.replayUnknown
 	if c.receiver != roleFree && l.framing == nil {
 		c.lost.link = l
 	}
@@ -237,12 +238,20 @@ func (c *Conn) heededLocked() bool {
 	return c.epoch == 1 || c.acked == c.out.End() || c.received+c.acked > c.redial.counts
 }
 
+// streamEndLocked reports whether the end of the last transport may have been
+// that of the peer's stream, on a wire that has no message for it: whoever
+// closes sends everything first. An application that has closed hears no more of
+// the stream, complete or not.
+func (c *Conn) streamEndLocked() bool {
+	return c.lost.clean && !c.traits.HalfClose && (c.closed || !c.lost.short)
+}
+
 // expireLocked ends a suspended session on the server. On a wire without a
 // close message the clean end of the last transport was the client's Close.
 func (c *Conn) expireLocked(reason error) {
 	switch {
 	case c.link != nil || c.done:
-	case c.lost.clean && !c.traits.HalfClose:
+	case c.streamEndLocked():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
 		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideEOF(c.lost.err)))

@@ -116,6 +116,7 @@ type loss struct {
 	err   error
 	link  *link // what somebody is still reading of it counts; or nil
 	clean bool  // by the end of the transport's stream, not by an error
+	short bool  // before all had arrived that the peer had said it would replay
 }
 
 // newConn returns a Conn without a link.

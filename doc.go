@@ -178,8 +178,8 @@
 //     its network. It waits until ResumeTimeout has passed; only then does Read
 //     return io.EOF. A protocol on top should say goodbye and let the server close,
 //     or set read deadlines; and a server may choose a short ResumeTimeout.
-//   - A transport that ended with an error makes it [ErrSessionLost] or
-//     [ErrExpired] instead of io.EOF.
+//   - A transport that ended with an error, or before all of a replay had
+//     arrived, makes it [ErrSessionLost] or [ErrExpired] instead of io.EOF.
 //   - A clean end can be forged, and the kernel of a killed process makes one.
 //     Whoever has to know that a stream is complete sends its length.
 //   - [Conn.CloseWrite] is not supported, and does nothing.

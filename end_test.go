@@ -1,6 +1,7 @@
 package relink_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -260,6 +261,59 @@ func TestResumeAtTheInstantOfExpiry(t *testing.T) {
 		t.Logf("%d worked, %d were refused", worked, refused)
 		require.Positive(t, worked)
 		require.Positive(t, refused)
+	})
+}
+
+// A clean end is not that of the stream where the peer had promised more: a
+// replay that stopped half-way is a loss, on either side, for whoever closes
+// sends everything first. SCP does not tell how much it replays.
+func TestCleanEndWithinReplay(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		if !relink.IsClassic(s) {
+			return // its streams end by a message
+		}
+		for _, dir := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
+			r := newRig(t, s)
+			r.exchange(100)
+			from, to, lost := r.client, r.server, relink.ErrExpired
+			if dir == faultnet.Down {
+				from, to, lost = r.server, r.client, relink.ErrSessionLost
+			}
+			r.suspend(faultnet.Refuse, faultnet.Reset)
+			_, err := from.Write(rigData(5000))
+			require.NoError(t, err)
+			failed := errors.New("no further transport")
+			r.net.OnDial(func(i int, p *faultnet.Path) error {
+				if i > 1 {
+					return failed
+				}
+				p.CutAt(dir, 1000, faultnet.End)
+				return nil
+			})
+			r.net.SetDown(faultnet.NotDown)
+			r.client.NetworkChanged()
+			var got bytes.Buffer
+			ended := make(chan error, 1)
+			go func() {
+				_, err := io.Copy(&got, to)
+				ended <- err
+			}()
+			synctest.Wait()
+			require.Equal(t, relink.StateSuspended, to.State())
+			if dir == faultnet.Down {
+				_ = r.server.Abort()
+				r.net.OnDial(nil) // the client hears that its session is gone
+			}
+			err = <-ended
+			if s.String() == "SCP" {
+				require.NoError(t, err) // io.EOF
+			} else {
+				require.ErrorIs(t, err, lost)
+			}
+			require.NotEmpty(t, got.Bytes())
+			require.Equal(t, rigData(got.Len()), got.Bytes())
+			r.stop()
+		}
 	})
 }
 

@@ -303,7 +303,7 @@ func random(most time.Duration) time.Duration {
 // close message, the clean end of the last transport and a refusal are how the
 // server says that it has closed the session.
 func (c *Conn) refusedLocked(err error) {
-	if c.lost.clean && !c.traits.HalfClose && !errors.Is(err, ErrAuthentication) {
+	if c.streamEndLocked() && !errors.Is(err, ErrAuthentication) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
 	}

@@ -402,6 +402,18 @@ var endMutants = []mutant{
 		edits:  []edit{{"sweep.go", `c.expireLocked(ErrExpired)`, `_ = c`}},
 		pkg:    ".", tests: "TestServerExpiry",
 	},
+	{
+		name:   "a replay that stopped half-way is the stream's end",
+		breaks: "A transport that ends cleanly before all has arrived that the peer had announced is io.EOF in place of a loss.",
+		edits:  []edit{{"close.go", `(c.closed || !c.lost.short)`, `true`}},
+		pkg:    ".", tests: "TestCleanEndWithinReplay",
+	},
+	{
+		name:   "a handshake that is over offers a session",
+		breaks: "A session is kept that no timer ends.",
+		edits:  []edit{{"listener.go", "case h.over:\n\t\treturn ErrHandshakeTimeout\n", ""}},
+		pkg:    ".", tests: "TestProtocolIsLate",
+	},
 }
 
 var livenessMutants = []mutant{
