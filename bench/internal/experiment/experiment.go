@@ -169,19 +169,20 @@ func (s series) scaled(name string, factor float64) []float64 {
 // rivalOf is what each subject is compared with: the same cipher without
 // resumption, and TCP for what has no cipher.
 var rivalOf = map[string]string{
-	subject.CryptoRC4: subject.TCP,
-	subject.RC4:       subject.TCP,
-	subject.RC4Kept:   subject.RC4,
-	subject.TLS:       subject.TCP,
-	subject.TLSX25519: subject.TCP,
-	subject.TLSAES256: subject.TCP,
-	subject.DH64RC4:   subject.RC4,
-	subject.SCP:       subject.RC4,
-	subject.Noise:     subject.TLSAES256,
-	subject.Yamux:     subject.TCP,
-	subject.QUIC:      subject.TLS,
-	subject.Classic:   subject.TCP,
-	subject.ClassicRC: subject.RC4,
+	subject.CryptoRC4:   subject.TCP,
+	subject.RC4:         subject.TCP,
+	subject.RC4Kept:     subject.RC4,
+	subject.RC4Gathered: subject.RC4,
+	subject.TLS:         subject.TCP,
+	subject.TLSX25519:   subject.TCP,
+	subject.TLSAES256:   subject.TCP,
+	subject.DH64RC4:     subject.RC4,
+	subject.SCP:         subject.RC4,
+	subject.Noise:       subject.TLSAES256,
+	subject.Yamux:       subject.TCP,
+	subject.QUIC:        subject.TLS,
+	subject.Classic:     subject.TCP,
+	subject.ClassicRC:   subject.RC4,
 }
 
 // versus names a comparison in a table's cell.

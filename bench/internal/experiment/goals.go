@@ -36,7 +36,7 @@ func goals(full, few, onTCP int) []report.Goal {
 	dh := func(size int) contender { return contender{subject.DH64RC4, size} }
 	noise := func(size int) contender { return contender{subject.Noise, size} }
 	rc4 := func(size int) contender { return contender{subject.RC4, size} }
-	const rc4Itself = "RC4's own speed with the largest writes"
+	gathered := func(size int) contender { return contender{subject.RC4Gathered, size} }
 	all := []report.Goal{
 		limited(least("DH64RC4, 64 KiB writes: speed / RC4 straight over TCP", duelFigure(dh(large), rc4(large)), 1, ratio, "0.97–1.0"),
 			duelFigure(contender{subject.RC4Kept, large}, rc4(large)), subject.RC4Kept),
@@ -44,9 +44,9 @@ func goals(full, few, onTCP int) []report.Goal {
 		least("DH64RC4, 1 KiB writes: speed / its own 64 KiB", duelFigure(dh(small), dh(large)), 0.9, ratio, "0.3"),
 		least("Noise, 1 KiB writes: speed / its own 64 KiB", duelFigure(noise(small), noise(large)), 0.9, ratio, "0.3"),
 		limited(least("DH64RC4, 256 B writes: speed / RC4 straight over TCP", duelFigure(dh(256), rc4(256)), 9, number, "0.9–1.0"),
-			duelFigure(rc4(largest), rc4(256)), rc4Itself),
+			duelFigure(gathered(256), rc4(256)), subject.RC4Gathered),
 		limited(least("DH64RC4, 64 B writes: speed / RC4 straight over TCP", duelFigure(dh(64), rc4(64)), 20, number, "0.9–1.0"),
-			duelFigure(rc4(largest), rc4(64)), rc4Itself),
+			duelFigure(gathered(64), rc4(64)), subject.RC4Gathered),
 		least("Noise, 64 KiB writes: speed / TLS 1.3 with AES-256-GCM, which Noise has", duelFigure(noise(large), contender{subject.TLSAES256, large}), 1.3, ratio, ""),
 		least("the same / TLS 1.3 as it comes, with AES-128-GCM", duelFigure(noise(large), contender{subject.TLS, large}), 1.3, ratio, ""),
 		least("Noise, 64 B writes: speed / raw TCP", duelFigure(noise(64), contender{subject.TCP, 64}), 35, number, "about 30, without encryption"),

@@ -62,21 +62,22 @@ func (Loopback) PacketAddress(address string) (string, error) { return address, 
 
 // The names of the subjects, for whoever compares two of them.
 const (
-	TCP       = "TCP"
-	RC4       = "RC4"
-	CryptoRC4 = "RC4 (crypto/rc4)"
-	RC4Kept   = "RC4 (kept)"
-	RC4Steps  = "RC4 (snet's steps)"
-	TLS       = "TLS 1.3"
-	TLSX25519 = "TLS 1.3 (X25519)"
-	TLSAES256 = "TLS 1.3 (AES-256)"
-	DH64RC4   = "relink DH64RC4"
-	SCP       = "relink SCP"
-	Noise     = "relink Noise"
-	Yamux     = "yamux"
-	QUIC      = "QUIC"
-	Classic   = "classic"
-	ClassicRC = "classic RC4"
+	TCP         = "TCP"
+	RC4         = "RC4"
+	CryptoRC4   = "RC4 (crypto/rc4)"
+	RC4Kept     = "RC4 (kept)"
+	RC4Gathered = "RC4 (gathered)"
+	RC4Steps    = "RC4 (snet's steps)"
+	TLS         = "TLS 1.3"
+	TLSX25519   = "TLS 1.3 (X25519)"
+	TLSAES256   = "TLS 1.3 (AES-256)"
+	DH64RC4     = "relink DH64RC4"
+	SCP         = "relink SCP"
+	Noise       = "relink Noise"
+	Yamux       = "yamux"
+	QUIC        = "QUIC"
+	Classic     = "classic"
+	ClassicRC   = "classic RC4"
 )
 
 // All returns every subject, in the order of the tables. Servers and clients of
@@ -87,6 +88,7 @@ func All(c Credentials) []Subject {
 		cipherOverTCP{},
 		cipherOverTCP{standard: true},
 		keptRC4{},
+		gatheredRC4{},
 		snetSteps{},
 		tlsOverTCP{credentials: c},
 		tlsOverTCP{credentials: c, x25519Only: true},
@@ -123,13 +125,18 @@ func ForData(c Credentials) []Subject {
 
 // ForHandshakes returns all subjects but those that differ only in their data.
 func ForHandshakes(c Credentials) []Subject {
-	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSAES256 || s.Name() == RC4Kept })
+	return slices.DeleteFunc(All(c), dataOnly)
+}
+
+// dataOnly says that a subject differs from another only in what becomes of data.
+func dataOnly(s Subject) bool {
+	return slices.Contains([]string{TLSAES256, RC4Kept, RC4Gathered}, s.Name())
 }
 
 // ForConnections returns all subjects whose connections differ in more than a
-// cipher, a key exchange or what is kept.
+// cipher, a key exchange or how data is kept and gathered.
 func ForConnections(c Credentials) []Subject {
-	return slices.DeleteFunc(ForData(c), func(s Subject) bool { return s.Name() == TLSAES256 || s.Name() == RC4Kept })
+	return slices.DeleteFunc(ForData(c), dataOnly)
 }
 
 // A Pair is a stream between two ends of this process, and the server that it
