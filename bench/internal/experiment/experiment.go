@@ -78,7 +78,7 @@ type Scale struct {
 	CrowdResumes   int // in a round
 	Settle         time.Duration
 
-	GameSessions int
+	GameSessions []int
 	GameRounds   int
 	GameWarm     time.Duration
 	GameWindow   time.Duration
@@ -88,7 +88,7 @@ type Scale struct {
 	PathEchoes int
 }
 
-// Complete is what docs/benchmarks.md is written from: about 25 minutes.
+// Complete is what docs/benchmarks.md is written from: about half an hour.
 func Complete() Scale {
 	return Scale{
 		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 15,
@@ -98,7 +98,7 @@ func Complete() Scale {
 		Cuts: 20, BlackHoles: 5,
 		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
 		CrowdSessions: []int{1000, 10_000, 100_000}, CrowdWatch: 5 * time.Second, CrowdResumes: 400, Settle: time.Second,
-		GameSessions: 4000, GameRounds: 3, GameWarm: time.Second, GameWindow: 5 * time.Second,
+		GameSessions: []int{1000, 4000}, GameRounds: 5, GameWarm: time.Second, GameWindow: 5 * time.Second,
 		PathTime: 2 * time.Second, PathRounds: 3, PathEchoes: 10,
 	}
 }
@@ -113,7 +113,7 @@ func Quick() Scale {
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
 	s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{200, 1000}, time.Second, 30, 300*time.Millisecond
-	s.GameSessions, s.GameRounds, s.GameWarm, s.GameWindow = 500, 1, 200*time.Millisecond, time.Second
+	s.GameSessions, s.GameRounds, s.GameWarm, s.GameWindow = []int{500}, 1, 200*time.Millisecond, time.Second
 	s.PathTime, s.PathRounds, s.PathEchoes = 300*time.Millisecond, 1, 3
 	return s
 }
@@ -127,7 +127,7 @@ func Tiny() Scale {
 	s.NewBatch, s.Dialers, s.Resumes, s.Cuts = 2, 2, 2, 1
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}
-	s.GameSessions, s.GameWarm, s.GameWindow = 10, 10*time.Millisecond, 100*time.Millisecond
+	s.GameSessions, s.GameWarm, s.GameWindow = []int{5, 10}, 10*time.Millisecond, 100*time.Millisecond
 	s.PathTime, s.PathEchoes = 50*time.Millisecond, 1
 	return s
 }

@@ -42,8 +42,7 @@ func TestEveryGoalIsMeasured(t *testing.T) {
 			maps.Copy(all, s.Figures)
 		})
 	}
-	crowds := scale.CrowdSessions
-	for _, g := range goals(crowds[len(crowds)-1], crowds[0], scale.TCPSessions[0]) {
+	for _, g := range goals(scale) {
 		require.NotEqual(t, report.NotMeasured, g.Judge(all), "%s: there is no figure %q", g.Work, g.Figure)
 		if g.Limit != "" {
 			require.Contains(t, all, g.Limit, g.Work)
@@ -58,7 +57,7 @@ func TestCompleteRunCoversTheGoals(t *testing.T) {
 	require.Contains(t, s.CrowdSessions, 100_000)
 	require.Equal(t, 1000, s.CrowdSessions[0])
 	require.Equal(t, 1000, s.TCPSessions[0])
-	require.Equal(t, 4000, s.GameSessions)
+	require.Contains(t, s.GameSessions, 4000)
 	require.Subset(t, s.Sizes, []int{64, 256, 1 << 10, 64 << 10, 256 << 10})
 	require.Equal(t, []int{16, 128, 4 << 10}, s.EchoSizes)
 	require.NotEmpty(t, Goals())

@@ -16,7 +16,7 @@ var game = Experiment{
 	Title: "A game's load",
 	Text: "A server in one process and its clients in another, over loopback TCP. Every connection carries 20 messages of 100 bytes a second each way; the sending is spread " +
 		"evenly over the second, and an application waits in Read on each connection. Processor time is that of a process, user and system, divided by the messages that were sent in both directions within the " +
-		"window. Each measurement has two fresh processes, and the subjects take turns.",
+		"window. More messages are wanted from the larger number of sessions than two processors carry: whoever takes more time then falls behind. Each measurement has two fresh processes, and the subjects take turns.",
 	run: runGame,
 }
 
@@ -30,49 +30,54 @@ const (
 )
 
 func runGame(ctx context.Context, e *Env, s *report.Section) error {
-	both, server, rate := make(series), make(series), make(series)
-	err := measure.Turns(e.Scale.GameRounds, len(gameSubjects), func(round, i int) error {
-		name := gameSubjects[i]
-		e.Progress(fmt.Sprintf("%s, round %d", name, round+1))
-		at, with, err := play(e, name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		messages := float64(at.Sent + with.Sent)
-		both.add(name, float64(at.ProcessorTime+with.ProcessorTime)/messages)
-		server.add(name, float64(at.ProcessorTime)/messages)
-		rate.add(name, messages/e.Scale.GameWindow.Seconds())
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	wanted := float64(2 * e.Scale.GameSessions * gamePerSecond)
-	t := report.Table{
-		Caption: fmt.Sprintf("%d connections, %.0f messages a second wanted", e.Scale.GameSessions, wanted),
-		Columns: []string{"subject", "both sides / TCP", "µs a message, both sides", "server / TCP", "µs a message, server", "messages a second"},
-	}
-	for _, name := range gameSubjects {
-		t.Rows = append(t.Rows, []string{
-			name, report.Spread(both.ratio(name, subject.TCP), report.Ratio), report.Number(both.summary(name).Median / 1e3),
-			report.Spread(server.ratio(name, subject.TCP), report.Ratio), report.Number(server.summary(name).Median / 1e3),
-			report.Number(rate.summary(name).Median),
-		})
-		both.compare(s.Figures, gameFigure, [2]string{name, subject.TCP}, [2]string{name, subject.RC4}, [2]string{name, subject.TLS})
-	}
-	s.Tables = append(s.Tables, t)
-	s.Plots = append(s.Plots, report.Plot{
-		File: "game", Title: "A game's load: processor time of a message",
+	plot := report.Plot{
+		File: "game", Title: "A game's load: processor time of a message, both sides",
 		X: report.Axis{Label: "microseconds"}, Categories: gameSubjects,
-		Series: []report.Series{{Name: "both sides", Points: both.dotted(gameSubjects, 1e-3)}, {Name: "server", Points: server.dotted(gameSubjects, 1e-3)}},
-	})
+	}
+	for _, count := range e.Scale.GameSessions {
+		both, server, rate := make(series), make(series), make(series)
+		err := measure.Turns(e.Scale.GameRounds, len(gameSubjects), func(round, i int) error {
+			name := gameSubjects[i]
+			e.Progress(fmt.Sprintf("%s sessions, %s, round %d", report.Count(count), name, round+1))
+			at, with, err := play(e, name, count)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			messages := float64(at.Sent + with.Sent)
+			both.add(name, float64(at.ProcessorTime+with.ProcessorTime)/messages)
+			server.add(name, float64(at.ProcessorTime)/messages)
+			rate.add(name, messages/e.Scale.GameWindow.Seconds())
+			return ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+		t := report.Table{
+			Caption: fmt.Sprintf("%s connections, %d messages a second wanted", report.Count(count), 2*count*gamePerSecond),
+			Columns: []string{"subject", "both sides / TCP", "µs a message, both sides", "server / TCP", "µs a message, server", "messages a second"},
+		}
+		for _, name := range gameSubjects {
+			t.Rows = append(t.Rows, []string{
+				name, report.Spread(both.ratio(name, subject.TCP), report.Ratio), report.Number(both.summary(name).Median / 1e3),
+				report.Spread(server.ratio(name, subject.TCP), report.Ratio), report.Number(server.summary(name).Median / 1e3),
+				report.Number(rate.summary(name).Median),
+			})
+			both.compare(s.Figures, gameFigure(count), [2]string{name, subject.TCP}, [2]string{name, subject.RC4}, [2]string{name, subject.TLS})
+		}
+		s.Tables = append(s.Tables, t)
+		plot.Series = append(plot.Series, report.Series{Name: report.Count(count) + " sessions", Points: both.dotted(gameSubjects, 1e-3)})
+	}
+	s.Plots = append(s.Plots, plot)
 	return nil
 }
 
-const gameFigure = "game, processor time of a message"
+// gameFigure names the processor time of a message in a load of so many sessions.
+func gameFigure(count int) string {
+	return fmt.Sprintf("game of %d, processor time of a message", count)
+}
 
 // play runs the load once and returns what the server and the clients say.
-func play(e *Env, name string) (at, with helper.Carried, err error) {
+func play(e *Env, name string, count int) (at, with helper.Carried, err error) {
 	server, err := helper.Start()
 	if err != nil {
 		return at, with, err
@@ -83,7 +88,7 @@ func play(e *Env, name string) (at, with helper.Carried, err error) {
 		return at, with, err
 	}
 	defer client.Close()
-	how := helper.How{Subject: name, Credentials: e.Credentials, Count: e.Scale.GameSessions}
+	how := helper.How{Subject: name, Credentials: e.Credentials, Count: count}
 	if err := server.Call("Party.Listen", how, &how.Address); err != nil {
 		return at, with, err
 	}

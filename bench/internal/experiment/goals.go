@@ -2,22 +2,23 @@ package experiment
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/relink-go/relink/bench/internal/report"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
-// Goals returns the figures to reach, which speak of 100,000 sessions, and of
-// 1,000 to compare with. What was measured comes from the run.
-func Goals() []report.Goal { return goals(100_000, 1000, 1000) }
+// Goals returns the figures to reach. What was measured comes from the run.
+func Goals() []report.Goal { return goals(Complete()) }
 
 // background is what a process does beside what is measured, for each session or
 // message: a listener's own goroutines, the runtime's allocations.
 const background = 0.01
 
-// goals are those for so many sessions, compared with few; onTCP is how many are
-// idle over TCP.
-func goals(full, few, onTCP int) []report.Goal {
+// goals are those for the numbers of sessions of a run.
+func goals(s Scale) []report.Goal {
+	few, full := s.CrowdSessions[0], s.CrowdSessions[len(s.CrowdSessions)-1]
+	onTCP := s.TCPSessions[0]
 	ratio, number := report.Ratio, report.Number
 	least := func(work, figure string, bound float64, format func(float64) string, rivals string) report.Goal {
 		return report.Goal{Work: work, Figure: figure, AtLeast: true, Bound: bound, Format: format, Rivals: rivals}
@@ -81,13 +82,16 @@ func goals(full, few, onTCP int) []report.Goal {
 			most(report.Count(full)+" idle sessions, "+name+": % of a core", crowdProcessor(idle, name, full), 1, number, ""),
 			most(fmt.Sprintf("resume p99 beside %s suspended sessions / beside %s, %s", report.Count(full), report.Count(few), name), crowdResume(name, full, few), 1.2, ratio, ""))
 	}
-	for _, name := range suites {
-		g := most("a game's load, "+name+": processor time of a message / raw TCP", figure(gameFigure, name, subject.TCP), 1.2, ratio, "")
-		rival := subject.RC4
-		if name == subject.Noise {
-			rival = subject.TLS
+	for _, count := range slices.Backward(s.GameSessions) {
+		for _, name := range suites {
+			work := fmt.Sprintf("a game's load of %s sessions, %s: processor time of a message / raw TCP", report.Count(count), name)
+			rival := subject.RC4
+			if name == subject.Noise {
+				rival = subject.TLS
+			}
+			g := most(work, figure(gameFigure(count), name, subject.TCP), 1.2, ratio, "")
+			all = append(all, limited(g, figure(gameFigure(count), rival, subject.TCP), rival+", which cannot resume"))
 		}
-		all = append(all, limited(g, figure(gameFigure, rival, subject.TCP), rival+", which cannot resume"))
 	}
 	for _, name := range suites {
 		all = append(all,
