@@ -47,5 +47,5 @@ func (c *Conn) encipherLocked() {
 // spanLocked lends what lies in one piece in the buffer for a link without a
 // codec to send next. There must be something: see ciphered.
 func (c *Conn) spanLocked(l *link) replay.Loan {
-	return c.out.Lend(l.sent, int(c.ciphered-l.sent))
+	return c.out.Lend(l.sent, int(min(c.ciphered-l.sent, gather)))
 }

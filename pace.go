@@ -29,9 +29,10 @@ func (c *Conn) paceLocked(l *link) {
 	}
 }
 
-// mostData is the most data that the link's transport may be given next: whole
-// records, but one where the network counts as slow, and one at a time at first,
-// which says where the link stands. The caller holds the sender role.
+// mostData is the most data that the link's transport may be given next: that of
+// one record where the network counts as slow, and at first, when it says where
+// the link stands; later as much as it takes well. The caller holds the sender
+// role.
 func (l *link) mostData() int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
@@ -41,7 +42,7 @@ func (l *link) mostData() int {
 	if sent == 0 || sent+firstRecord < int64(most) {
 		return min(firstRecord+int(sent), most)
 	}
-	return max(1, gather/most) * most
+	return max(gather, most)
 }
 
 // tickPaceLocked lets records grow where a whole one was acknowledged within a

@@ -30,9 +30,12 @@ const (
 	// encryptStep is how much a Write encrypts before the sender gets at it.
 	encryptStep = 64 << 10
 
-	// gather is how much is sealed, in as many records as that needs, before the
-	// transport is called.
-	gather = 64 << 10
+	// gather is the most data that the transport is handed at once, in as many
+	// records as that needs. More than 64 KiB brings nothing, and a little more, or
+	// 64 KiB with what records and headers add, does harm: the kernel sends the
+	// rest by itself (docs/performance.md). A fifth of the replay buffer's largest
+	// chunk, rounded up, leaves no short piece at its end.
+	gather = 52 << 10
 
 	// cipherInLock is the most that is ciphered under the session's lock: for
 	// less, giving the lock up and taking it again costs more than it spares
