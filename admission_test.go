@@ -1,8 +1,10 @@
 package relink_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -191,12 +193,79 @@ func TestProtocolIsLate(t *testing.T) {
 	})
 }
 
+// A narrow client says that it takes 100 bytes.
+type narrow struct{ suite.Host }
+
+func (h narrow) Establish(l suite.Link) error {
+	l.Limit, l.First.Limit = 100, 100
+	return h.Host.Establish(l)
+}
+
+// A first limit below what is assumed without one holds.
+func TestNarrowWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrap := func(h suite.Host) suite.Host { return narrow{h} }
+		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r.net.Last().Stall(faultnet.Up) // so that nothing is acknowledged
+		data := rigData(1000)
+		requireWrite(t, r.server, data)
+		got := make([]byte, len(data))
+		n, err := io.ReadFull(r.client, got[:100])
+		require.NoError(t, err)
+		rest := background(func() (int, error) { return io.ReadFull(r.client, got[n:]) })
+		stillBlocked(t, rest)
+		r.net.Last().Release(faultnet.Up)
+		require.NoError(t, (<-rest).err)
+		require.Equal(t, data, got)
+		r.stop()
+	})
+}
+
 // A greedy protocol asks for more than a message may have.
 type greedy struct{ *records }
 
 func (greedy) Serve(s suite.Stream, _ suite.Host) error {
 	_, err := s.Next(suite.MaxMessage + 1)
 	return err
+}
+
+// A lengthy protocol wants all that a message may have, and takes it.
+type lengthy struct {
+	*records
+	taken chan []byte
+}
+
+func (p lengthy) Serve(s suite.Stream, _ suite.Host) error {
+	b, err := s.Next(suite.MaxMessage)
+	if err == nil {
+		p.taken <- bytes.Clone(b)
+	}
+	return err
+}
+
+// The memory of a handshake follows what has arrived, and not the length that
+// somebody has claimed.
+func TestHandshakeMemoryFollowsWhatArrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := lengthy{new(records), make(chan []byte, 1)}
+		sc := newScene(t, relink.NewTestSuite(p), relink.Config{}, faultnet.Options{})
+		message := rigData(suite.MaxMessage)
+		c, err := sc.net.Dial(t.Context(), "tcp", "server")
+		require.NoError(t, err)
+		for sent := 0; sent < len(message); {
+			synctest.Wait()
+			require.LessOrEqual(t, relink.HandshakeBuffers(sc.listener), max(256, 4<<10, 4*sent))
+			if sent < 256 {
+				require.Equal(t, 256, relink.HandshakeBuffers(sc.listener))
+			}
+			n, err := c.Write(message[sent:min(sent+100, len(message))])
+			require.NoError(t, err)
+			sent += n
+		}
+		require.Equal(t, message, <-p.taken)
+		require.NoError(t, c.Close())
+		require.NoError(t, sc.listener.Close())
+	})
 }
 
 // No message of a handshake is longer than the bound, whatever a protocol asks

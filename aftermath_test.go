@@ -36,6 +36,14 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 			require.LessOrEqual(t, relink.Remembered(r.l), 4)
 			time.Sleep(relink.DefaultResumeTimeout/3 + time.Second)
 		}
+		time.Sleep(relink.DefaultResumeTimeout)
+		require.Zero(t, relink.Remembered(r.l)) // their keys are not to be kept
+		c, server := r.open()
+		require.NoError(t, c.Abort())
+		require.NoError(t, server.Abort())
+		require.Equal(t, 1, relink.Remembered(r.l))
+		require.NoError(t, r.l.Close())
+		require.Zero(t, relink.Remembered(r.l))
 		r.stop()
 	})
 }

@@ -176,12 +176,12 @@ func (c *Conn) lingerLocked() {
 // drained, so that the kernel does not answer it with a reset, which would
 // destroy what is under way. The lock is released meanwhile.
 func (c *Conn) halfCloseLocked(l *link) {
-	l.halfClosed = true
 	w, ok := l.conn.(interface{ CloseWrite() error })
 	if !ok {
-		c.linkLostLocked(l, io.EOF)
+		c.linkLostLocked(l, io.EOF) // a client asks by a resume how much has arrived
 		return
 	}
+	l.halfClosed = true
 	c.mu.Unlock()
 	err := w.CloseWrite()
 	c.mu.Lock()
@@ -254,6 +254,6 @@ func (c *Conn) expireLocked(reason error) {
 	case c.streamEndLocked():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
-		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideEOF(c.lost.err)))
+		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, asCause(c.lost.err)))
 	}
 }

@@ -266,9 +266,9 @@ func (c *Conn) Stats() Stats {
 	return s
 }
 
-// Done returns a channel that is closed when the session has ended and its
-// transport is closed: after Close, when everything is delivered or
-// CloseTimeout has passed. A program that is about to exit waits for it.
+// Done returns a channel that is closed when the session has ended: after Close,
+// when everything is delivered or CloseTimeout has passed. A program that is about
+// to exit waits for it. The transport is closed then, or in the course of it.
 func (c *Conn) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,6 +3,8 @@ package relink_test
 import (
 	"context"
 	"io"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,110 @@ var linkConditions = []linkCondition{
 		r.client.NetworkChanged()
 	}},
 	{"after a black hole", func(r *rig) { r.net.Last().Cut(faultnet.BlackHole) }},
+}
+
+// The beginning of Unix time is a deadline like any other that has passed, and not
+// the absence of one.
+func TestDeadlineAtTheBeginningOfUnixTime(t *testing.T) {
+	epoch := time.Unix(0, 0)
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), withPath(faultnet.Options{Buffer: 4 << 10}))
+		r.exchange(100)
+		for _, c := range r.ends() {
+			for _, before := range []time.Time{{}, time.Now().Add(time.Hour)} {
+				require.NoError(t, c.SetReadDeadline(before))
+				read := background(func() (int, error) { return c.Read(make([]byte, 1)) })
+				stillBlocked(t, read)
+				require.NoError(t, c.SetReadDeadline(epoch))
+				synctest.Wait()
+				require.Len(t, read, 1)
+				require.ErrorIs(t, (<-read).err, errDeadline)
+				require.NoError(t, c.SetReadDeadline(time.Time{}))
+				r.exchange(100)
+			}
+		}
+		path := r.net.Last()
+		path.Stall(faultnet.Up)
+		for _, before := range []time.Time{{}, time.Now().Add(time.Hour)} {
+			require.NoError(t, r.client.SetWriteDeadline(before))
+			write := background(func() (int, error) { return r.client.Write(make([]byte, 1<<20)) })
+			stillBlocked(t, write)
+			require.NoError(t, r.client.SetWriteDeadline(epoch))
+			synctest.Wait()
+			require.Len(t, write, 1)
+			require.ErrorIs(t, (<-write).err, errDeadline)
+			require.NoError(t, r.client.SetWriteDeadline(time.Time{}))
+		}
+		path.Release(faultnet.Up)
+		go func() { _, _ = io.Copy(io.Discard, r.server) }()
+		synctest.Wait()
+		require.Zero(t, r.client.Stats().BytesPending)
+		requireExchange(t, r.server, r.client, 0)
+		r.stop()
+	})
+}
+
+// hasty takes each deadline for passed until it is told a second time, as a
+// kernel's timer does when the clock was set back meanwhile.
+type hasty struct {
+	net.Conn
+	told, calls atomic.Int32
+}
+
+func (c *hasty) Interruptible() bool { return true }
+
+func (c *hasty) SetReadDeadline(t time.Time) error  { return c.set(t, c.Conn.SetReadDeadline) }
+func (c *hasty) SetWriteDeadline(t time.Time) error { return c.set(t, c.Conn.SetWriteDeadline) }
+
+func (c *hasty) set(t time.Time, set func(time.Time) error) error {
+	if t.After(time.Now()) && c.told.Add(1)%2 == 1 {
+		t = time.Unix(1, 0)
+	}
+	return set(t)
+}
+
+func (c *hasty) Read(p []byte) (int, error) {
+	c.calls.Add(1)
+	return c.Conn.Read(p)
+}
+
+func (c *hasty) Write(p []byte) (int, error) {
+	c.calls.Add(1)
+	return c.Conn.Write(p)
+}
+
+// A transport that takes a deadline for passed too early is told again, and not
+// asked again and again.
+func TestTransportTakesDeadlineForPassed(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		var transport *hasty
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: 4 << 10}), withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), func(r *rig, _ *relink.Config) {
+			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := r.net.Dial(ctx, network, address)
+				transport = &hasty{Conn: c}
+				return transport, err
+			}
+		})
+		r.exchange(100)
+		before := transport.calls.Load()
+		require.NoError(t, r.client.SetDeadline(time.Now().Add(time.Hour)))
+		read := background(func() (int, error) { return r.client.Read(make([]byte, 1)) })
+		stillBlocked(t, read)
+		r.net.Last().Stall(faultnet.Up)
+		data := rigData(100 << 10)
+		write := background(func() (int, error) { return r.client.Write(data) })
+		stillBlocked(t, write)
+		require.Less(t, transport.calls.Load()-before, int32(20))
+		requireWrite(t, r.server, []byte("x"))
+		require.NoError(t, (<-read).err)
+		r.net.Last().Release(faultnet.Up)
+		got := make([]byte, len(data))
+		_, err := io.ReadFull(r.server, got)
+		require.NoError(t, err)
+		require.Equal(t, data, got)
+		require.NoError(t, (<-write).err)
+		r.stop()
+	})
 }
 
 // Deadlines hold, can be moved, cleared and set in the past whatever the

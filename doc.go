@@ -27,8 +27,9 @@
 //   - Memory is bounded: see Memory. No number that a peer sends is
 //     used before it is checked against a bound.
 //   - A client, however slow, silent or hostile, delays no other.
-//   - After [Conn.Close] and CloseTimeout, and at once after [Conn.Abort],
-//     nothing of a Conn is left: no goroutine, no timer, no socket.
+//   - After [Conn.Close] and CloseTimeout, and after [Conn.Abort], nothing of a
+//     Conn is left: no goroutine, no timer, no socket. What closes the transport
+//     may take a moment, on [Noise] up to 100 ms for the last words.
 //
 // # What is not
 //
@@ -223,8 +224,8 @@
 //
 // # Deviations from a plain net.Conn
 //
-// Write returns when the bytes are in the buffer; a following error of the
-// transport is repaired, not returned. LocalAddr and RemoteAddr are those of the newest
+// Write returns when the bytes are in the buffer, or when the transport has taken
+// them; an error of the transport is repaired, not returned. LocalAddr and RemoteAddr are those of the newest
 // transport, and change. Close does not wait; [Conn.Done] is there for who
 // must. The rest is as net.Conn and golang.org/x/net/nettest have it.
 package relink

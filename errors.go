@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -77,11 +78,12 @@ var (
 	errDraining       = errors.New("relink: the listener takes no new sessions")
 )
 
-// hideEOF returns an error that is not io.EOF. A transport's io.EOF in the error
-// of a lost session would make errors.Is(err, io.EOF) take a stream that is cut
-// short for a complete one.
-func hideEOF(err error) error {
-	if errors.Is(err, io.EOF) {
+// asCause returns a transport's error so that it can be part of a lost session's:
+// with its text, but without being io.EOF, os.ErrDeadlineExceeded or
+// net.ErrClosed. By errors.Is these would say that the stream is complete, that it
+// goes on, or that it was closed on this side.
+func asCause(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return errors.New(err.Error())
 	}
 	return err

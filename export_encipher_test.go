@@ -39,6 +39,27 @@ func (h holder) Encrypt(dst, src []byte) {
 	h.Session.Encrypt(dst, src)
 }
 
+// HoldDecrypt is HoldEncrypt for what has arrived.
+func HoldDecrypt(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gate := make(chan struct{})
+	c.session = decryptHolder{c.session, gate}
+	return func() { close(gate) }
+}
+
+type decryptHolder struct {
+	suite.Session
+	gate chan struct{}
+}
+
+func (h decryptHolder) Decrypt(dst, src []byte) {
+	if len(src) > cipherInLock {
+		<-h.gate
+	}
+	h.Session.Decrypt(dst, src)
+}
+
 // HoldSeal makes the codec of the session's link wait before it seals data, which
 // it does without the session's lock, until release is called.
 func HoldSeal(c *Conn) (release func()) {

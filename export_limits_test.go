@@ -82,6 +82,17 @@ func Unfinished(l *Listener) [2]int {
 	return [2]int{l.handshakes.Len(), len(sessions) - l.live}
 }
 
+// HandshakeBuffers returns the bytes that the buffers of the handshakes under way
+// take. All of them have to be waiting for their clients.
+func HandshakeBuffers(l *Listener) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := l.handshakes.Front(); e != nil; e = e.Next() {
+		n += cap(e.Value.(*handshake).stream.buf)
+	}
+	return n
+}
+
 // Remembered returns how many ended sessions the listener remembers.
 func Remembered(l *Listener) int {
 	l.mu.Lock()

@@ -20,8 +20,12 @@ type stream struct {
 }
 
 // streamBuffer is the first size of a stream's buffer: enough for every
-// message of the classic suites.
-const streamBuffer = 256
+// message of the classic suites. A longer message takes streamStep next, if it is
+// as long as that, and then four times as much as has arrived.
+const (
+	streamBuffer = 256
+	streamStep   = 4 << 10
+)
 
 func newStream(t net.Conn) *stream {
 	return &stream{conn: t, buf: make([]byte, 0, streamBuffer)}
@@ -58,11 +62,12 @@ func (s *stream) Next(n int) ([]byte, error) {
 	return b, nil
 }
 
-// fill reads once, with room for n bytes in all.
+// fill reads once, where n bytes are wanted in all. Memory follows what has
+// arrived and not what a length says, which anybody can send.
 func (s *stream) fill(n int) error {
 	rest := s.buf[s.pos:]
-	if n > cap(s.buf) {
-		s.buf = append(make([]byte, 0, n), rest...)
+	if len(rest) == cap(s.buf) {
+		s.buf = append(make([]byte, 0, min(n, max(streamStep, 4*len(rest)))), rest...)
 	} else {
 		s.buf = s.buf[:copy(s.buf[:cap(s.buf)], rest)]
 	}
@@ -142,7 +147,7 @@ func (h *handshake) run() {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
 	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
-	if h.promised {
+	if h.promised && !errors.Is(err, suite.ErrFinished) {
 		// Nothing was said that must arrive. Whatever is read here the client
 		// believes delivered, and a clean end would look like the session's.
 		resetTransport(h.stream.conn)
@@ -317,7 +322,11 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 		return err
 	}
 	if c.closed && !c.traits.HalfClose && peer.Received == c.out.End() {
-		c.finishLocked(nil) // the client has everything
+		// The client has everything. A link that is still there ends as it would
+		// without this: the request may be an old one that somebody repeats.
+		if c.link == nil {
+			c.finishLocked(nil)
+		}
 		return suite.ErrFinished
 	}
 	return nil

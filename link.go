@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"math"
 	"net"
 	"reflect"
 	"sync"
@@ -142,13 +143,21 @@ func (l *link) setWriteDeadlineLocked(t time.Time) {
 	}
 }
 
-// deadlineStamp tells deadlines apart. Zero is none.
+// deadlineStamp tells deadlines apart. Zero is none, and not the beginning of
+// Unix time.
 func deadlineStamp(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixNano()
+	if stamp := t.UnixNano(); stamp != 0 {
+		return stamp
+	}
+	return 1
 }
+
+// doubtful is the stamp of a deadline that the transport says has passed. It is
+// passed on again before the next call: where a clock was set back it has not.
+const doubtful = math.MinInt64
 
 // longAgo is a deadline that has passed: it interrupts what is under way.
 var longAgo = time.Unix(1, 0)
@@ -167,6 +176,10 @@ const lastWordsTime = 100 * time.Millisecond
 // abort closes the transport so that the peer sees an error and not a clean
 // end, where the transport can do that. last is sent before, if possible.
 func (l *link) abort(last []byte) {
+	if t, ok := l.conn.(*net.TCPConn); ok && len(last) == 0 {
+		// At once, lest a program that exits now have its kernel end it cleanly.
+		_ = t.SetLinger(0)
+	}
 	go func() {
 		if len(last) > 0 {
 			timer := time.AfterFunc(lastWordsTime, func() { _ = l.conn.Close() })

@@ -156,7 +156,8 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // Close ends accepting, closes the inner listener, and ends the handshakes
 // under way and the sessions that nobody has accepted. Live sessions go on, but
 // can no longer be resumed: one that loses its transport, or has none now, ends
-// with [ErrSessionLost]. To let sessions end in their own time call
+// with [ErrSessionLost], or on a classic wire with io.EOF where the transport had
+// ended cleanly, which is then all that is known. To let sessions end in their own time call
 // [Listener.Shutdown] first.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -170,6 +171,7 @@ func (l *Listener) Close() error {
 		return l.opError(net.ErrClosed)
 	}
 	l.closed = true
+	l.ended.clear()
 	close(l.quit)
 	backlog := l.backlog
 	l.backlog = nil
@@ -429,7 +431,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && len(c.place.keys) > 0 {
-		l.ended.bury(&tombstone{c.session, end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)})
+		l.ended.bury(&tombstone{c.session, end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
 	}
 	for _, k := range c.place.keys {
 		delete(l.table, k)
@@ -449,6 +451,13 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 			close(l.drained)
 		}
 	}
+}
+
+// tidyEnded is called when the time of a tombstone is up.
+func (l *Listener) tidyEnded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended.tidy()
 }
 
 // suspend notes that a session has lost its link and when it expires. It

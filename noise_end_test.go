@@ -12,6 +12,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/suite"
 )
 
 // The ends of a session with the suite Noise that need its handshake or a
@@ -106,16 +107,26 @@ func TestNoiseCloseWriteAcrossResumes(t *testing.T) {
 // not the server's the client: it asks, and is told that all is well, or that
 // not everything that it wrote was taken.
 func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
-	for _, undelivered := range []bool{false, true} {
-		t.Run(fmt.Sprintf("undelivered=%v", undelivered), func(t *testing.T) {
+	for i := range 4 {
+		undelivered, ended := i%2 == 1, i >= 2
+		t.Run(fmt.Sprintf("undelivered=%v,server's stream ended=%v", undelivered, ended), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const window = 64 << 10
 				r := newRig(t, noiseSuite, withServer(func(c *relink.Config) { c.ReplayLimit = window }))
+				if ended {
+					require.NoError(t, r.server.CloseWrite())
+					requireEOF(t, r.client)
+				}
 				data := rigData(1000)
 				if undelivered {
 					data = rigData(2 * window)
 				}
 				requireWrite(t, r.client, data)
+				if ended && !undelivered {
+					// Else the server's Close finds nothing left to wait for.
+					_, err := io.ReadFull(r.server, make([]byte, len(data)))
+					require.NoError(t, err)
+				}
 				synctest.Wait()
 				r.net.Last().Stall(faultnet.Down) // what the server says is lost
 				closed := time.Now()
@@ -139,6 +150,26 @@ func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A session that was closed and whose CloseTimeout has passed was not aborted:
+// the client that comes back is told which.
+func TestNoiseLateResumeAfterCloseTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, noiseSuite, withServer(func(c *relink.Config) { c.CloseTimeout = time.Second }))
+		r.exchange(1000)
+		require.NoError(t, r.server.WaitAcked(t.Context(), 1000))
+		r.suspend(faultnet.Refuse, faultnet.Reset)
+		require.NoError(t, r.server.Close())
+		<-r.server.Done()
+		r.net.SetDown(faultnet.NotDown)
+		_, err := r.client.Read(make([]byte, 1))
+		require.ErrorIs(t, err, relink.ErrSessionLost)
+		var ended *suite.EndedError
+		require.ErrorAs(t, err, &ended)
+		require.Equal(t, suite.ResetLinger, ended.Code)
+		r.stop()
+	})
 }
 
 // Abort is Abort also after CloseWrite: although the client has all of the

@@ -61,7 +61,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return k, nil
 		}
 		n := c.takeStreamLocked(l, p, k, rerr)
-		if c.hasReadLocked(n) {
+		if c.hasReadLocked(l, n) {
 			c.mu.Unlock()
 			return n, nil
 		}
@@ -87,7 +87,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, p, rerr)
 		}
-		if c.hasReadLocked(n) {
+		if c.hasReadLocked(l, n) {
 			break
 		}
 		l, n, err = c.readableLocked(p)
@@ -102,11 +102,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hasReadLocked gives the receiver role back after a Read, and reports whether it
-// has got anything.
-func (c *Conn) hasReadLocked(n int) bool {
+// hasReadLocked gives the receiver role back after a Read of the link, and reports
+// whether it has got anything. Where the session was closed meanwhile, or has
+// another link, somebody else may have to read now.
+func (c *Conn) hasReadLocked(l *link, n int) bool {
 	c.receiver = roleFree
-	if n == 0 || !c.watched || c.standing || c.readers.waited() || c.drainTo > c.received {
+	if n == 0 || !c.watched || c.standing || c.closed || c.link != l || c.readers.waited() || c.drainTo > c.received {
 		c.receiverLeftLocked()
 	}
 	if n > 0 {
@@ -349,7 +350,11 @@ func (c *Conn) depositLocked(data []byte, encrypted bool) {
 // readFailedLocked judges an error of the transport's Read. An expired deadline
 // is not the loss of a link.
 func (c *Conn) readFailedLocked(l *link, err error) {
-	if err == nil || l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil {
+		return
+	}
+	if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
+		l.readDeadline = doubtful
 		return
 	}
 	c.linkLostLocked(l, err)

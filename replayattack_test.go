@@ -73,6 +73,39 @@ func TestReplayedHandshakes(t *testing.T) {
 	})
 }
 
+// A resume that is replayed against a session which was closed, and whose client
+// has everything, does not end its link either: that would destroy what is under
+// way.
+func TestReplayedResumeWhileClosing(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		r.exchange(100)
+		r.net.OnDial(func(_ int, p *faultnet.Path) error {
+			p.Record()
+			return nil
+		})
+		r.client.NetworkChanged()
+		synctest.Wait()
+		path := r.net.Last()
+		captured := path.Bytes(faultnet.Up)
+		path.Stall(faultnet.Down)
+		require.NoError(t, r.server.Close())
+		synctest.Wait()
+		require.Equal(t, relink.StateClosing, r.server.State())
+
+		attacker, err := r.net.Dial(t.Context(), "tcp", "server")
+		require.NoError(t, err)
+		requireWrite(t, attacker, captured)
+		synctest.Wait()
+		require.Equal(t, relink.StateClosing, r.server.State())
+
+		path.Release(faultnet.Down)
+		requireEOF(t, r.client)
+		require.NoError(t, attacker.Close())
+		r.stop()
+	})
+}
+
 // captureHandshakes opens a session, resumes it twice, once with nothing and
 // once with much to replay, and returns all that the client has said.
 func captureHandshakes(sc *scene) (captured [][]byte) {

@@ -55,6 +55,9 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	replayed := max(0, c.maxSent-l.sent)
 	c.maxSent = max(c.maxSent, l.sent)
 	c.ackedLocked(l.sent)
+	if c.epoch == 1 && sl.Limit > 0 {
+		c.peerLimit = sl.Limit // which may be less than what is assumed without one
+	}
 	c.peerLimit = max(c.peerLimit, sl.Limit)
 	if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {
 		l.replayUnknown = true // until ticks find the peer quiet
@@ -128,7 +131,9 @@ func (v clientView) Pending(p []byte) (int64, int) {
 	if most := v.c.sendEndLocked() - v.c.acked; int64(len(p)) > most {
 		p = p[:max(0, most)]
 	}
-	return v.c.acked, v.c.out.CopyTo(p, v.c.acked)
+	n := v.c.out.CopyTo(p, v.c.acked)
+	v.c.maxSent = max(v.c.maxSent, v.c.acked+int64(n)) // a late attempt may yet deliver it
+	return v.c.acked, n
 }
 
 // A redialer brings a client's session back to life. Its goroutine exists while
@@ -267,7 +272,7 @@ func (c *Conn) resumeLoop() {
 			c.endedLocked(ended)
 			continue
 		case last && !c.redial.hurried:
-			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, hideEOF(err)))
+			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, asCause(err)))
 			continue
 		}
 		failure = err
@@ -307,7 +312,7 @@ func (c *Conn) refusedLocked(err error) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
 	}
-	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideEOF(err), hideEOF(c.lost.err)))
+	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, asCause(err), asCause(c.lost.err)))
 }
 
 // endedLocked ends the session as the server has ended it.
@@ -315,7 +320,7 @@ func (c *Conn) endedLocked(e *suite.EndedError) {
 	switch {
 	case e.Code == 0 && c.closed && e.Received >= c.out.End():
 		c.finishLocked(nil)
-	case e.Code == 0 && c.finReceived:
+	case e.Code == 0 && c.finReceived && !c.closed: // nobody reads what this side has written
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
 		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, e))
@@ -351,14 +356,13 @@ func (c *Conn) attemptLocked(before error) error {
 	if err == nil && c.redial.hurried {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
 	}
+	if err == nil {
+		err = c.checkFreedLocked(sl.Peer)
+	}
 	if err != nil {
 		if t != nil {
-			closeTransport(t)
+			go resetTransport(t) // the server may have taken it over: it must not read a clean end
 		}
-		return err
-	}
-	if err := c.checkFreedLocked(sl.Peer); err != nil {
-		closeTransport(t)
 		return err
 	}
 	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
@@ -366,9 +370,9 @@ func (c *Conn) attemptLocked(before error) error {
 	return nil
 }
 
-// within runs a handshake on a transport, which is closed if ctx ends first.
+// within runs a handshake on a transport, which is reset if ctx ends first.
 func within(ctx context.Context, t net.Conn, handshake func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = t.Close() })
+	stop := context.AfterFunc(ctx, func() { resetTransport(t) })
 	err := handshake()
 	if !stop() { // the transport is closed, or about to be
 		return fmt.Errorf("%w: %w", ErrHandshakeTimeout, context.Cause(ctx))

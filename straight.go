@@ -98,7 +98,7 @@ func (c *Conn) readStraightLocked(p []byte) *link {
 // nothing and returns false.
 func (c *Conn) arrivedStraightLocked(l *link, p []byte, n int, err error) bool {
 	if err != nil || n <= 0 || n > min(len(p), cipherInLock) || c.link != l || l.pos != c.received ||
-		int64(n) > math.MaxInt64-l.pos || !c.watched || c.standing || c.readers.waited() || c.drainTo > c.received {
+		int64(n) > math.MaxInt64-l.pos || !c.watched || c.standing || c.closed || c.readers.waited() || c.drainTo > c.received {
 		return false
 	}
 	l.pos += int64(n)

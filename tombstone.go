@@ -45,15 +45,18 @@ func (*tombstone) SetKeys(...suite.Key) error { return nil }
 // TakeOver implements [suite.Target].
 func (t *tombstone) TakeOver(suite.Claim, suite.Link) error { return t.end }
 
-// A graveyard holds the tombstones of a listener and is guarded by its lock.
+// A graveyard holds the tombstones of a listener and is guarded by its lock. A
+// tombstone has the keys of its session, which are not to be kept any longer than
+// they are of use.
 type graveyard struct {
 	table map[tableKey]*tombstone
-	order list.List // of *tombstone, the first to expire first
+	order list.List   // of *tombstone, the first to expire first
+	timer *time.Timer // runs while there are any
 }
 
-// bury puts a tombstone up.
-func (g *graveyard) bury(t *tombstone) {
-	for now := time.Now(); g.order.Len() >= maxTombstones || g.expired(now); {
+// bury puts a tombstone up, of which tidy is to be called when its time is up.
+func (g *graveyard) bury(t *tombstone, tidy func()) {
+	if g.order.Len() >= maxTombstones {
 		g.dropOldest()
 	}
 	if g.table == nil {
@@ -63,12 +66,32 @@ func (g *graveyard) bury(t *tombstone) {
 		g.table[k] = t
 	}
 	g.order.PushBack(t)
+	switch {
+	case g.timer == nil:
+		g.timer = time.AfterFunc(time.Until(t.expires), tidy)
+	case g.order.Len() == 1:
+		g.timer.Reset(time.Until(t.expires))
+	}
 }
 
-// expired reports whether the oldest tombstone's time is up.
-func (g *graveyard) expired(now time.Time) bool {
-	first := g.order.Front()
-	return first != nil && now.After(first.Value.(*tombstone).expires)
+// tidy drops the tombstones whose time is up.
+func (g *graveyard) tidy() {
+	for g.order.Len() > 0 {
+		if left := time.Until(g.order.Front().Value.(*tombstone).expires); left > 0 {
+			g.timer.Reset(left)
+			return
+		}
+		g.dropOldest()
+	}
+}
+
+// clear drops all tombstones.
+func (g *graveyard) clear() {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.table = nil
+	g.order.Init()
 }
 
 func (g *graveyard) dropOldest() {
@@ -96,7 +119,7 @@ func (c *Conn) epitaphLocked(cause error) *suite.EndedError {
 	case cause == nil && (c.finAcked || c.peerStopped):
 	case errors.Is(cause, ErrProtocol):
 		e.Code = suite.ResetProtocol
-	case errors.Is(cause, ErrExpired):
+	case cause == nil, errors.Is(cause, ErrExpired): // CloseTimeout
 		e.Code = suite.ResetLinger
 	default:
 		e.Code = suite.ResetAborted

@@ -83,8 +83,10 @@ func (s *streak) reset() { s.n = 0 }
 // delivered over this transport or the next. Write blocks while the buffer is
 // full (while suspended: when ReplayLimit is reached), until there is room, the
 // write deadline passes, or the session ends; then it returns how many bytes were
-// taken. It may be larger than the buffer. Writes of several goroutines do not
-// interleave.
+// taken. It may be larger than the buffer. A Write that finds nobody sending hands
+// its bytes, and what others add meanwhile, to the transport itself, and may so
+// wait for a peer that does not read although the buffer has room. Writes of
+// several goroutines do not interleave.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	// The transport is written here and not further down, as in Read.
@@ -458,7 +460,9 @@ func (c *Conn) sentLocked(l *link, n int, err error) bool {
 	if err == nil {
 		return true
 	}
-	if !l.interruptible || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
+		l.writeDeadline = doubtful
+	} else {
 		c.linkLostLocked(l, err)
 	}
 	return false

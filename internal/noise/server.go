@@ -94,13 +94,21 @@ func refuse(s suite.Stream, refusal hint, reason error) error {
 	return reason
 }
 
+// refusedPiece is how much of a refused request is read at a time: what a
+// handshake's buffer holds anyway.
+const refusedPiece = 256
+
 // refuseUnread sends a hint in place of an answer to message 1, which it reads
 // because a transport that closes with unread bytes may destroy the hint. sent
 // says that the client may have heard it, and may ask once more if the hint is
 // of that sort.
 func refuseUnread(s suite.Stream, r request, refusal hint, reason error) (sent bool, err error) {
-	if _, err := suite.Read(s, r.length, "the rest of a request that is refused"); err != nil {
-		return false, fmt.Errorf("%w; %w", reason, err)
+	for left := r.length; left > 0; { // in pieces, of which nothing is kept
+		n := min(left, refusedPiece)
+		if _, err := suite.Read(s, n, "the rest of a request that is refused"); err != nil {
+			return false, fmt.Errorf("%w; %w", reason, err)
+		}
+		left -= n
 	}
 	if err := suite.Write(s, encodeHint(refusal), "the hint"); err != nil {
 		return false, fmt.Errorf("%w; %w", reason, err)
@@ -328,12 +336,10 @@ func readFirst(s suite.Stream, c *codec) (suite.Record, error) {
 	if err != nil {
 		return suite.Record{}, err
 	}
-	record := make([]byte, recordHeader+l)
-	copy(record, b)
+	header := [recordHeader]byte(b) // what Read returns is gone with the next
 	if b, err = suite.Read(s, l, "the first record"); err != nil {
 		return suite.Record{}, err
 	}
-	copy(record[recordHeader:], b)
-	r, _, err := c.Open(nil, record)
+	r, _, err := c.Open(nil, append(header[:], b...))
 	return r, err
 }

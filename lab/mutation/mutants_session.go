@@ -393,7 +393,7 @@ var endMutants = []mutant{
 	{
 		name:   "tombstones for ever",
 		breaks: "What is remembered of ended sessions is never forgotten.",
-		edits:  []edit{{"tombstone.go", `g.order.Len() >= maxTombstones || g.expired(now)`, `g.order.Len() >= maxTombstones && g.expired(now)`}},
+		edits:  []edit{{"tombstone.go", `g.timer = time.AfterFunc(time.Until(t.expires), tidy)`, `_ = tidy`}},
 		pkg:    ".", tests: "TestEndedSessionsAreForgotten",
 	},
 	{
@@ -407,6 +407,74 @@ var endMutants = []mutant{
 		breaks: "A transport that ends cleanly before all has arrived that the peer had announced is io.EOF in place of a loss.",
 		edits:  []edit{{"close.go", `(c.closed || !c.lost.short)`, `true`}},
 		pkg:    ".", tests: "TestCleanEndWithinReplay",
+	},
+	{
+		name:   "the beginning of Unix time is no deadline",
+		breaks: "A deadline of that time interrupts nothing, and the next one is not passed on.",
+		edits:  []edit{{"link.go", "\treturn 1\n}", "\treturn 0\n}"}},
+		pkg:    ".", tests: "TestDeadlineAtTheBeginningOfUnixTime",
+	},
+	{
+		name:   "a lost session is a time-out",
+		breaks: "An application that repeats what has timed out does so for ever.",
+		edits:  []edit{{"errors.go", ` || errors.Is(err, os.ErrDeadlineExceeded)`, ` || os.ErrDeadlineExceeded == nil`}},
+		pkg:    ".", tests: "TestErrorOfALostSession",
+	},
+	{
+		name:   "a resume that is given up ends cleanly",
+		breaks: "A server that has taken it over reads an end of the stream that is none.",
+		edits:  []edit{{"resume.go", `go resetTransport(t)`, `closeTransport(t)`}},
+		pkg:    ".", tests: "TestAbandonedResumeIsNoCleanEnd",
+	},
+	{
+		name:   "no direction to end is an end that was heard",
+		breaks: "Close over a transport without CloseWrite does not wait until all has arrived.",
+		edits: []edit{
+			{"close.go", "\tif !ok {\n", "\tif !ok {\n\t\tl.halfClosed = true\n"},
+		},
+		pkg: ".", tests: "TestCloseOverOpaqueTransport",
+	},
+	{
+		name:   "Close is overlooked at the end of a Read",
+		breaks: "Nobody reads on while a closed session lingers.",
+		edits:  []edit{{"read.go", `c.standing || c.closed || c.link != l`, `c.standing || c.link != l`}},
+		pkg:    ".", tests: "TestCloseWhileReadDecrypts",
+	},
+	{
+		name:   "a new link is overlooked at the end of a Read",
+		breaks: "Nobody reads a transport whose Reads cannot be interrupted.",
+		edits:  []edit{{"read.go", `c.standing || c.closed || c.link != l`, `c.standing || c.closed`}},
+		pkg:    ".", tests: "TestOpaqueLinkWhileReadDecrypts",
+	},
+	{
+		name:   "a replayed resume ends a closed session's link",
+		breaks: "Whoever has seen a resume destroys what is under way.",
+		edits:  []edit{{"handshake.go", "if c.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
+		pkg:    ".", tests: "TestReplayedResumeWhileClosing",
+	},
+	{
+		name:   "CloseTimeout is Abort to the client",
+		breaks: "A client that comes back is told the wrong reason.",
+		edits:  []edit{{"tombstone.go", `case cause == nil, errors.Is(cause, ErrExpired):`, `case errors.Is(cause, ErrExpired):`}},
+		pkg:    ".", tests: "TestNoiseLateResumeAfterCloseTimeout",
+	},
+	{
+		name:   "the server's end hides what the client has lost",
+		breaks: "A client whose last bytes nobody has read hears that all is well.",
+		edits:  []edit{{"resume.go", `case e.Code == 0 && c.finReceived && !c.closed:`, `case e.Code == 0 && c.finReceived:`}},
+		pkg:    ".", tests: "TestNoiseLateResumeOfAClosedSession",
+	},
+	{
+		name:   "a length takes memory",
+		breaks: "A handshake takes as much memory as anybody claims to send.",
+		edits:  []edit{{"handshake.go", `min(n, max(streamStep, 4*len(rest)))`, `n`}},
+		pkg:    ".", tests: "TestHandshakeMemoryFollowsWhatArrives",
+	},
+	{
+		name:   "a narrow window is overrun",
+		breaks: "A first limit below what is assumed without one is ignored.",
+		edits:  []edit{{"resume.go", `if c.epoch == 1 && sl.Limit > 0 {`, `if false {`}},
+		pkg:    ".", tests: "TestNarrowWindow",
 	},
 	{
 		name:   "a handshake that is over offers a session",

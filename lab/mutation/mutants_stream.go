@@ -114,8 +114,14 @@ var readMutants = []mutant{
 	{
 		name:   "a deadline is a lost link",
 		breaks: "A Read that times out costs the session its transport.",
-		edits:  []edit{{"read.go", `if err == nil || l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {`, `if err == nil {`}},
+		edits:  []edit{{"read.go", `if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {`, `if errors.Is(err, io.ErrClosedPipe) {`}},
 		pkg:    ".", tests: "TestDeadlines",
+	},
+	{
+		name:   "a transport's deadline is not doubted",
+		breaks: "Where a clock was set back, a Read asks the transport again and again.",
+		edits:  []edit{{"read.go", "\t\tl.readDeadline = doubtful\n", ""}},
+		pkg:    ".", tests: "TestTransportTakesDeadlineForPassed",
 	},
 	{
 		name:   "readers are not woken",
@@ -141,7 +147,7 @@ var readMutants = []mutant{
 	{
 		name:   "io.EOF shows through",
 		breaks: "The error of a lost session is io.EOF below, which reads as a complete stream.",
-		edits:  []edit{{"errors.go", `if errors.Is(err, io.EOF) {`, `if errors.Is(err, io.EOF) && false {`}},
+		edits:  []edit{{"errors.go", `errors.Is(err, io.EOF) || `, `err == io.EOF && false || `}},
 		pkg:    ".", tests: "TestALostSessionIsNoEOF",
 	},
 	{
