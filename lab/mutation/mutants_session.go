@@ -138,11 +138,8 @@ var redialMutants = []mutant{
 	{
 		name:   "a failed attempt leaks",
 		breaks: "The transport of an attempt that failed is left open.",
-		edits: []edit{{"resume.go", `		if t != nil {
-			closeTransport(t)
-		}
-		return err`, `		return err`}},
-		pkg: ".", tests: "TestAdmissionIsJudgedLast",
+		edits:  []edit{{"resume.go", "if t != nil {\n\t\t\tgo resetTransport(t)", "if false {\n\t\t\tgo resetTransport(t)"}},
+		pkg:    ".", tests: "TestAdmissionIsJudgedLast",
 	},
 	{
 		name:   "redialling in a loop",
