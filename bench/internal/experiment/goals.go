@@ -67,8 +67,8 @@ func goals(s Scale) []report.Goal {
 		}
 	}
 	all = append(all,
-		limited(most("new session, DH64RC4: time / TCP's connect and accept", figure(newSessionTime, subject.DH64RC4, subject.TCP), 1.75, ratio, "7–13"),
-			figure(newSessionTime, subject.RC4Steps, subject.TCP), subject.RC4Steps),
+		limited(most("new session, DH64RC4: time / TCP's connect and accept", figure(newSessionDuel, subject.DH64RC4, subject.TCP), 1.75, ratio, "7–13"),
+			figure(newSessionDuel, subject.RC4Steps, subject.TCP), subject.RC4Steps),
 		most("idle session of a server, DH64RC4: heap beyond the transport, bytes", heapFigure(idle, subject.DH64RC4, onTCP), 1536, number, "64 KiB to 1 MiB"),
 		most("idle session of a server, Noise: heap beyond the transport, bytes", heapFigure(idle, subject.Noise, onTCP), 3072, number, "64 KiB to 1 MiB"))
 	suites := []string{subject.DH64RC4, subject.SCP, subject.Noise}

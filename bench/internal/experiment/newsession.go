@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,27 +153,22 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 		}
 	}
 	e.Progress("one after the other")
-	wall, processor := make(series), make(series)
-	perRound := make([]struct{ wall, processor time.Duration }, len(doors))
-	err := measure.Turns(e.Scale.Rounds*turnsInRound, len(doors), func(turn, i int) error {
-		before, _ := measure.ProcessorTime()
-		start := time.Now()
-		err := doors[i].batch(ctx, e.Scale.NewBatch, func() {
-			perRound[i].wall += time.Since(start)
-			after, _ := measure.ProcessorTime()
-			perRound[i].processor += after - before
-		})
-		if turn%turnsInRound == turnsInRound-1 {
-			n := float64(e.Scale.NewBatch * turnsInRound)
-			wall.add(of[i], float64(perRound[i].wall)/n)
-			processor.add(of[i], float64(perRound[i].processor)/n)
-			perRound[i].wall, perRound[i].processor = 0, 0
-		}
-		time.Sleep(quiet)
-		return err
-	})
+	wall, processor, err := takeTurns(ctx, e, doors, e.Scale.Rounds)
 	if err != nil {
 		return err
+	}
+	pairs := report.Table{Caption: "Two at a time, with more rounds", Columns: []string{"subject", "time / TCP", "processor time / TCP"}}
+	for _, name := range newSessionDuels {
+		e.Progress(name + " and " + subject.TCP)
+		duel := slices.DeleteFunc(slices.Clone(doors), func(d *door) bool { return d.subject.Name() != name && d.subject.Name() != subject.TCP })
+		wall, processor, err := takeTurns(ctx, e, duel, e.Scale.DuelRounds)
+		if err != nil {
+			return err
+		}
+		wall.compare(s.Figures, newSessionDuel, [2]string{name, subject.TCP})
+		pairs.Rows = append(pairs.Rows, []string{
+			name, report.Spread(wall.ratio(name, subject.TCP), report.Number), report.Spread(processor.ratio(name, subject.TCP), report.Number),
+		})
 	}
 	e.Progress("rates")
 	rates := make(series)
@@ -196,14 +192,13 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 			report.Spread(processor.ratio(name, subject.TCP), report.Number), report.Number(processor.summary(name).Median / 1e3),
 			report.Number(rates.summary(name).Median),
 		})
-		wall.compare(s.Figures, newSessionTime, [2]string{name, subject.TCP})
 		processor.compare(s.Figures, newSessionProcessor, [2]string{name, subject.TCP}, [2]string{name, subject.TLS}, [2]string{name, subject.TLSX25519})
 	}
 	against := report.Table{Caption: "Processor time of Noise against TLS", Columns: []string{"", "ratio"}}
 	for _, rival := range []string{subject.TLS, subject.TLSX25519} {
 		against.Rows = append(against.Rows, []string{subject.Noise + " / " + rival, report.Spread(processor.ratio(subject.Noise, rival), report.Number)})
 	}
-	s.Tables = append(s.Tables, t, against)
+	s.Tables = append(s.Tables, t, pairs, against)
 	s.Plots = append(s.Plots, report.Plot{
 		File: "sessions", Title: "A new session over loopback",
 		X: report.Axis{Label: "microseconds", Log: true}, Categories: of,
@@ -212,8 +207,36 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 	return nil
 }
 
+// newSessionDuels are the subjects that the goal compares with TCP, and its limit.
+var newSessionDuels = []string{subject.DH64RC4, subject.RC4Steps}
+
+// takeTurns returns the time and the processor time of a new stream by subject.
+func takeTurns(ctx context.Context, e *Env, doors []*door, rounds int) (wall, processor series, err error) {
+	wall, processor = make(series), make(series)
+	perRound := make([]struct{ wall, processor time.Duration }, len(doors))
+	err = measure.Turns(rounds*turnsInRound, len(doors), func(turn, i int) error {
+		before, _ := measure.ProcessorTime()
+		start := time.Now()
+		err := doors[i].batch(ctx, e.Scale.NewBatch, func() {
+			perRound[i].wall += time.Since(start)
+			after, _ := measure.ProcessorTime()
+			perRound[i].processor += after - before
+		})
+		if turn%turnsInRound == turnsInRound-1 {
+			n := float64(e.Scale.NewBatch * turnsInRound)
+			name := doors[i].subject.Name()
+			wall.add(name, float64(perRound[i].wall)/n)
+			processor.add(name, float64(perRound[i].processor)/n)
+			perRound[i].wall, perRound[i].processor = 0, 0
+		}
+		time.Sleep(quiet)
+		return err
+	})
+	return wall, processor, err
+}
+
 const (
-	newSessionTime      = "new session, time"
+	newSessionDuel      = "new session, time, two at a time"
 	newSessionProcessor = "new session, processor time"
 )
 
