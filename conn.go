@@ -50,9 +50,9 @@ type Conn struct {
 	writing     bool          // a Write is appending
 	finQueued   bool          // CloseWrite or Close: the stream ends at out.End
 	finSent     bool          // a link was given the end
-	finAcked    bool          // the peer has received everything and the end
-	provisional bool          // server: the handshake is not complete
-	slow        bool          // the last link carried too little
+	peerStopped bool          // the peer's application reads no more
+	pongDue     bool
+	pingDue     bool
 
 	// Reading. The receiver role belongs to one goroutine at a time.
 
@@ -69,9 +69,9 @@ type Conn struct {
 	closeTimer  *time.Timer // bounds the time after Close
 	timer       *time.Timer // client: calls tick
 	flusher     func()      // flush; nil until it is needed
-	peerStopped bool        // the peer's application reads no more
-	pongDue     bool
-	pingDue     bool
+	finAcked    bool        // the peer has received everything and the end
+	provisional bool        // server: the handshake is not complete
+	slow        bool        // the last link carried too little
 
 	// Writing. One Write at a time appends to out; the sender role belongs to one
 	// goroutine at a time.
@@ -86,11 +86,11 @@ type Conn struct {
 
 	// Acknowledgements, where the suite has them.
 
-	ackers       *waitQueue // WaitAcked
-	peerConsumed int64      // the peer's application has taken up to here
+	ackDue       dueness    // an acknowledgement waits to be carried
 	peerLimit    int64      // data must not pass this offset
 	toldLimit    int64      // the limit that the peer was last told
-	ackDue       dueness    // an acknowledgement waits to be carried
+	peerConsumed int64      // the peer's application has taken up to here
+	ackers       *waitQueue // WaitAcked
 
 	stats counts
 	lost  loss  // how the last link ended

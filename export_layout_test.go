@@ -27,5 +27,8 @@ func LinesOfConn(fields ...string) int {
 	return len(lines)
 }
 
+// LinesOfFraming returns how many lines a framing takes.
+func LinesOfFraming() uintptr { return (unsafe.Sizeof(framing{}) + lineSize - 1) / lineSize }
+
 // LinesOfLink returns how many lines of a link are touched by what comes first.
 func LinesOfLink() uintptr { return unsafe.Offsetof(link{}.input) / lineSize }

@@ -141,4 +141,5 @@ func TestLinesOfConn(t *testing.T) {
 	require.Equal(t, 4, relink.LinesOfConn(append(both, "readers", "readDeadline", "readErr", "received", "drainTo", "readSeq", "in")...))
 	require.Equal(t, 4, relink.LinesOfConn(append(both, "writers", "writeDeadline", "writeErr", "ciphered", "maxSent", "out", "set")...))
 	require.Equal(t, uintptr(1), relink.LinesOfLink())
+	require.Equal(t, uintptr(1), relink.LinesOfFraming())
 }

@@ -67,29 +67,30 @@ type link struct {
 	probe probe // guarded by the session's lock
 }
 
-// A framing is what a link has whose wire carries records.
+// A framing is what a link has whose wire carries records. It is one line of the
+// cache.
 type framing struct {
 	codec suite.Codec
 
 	// Owned by whoever holds the receiver role.
 
 	long     *[]byte // what the link's input lies in while records are long, or nil
-	lastRead int     // bytes that the transport last had
+	lastRead int32   // bytes that the transport last had
 
 	// Owned by whoever holds the sender role.
 
-	wire    []byte  // sealed records that must go out next
-	wireBuf *[]byte // what wire lies in
+	wirePos int32   // what the transport has taken of wire
+	wire    *[]byte // sealed records that must go out next, or nil
 
 	// Guarded by the session's lock: for base, most and counted see paceLocked.
 
-	room     room // whether long is in use, and is still wanted
+	base     int64 // the peer had acknowledged up to here when the link began, which sends from here
+	counted  int64 // the offset acknowledged at the last tick, while most is set
+	most     int32 // data in a record while the network counts as slow, or zero
+	room     room  // whether long is in use, and is still wanted
 	finSent  bool
 	stopSent bool
-	ackAsked bool  // a ping is under way for the sake of its acknowledgement
-	base     int64 // the peer had acknowledged up to here when the link began, which sends from here
-	most     int   // data in a record while the network counts as slow, or zero
-	counted  int64 // the offset acknowledged at the last tick, while most is set
+	ackAsked bool // a ping is under way for the sake of its acknowledgement
 }
 
 // A room says what is known of a link's long record buffer.
@@ -110,7 +111,10 @@ func (f *framing) giveRoomBackLocked() {
 }
 
 // sealed reports whether records wait to go out.
-func (f *framing) sealed() bool { return f != nil && len(f.wire) > 0 }
+func (f *framing) sealed() bool { return f != nil && f.wire != nil }
+
+// unsent returns the records that wait to go out.
+func (f *framing) unsent() []byte { return (*f.wire)[f.wirePos:] }
 
 // newLink makes a link of a transport whose handshake is complete. rest is what
 // had arrived beyond the handshake.

@@ -158,7 +158,7 @@ func (c *tappedCodec) Seal(dst, data []byte, k suite.Control) []byte {
 // next returns what the next record will be sealed with.
 func (c *tappedCodec) next() (key trafficKey, counter uint64) {
 	out := fields(c.Codec).FieldByName("out")
-	return readKey(out.FieldByName("key")), out.FieldByName("n").Uint()
+	return readKey(out.FieldByName("key").Elem()), out.FieldByName("n").Uint()
 }
 
 // secretOf returns the resumption secret that a client's session holds.

@@ -36,7 +36,7 @@ func (c *Conn) paceLocked(l *link) {
 func (l *link) mostData() int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
-		return min(l.most, most)
+		return min(int(l.most), most)
 	}
 	sent := l.sent - l.base
 	if sent == 0 || sent+firstRecord < int64(most) {

@@ -480,7 +480,7 @@ func (l *link) inputRoom() []byte {
 		l.input = make([]byte, 0, minInput)
 	case len(rest) == 0 && size < firstInput:
 		l.input = make([]byte, 0, firstInput)
-	case len(rest) == 0 && size < minInput && l.lastRead == size:
+	case len(rest) == 0 && size < minInput && int(l.lastRead) == size:
 		l.input = make([]byte, 0, minInput)
 	case len(rest) == size && size < minInput:
 		l.input = append(make([]byte, 0, minInput), rest...)
@@ -498,7 +498,7 @@ func (l *link) inputRoom() []byte {
 }
 
 // inputArrived takes n bytes that the transport has put there.
-func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], n }
+func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], int32(n) }
 
 // takeRecordLocked takes one record's data and control.
 func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {

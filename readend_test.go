@@ -25,6 +25,7 @@ func TestCloseWhileReadDecrypts(t *testing.T) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 16 << 10}))
 		r.exchange(100)
 		requireWrite(t, r.client, rigData(4<<10))
+		synctest.Wait() // it goes out in two pieces, and one Read is to have them
 		release := relink.HoldDecrypt(r.server)
 		read := background(func() (int, error) { return r.server.Read(make([]byte, 8<<10)) })
 		stillBlocked(t, read)
@@ -56,6 +57,7 @@ func TestOpaqueLinkWhileReadDecrypts(t *testing.T) {
 		data := rigData(4<<10 + 100)
 		release := relink.HoldDecrypt(r.client)
 		requireWrite(t, r.server, data[:4<<10])
+		synctest.Wait()
 		got := make([]byte, len(data))
 		read := background(func() (int, error) { return r.client.Read(got) })
 		stillBlocked(t, read)

@@ -432,14 +432,14 @@ func (c *Conn) nextLocked(l *link) (next outgoing) {
 func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
 	size := len(loan.Bytes())
 	if l.framing != nil {
-		size = len(l.wire)
+		size = len(l.unsent())
 	}
 	if n != size {
 		n, err = judgeWrite(n, size, err)
 	}
 	c.out.Return(loan)
 	if l.framing != nil {
-		if l.wire = l.wire[n:]; len(l.wire) == 0 {
+		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
 			l.releaseWire()
 		}
 	} else if c.link == l {
@@ -509,8 +509,8 @@ func judgeWrite(n, size int, err error) (int, error) {
 var wires = sync.Pool{New: func() any { return new([]byte) }}
 
 func (l *link) releaseWire() {
-	wires.Put(l.wireBuf)
-	l.wire, l.wireBuf = nil, nil
+	wires.Put(l.wire)
+	l.wire, l.wirePos = nil, 0
 }
 
 // seal returns what is outgoing as the transport is to have it: in records where
@@ -522,17 +522,17 @@ func (l *link) seal(next outgoing) []byte {
 		return data
 	}
 	if l.sealed() {
-		return l.wire
+		return l.unsent()
 	}
-	l.wireBuf = wires.Get().(*[]byte)
-	sealed := (*l.wireBuf)[:0]
+	wire := wires.Get().(*[]byte)
+	sealed := (*wire)[:0]
 	for most := l.codec.MaxData(); len(data) > most; {
 		sealed = l.codec.Seal(sealed, data[:most], suite.Control{})
 		data = data[most:]
 	}
-	l.wire = l.codec.Seal(sealed, data, next.control)
-	*l.wireBuf = l.wire[:0]
-	return l.wire
+	*wire = l.codec.Seal(sealed, data, next.control)
+	l.wire = wire
+	return *wire
 }
 
 // takeControlLocked collects the control that waits to be carried.

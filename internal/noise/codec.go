@@ -84,17 +84,17 @@ func (c cipherID) aead(key *secret) cipher.AEAD {
 // nonce. It has one owner, and the counter only grows, so that no nonce is used
 // twice under a key.
 type direction struct {
-	cipher cipherID
 	aead   cipher.AEAD
-	key    secret
 	n      uint64
-	rekeys int
-	limit  uint64 // recordsPerKey, but in tests
+	limit  uint32 // recordsPerKey, but in tests
+	rekeys uint32
 	nonce  [12]byte
+	cipher cipherID
+	key    *secret // for the next, and not touched until then
 }
 
 func newDirection(c cipherID, key secret) direction {
-	return direction{cipher: c, aead: c.aead(&key), key: key, limit: recordsPerKey}
+	return direction{cipher: c, aead: c.aead(&key), key: &key, limit: recordsPerKey}
 }
 
 // at returns the nonce with the counter n, as Noise lays it out.
@@ -109,7 +109,7 @@ func (d *direction) at(n uint64) []byte {
 
 // advance follows each record.
 func (d *direction) advance() {
-	if d.n++; d.n == d.limit {
+	if d.n++; d.n == uint64(d.limit) {
 		d.rekey()
 	}
 }
@@ -120,16 +120,19 @@ func (d *direction) rekey() {
 	b := d.aead.Seal(nil, d.at(math.MaxUint64), zeros[:], nil)
 	copy(d.key[:], b)
 	clear(b)
-	d.aead = d.cipher.aead(&d.key)
+	d.aead = d.cipher.aead(d.key)
 	d.n = 0
 	d.rekeys++
 }
 
-// A codec seals and opens the records of one link.
+// A codec seals and opens the records of one link. What either takes is in one
+// line of the processor's cache.
 type codec struct {
-	out, in    direction
+	out    direction
+	client bool
+
+	in         direction
 	peerWindow int64
-	client     bool
 }
 
 var _ suite.Codec = (*codec)(nil)

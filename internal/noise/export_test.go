@@ -92,21 +92,21 @@ func Kept(s suite.Session) int { return 1 + len(s.(*serverSession).unconfirmed) 
 // TrafficKeys returns the two keys of a link.
 func TrafficKeys(c suite.Codec) (out, in [32]byte) {
 	k := c.(*codec)
-	return k.out.key, k.in.key
+	return *k.out.key, *k.in.key
 }
 
 // RekeyAfter makes both directions of a codec change their keys after n
 // records.
 func RekeyAfter(c suite.Codec, n uint64) {
 	k := c.(*codec)
-	k.out.limit, k.in.limit = n, n
+	k.out.limit, k.in.limit = uint32(n), uint32(n)
 }
 
 // Counters returns how often the codec's directions were rekeyed, and their
 // counters.
 func Counters(c suite.Codec) (outKeys int, outN uint64, inKeys int, inN uint64) {
 	k := c.(*codec)
-	return k.out.rekeys, k.out.n, k.in.rekeys, k.in.n
+	return int(k.out.rekeys), k.out.n, int(k.in.rekeys), k.in.n
 }
 
 // NewCodecs returns the two ends of a link under keys that depend on the seed
