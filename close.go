@@ -13,7 +13,8 @@ import (
 // Close ends the session. It returns at once; what was written lingers in the
 // background until it is delivered, over a new transport if need be, or until
 // CloseTimeout has passed: [Conn.Done] tells. Read and Write return
-// net.ErrClosed from now on.
+// net.ErrClosed from now on. On a classic suite over a transport without
+// CloseWrite, a client counts as delivered what that has taken.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,12 +177,14 @@ func (c *Conn) lingerLocked() {
 // drained, so that the kernel does not answer it with a reset, which would
 // destroy what is under way. The lock is released meanwhile.
 func (c *Conn) halfCloseLocked(l *link) {
+	l.halfClosed = true
 	w, ok := l.conn.(interface{ CloseWrite() error })
 	if !ok {
-		c.linkLostLocked(l, io.EOF) // a client asks by a resume how much has arrived
+		// Whether all arrives is left to the transport. A resume could ask, but it
+		// would take the session over and so destroy what is under way.
+		c.linkLostLocked(l, io.EOF)
 		return
 	}
-	l.halfClosed = true
 	c.mu.Unlock()
 	err := w.CloseWrite()
 	c.mu.Lock()
@@ -217,6 +220,9 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		return
 	case c.closed && !c.traits.HalfClose && c.redial != nil && l.halfClosed && c.lost.clean && c.heededLocked():
 		c.finishLocked(nil) // the server has read to our end
+		return
+	case c.closed && !c.traits.HalfClose && c.server != nil && c.acked == c.out.End():
+		c.finishLocked(nil) // a client that was refused for it has said that it has everything
 		return
 	}
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})

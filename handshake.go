@@ -324,6 +324,7 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 	if c.closed && !c.traits.HalfClose && peer.Received == c.out.End() {
 		// The client has everything. A link that is still there ends as it would
 		// without this: the request may be an old one that somebody repeats.
+		c.ackedLocked(peer.Received)
 		if c.link == nil {
 			c.finishLocked(nil)
 		}

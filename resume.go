@@ -55,10 +55,14 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	replayed := max(0, c.maxSent-l.sent)
 	c.maxSent = max(c.maxSent, l.sent)
 	c.ackedLocked(l.sent)
-	if c.epoch == 1 && sl.Limit > 0 {
-		c.peerLimit = sl.Limit // which may be less than what is assumed without one
+	limit := sl.Limit
+	if limit == 0 && sl.First.Ack { // a resume completes a session whose first record was lost
+		limit = sl.First.Limit
 	}
-	c.peerLimit = max(c.peerLimit, sl.Limit)
+	if c.epoch == 1 && limit > 0 {
+		c.peerLimit = limit // which may be less than what is assumed without one
+	}
+	c.peerLimit = max(c.peerLimit, limit)
 	if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {
 		l.replayUnknown = true // until ticks find the peer quiet
 		c.drainTo = told + min(int64(c.set.ReplayLimit), math.MaxInt64-told)

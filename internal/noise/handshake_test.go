@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -282,6 +283,32 @@ func TestReplayedResume(t *testing.T) {
 		require.Len(t, s.links, 2)
 		require.Equal(t, "early", string(s.got))
 	})
+}
+
+// resetStream is a stream whose peer resets it where it would end it.
+type resetStream struct{ *end }
+
+func (s resetStream) Next(n int) ([]byte, error) {
+	b, err := s.end.Next(n)
+	if err != nil {
+		err = syscall.ECONNRESET
+	}
+	return b, err
+}
+
+// Why a client was refused is told although it gives up with a reset, and not with
+// the end of its stream.
+func TestRefusedClientResets(t *testing.T) {
+	p, other := newPair(t, false), newPair(t, false)
+	c, s := newWire()
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve(resetStream{s}, p.host) }()
+	_, _, err := other.client.Open(c) // it knows another key
+	require.ErrorIs(t, err, suite.ErrAuthentication)
+	c.out.close()
+	err = <-served
+	require.ErrorIs(t, err, suite.ErrAuthentication)
+	require.NotErrorIs(t, err, syscall.ECONNRESET)
 }
 
 // A request that is withheld and delivered late takes early data at most. The

@@ -3,7 +3,6 @@ package noise
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -13,11 +12,17 @@ import (
 func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 	var first error
 	for range maxRequests {
-		again, err := p.serve(s, h)
+		// The first byte is judged alone: a client of another protocol may send
+		// less than a header before it waits for an answer.
+		b, err := suite.Read(s, 1, "the request")
+		switch {
+		case err != nil && first != nil:
+			return first // the client had nothing more to ask
+		case err != nil:
+			return err
+		}
+		again, err := p.serve(s, h, b[0])
 		if !again {
-			if first != nil && errors.Is(err, io.EOF) {
-				return first // the client had nothing more to ask
-			}
 			return err
 		}
 		first = err
@@ -25,20 +30,15 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 	return first
 }
 
-// serve takes one request, in the order of the section First flight. again says
-// that the client may ask once more.
-func (p *Protocol) serve(s suite.Stream, h suite.Host) (again bool, err error) {
-	// The first byte is judged alone: a client of another protocol may send
-	// less than a header before it waits for an answer.
-	b, err := suite.Read(s, 1, "the request")
+// serve takes one request behind its first byte, in the order of the section First
+// flight. again says that the client may ask once more.
+func (p *Protocol) serve(s suite.Stream, h suite.Host, begin byte) (again bool, err error) {
+	if begin != magic {
+		return false, refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", begin))
+	}
+	header := append(make([]byte, 0, headerSize), begin)
+	b, err := suite.Read(s, headerSize-1, "the request")
 	if err != nil {
-		return false, err
-	}
-	header := append(make([]byte, 0, headerSize), b[0])
-	if b[0] != magic {
-		return false, refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", b[0]))
-	}
-	if b, err = suite.Read(s, headerSize-1, "the request"); err != nil {
 		return false, err
 	}
 	r, refusal, err := decodeHeader(append(header, b...))

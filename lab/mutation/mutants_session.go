@@ -424,14 +424,6 @@ var endMutants = []mutant{
 		pkg:    ".", tests: "TestAbandonedResumeIsNoCleanEnd",
 	},
 	{
-		name:   "no direction to end is an end that was heard",
-		breaks: "Close over a transport without CloseWrite does not wait until all has arrived.",
-		edits: []edit{
-			{"close.go", "\tif !ok {\n", "\tif !ok {\n\t\tl.halfClosed = true\n"},
-		},
-		pkg: ".", tests: "TestCloseOverOpaqueTransport",
-	},
-	{
 		name:   "Close is overlooked at the end of a Read",
 		breaks: "Nobody reads on while a closed session lingers.",
 		edits:  []edit{{"read.go", `c.standing || c.closed || c.link != l`, `c.standing || c.link != l`}},
@@ -448,6 +440,12 @@ var endMutants = []mutant{
 		breaks: "Whoever has seen a resume destroys what is under way.",
 		edits:  []edit{{"handshake.go", "if c.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
 		pkg:    ".", tests: "TestReplayedResumeWhileClosing",
+	},
+	{
+		name:   "a closed server forgets that its client has everything",
+		breaks: "The session lingers until CloseTimeout, and then says that bytes were not delivered.",
+		edits:  []edit{{"handshake.go", "\t\tc.ackedLocked(peer.Received)\n\t\tif c.link", "\t\tif c.link"}},
+		pkg:    ".", tests: "TestClosedServerHasBeenAsked",
 	},
 	{
 		name:   "CloseTimeout is Abort to the client",
@@ -470,7 +468,7 @@ var endMutants = []mutant{
 	{
 		name:   "a narrow window is overrun",
 		breaks: "A first limit below what is assumed without one is ignored.",
-		edits:  []edit{{"resume.go", `if c.epoch == 1 && sl.Limit > 0 {`, `if false {`}},
+		edits:  []edit{{"resume.go", `if c.epoch == 1 && limit > 0 {`, `if false {`}},
 		pkg:    ".", tests: "TestNarrowWindow",
 	},
 	{

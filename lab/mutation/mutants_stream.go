@@ -192,7 +192,7 @@ var writeMutants = []mutant{
 	{
 		name:   "the rest of a record is dropped",
 		breaks: "A record that a transport has taken a part of is not completed.",
-		edits:  []edit{{"write.go", `if l.wire = l.wire[n:]; len(l.wire) == 0 {`, `if l.wire = l.wire[n:]; n > 0 || len(l.wire) == 0 {`}},
+		edits:  []edit{{"write.go", `if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {`, `if l.wirePos += int32(n); n > 0 || int(l.wirePos) == len(*l.wire) {`}},
 		pkg:    ".", tests: "TestOddTransports",
 	},
 	{

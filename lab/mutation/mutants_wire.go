@@ -79,13 +79,13 @@ var noiseMutants = []mutant{
 	{
 		name:   "Noise: a nonce that does not advance",
 		breaks: "All records of a link are sealed with the same nonce, on both sides.",
-		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == d.limit {`, `if d.n == d.limit {`}},
+		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == uint64(d.limit) {`, `if d.n == uint64(d.limit) {`}},
 		pkg:    ".", tests: "TestNoiseNoncesAreFresh",
 	},
 	{
 		name:   "Noise: no rekey",
 		breaks: "A key seals more records than it should, on both sides.",
-		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == d.limit {`, `if d.n++; d.n == 0 {`}},
+		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == uint64(d.limit) {`, `if d.n++; d.n == 0 {`}},
 		pkg:    "./internal/noise", tests: "TestRekey",
 	},
 	{
