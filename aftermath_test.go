@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
 )
 
 // After the peer has closed there is nobody to whom a stream could be ended.
@@ -43,6 +44,24 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 		require.NoError(t, server.Abort())
 		require.Equal(t, 1, relink.Remembered(r.l))
 		require.NoError(t, r.l.Close())
+		require.Zero(t, relink.Remembered(r.l))
+		r.stop()
+	})
+}
+
+// What a listener remembers of ended sessions is bounded: the oldest give way.
+func TestRememberedSessionsAreBounded(t *testing.T) {
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		relink.Bury(r.l, relink.MaxTombstones+100)
+		require.Equal(t, relink.MaxTombstones, relink.Remembered(r.l))
+		r.suspend(faultnet.Refuse, faultnet.Reset)
+		require.NoError(t, r.server.Abort())
+		require.Equal(t, relink.MaxTombstones, relink.Remembered(r.l))
+		r.net.SetDown(faultnet.NotDown)
+		_, err := r.client.Read(make([]byte, 1))
+		require.ErrorIs(t, err, relink.ErrSessionLost) // it was the newest
+		time.Sleep(relink.DefaultResumeTimeout)
 		require.Zero(t, relink.Remembered(r.l))
 		r.stop()
 	})

@@ -1,6 +1,10 @@
 package relink
 
-import "github.com/relink-go/relink/internal/suite"
+import (
+	"time"
+
+	"github.com/relink-go/relink/internal/suite"
+)
 
 // IsClassic reports whether the suite's wire carries the stream alone, without
 // acknowledgements or the end of a direction.
@@ -91,6 +95,19 @@ func HandshakeBuffers(l *Listener) (n int) {
 		n += cap(e.Value.(*handshake).stream.buf)
 	}
 	return n
+}
+
+// MaxTombstones is the most ended sessions that a listener remembers.
+const MaxTombstones = maxTombstones
+
+// Bury makes the listener remember n sessions that never were.
+func Bury(l *Listener, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range n {
+		key := tableKey{0, suite.Key{0xff, byte(i), byte(i >> 8)}}
+		l.ended.bury(&tombstone{keys: []tableKey{key}, expires: time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
+	}
 }
 
 // Remembered returns how many ended sessions the listener remembers.
