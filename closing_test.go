@@ -39,3 +39,24 @@ func TestClosedServerHasBeenAsked(t *testing.T) {
 		r.stop()
 	})
 }
+
+// Close over a transport whose direction cannot be ended by itself leaves what is
+// under way to that transport, and does not take the session over to ask.
+func TestCloseOverOpaqueTransport(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withPath(faultnet.Options{Opaque: true}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
+		r.exchange(100)
+		data := rigData(40 << 10)
+		requireWrite(t, r.client, data)
+		require.NoError(t, r.client.Close())
+		synctest.Wait()
+		got := make([]byte, len(data))
+		_, err := io.ReadFull(r.server, got)
+		require.NoError(t, err)
+		require.Equal(t, data, got)
+		<-r.client.Done()
+		require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
+		require.Equal(t, 1, r.net.Dials())
+		r.stop()
+	})
+}

@@ -1,9 +1,7 @@
 package relink_test
 
 import (
-	"context"
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,79 +75,6 @@ func TestOpaqueLinkWhileReadDecrypts(t *testing.T) {
 			require.Fail(t, "nobody reads the new transport")
 		}
 		require.Equal(t, data, got)
-		r.stop()
-	})
-}
-
-// resettable makes a transport in memory one that can be reset, as TCP's can.
-type resettable struct {
-	net.Conn
-	path   *faultnet.Path
-	linger int // by one goroutine at a time; 0 makes Close a reset
-}
-
-func (c *resettable) Interruptible() bool { return true }
-
-func (c *resettable) CloseWrite() error {
-	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
-}
-
-func (c *resettable) SetLinger(seconds int) error {
-	c.linger = seconds
-	return nil
-}
-
-func (c *resettable) Close() error {
-	if c.linger == 0 {
-		c.path.Cut(faultnet.Reset)
-	}
-	return c.Conn.Close()
-}
-
-// A client that gives a resume up which the server has taken for done leaves no
-// clean end behind, which an application would take for that of the stream. In
-// SCP the request is the proof.
-func TestAbandonedResumeIsNoCleanEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const limit = 4 << 10
-		r := newRig(t, relink.SCP(), withBoth(func(c *relink.Config) { c.ReplayLimit = limit }), func(r *rig, _ *relink.Config) {
-			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
-				c, err := r.net.Dial(ctx, network, address)
-				if err != nil {
-					return nil, err
-				}
-				return &resettable{c, r.net.Last(), -1}, nil
-			}
-		})
-		r.exchange(100)
-		r.net.Last().Stall(faultnet.Up)
-		requireWrite(t, r.client, rigData(5*limit))
-		r.net.Last().Cut(faultnet.ResetNow)
-		_, err := r.client.Read(make([]byte, 1))
-		require.ErrorIs(t, err, relink.ErrReplayGap)
-		_, err = r.server.Read(make([]byte, 1))
-		require.ErrorIs(t, err, relink.ErrExpired)
-		r.stop()
-	})
-}
-
-// Close over a transport whose direction cannot be ended by itself leaves what is
-// under way to that transport, and does not take the session over to ask.
-func TestCloseOverOpaqueTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withPath(faultnet.Options{Opaque: true}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
-		r.exchange(100)
-		data := rigData(40 << 10)
-		requireWrite(t, r.client, data)
-		require.NoError(t, r.client.Close())
-		synctest.Wait()
-		got := make([]byte, len(data))
-		_, err := io.ReadFull(r.server, got)
-		require.NoError(t, err)
-		require.Equal(t, data, got)
-		<-r.client.Done()
-		require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
-		require.Equal(t, 1, r.net.Dials())
 		r.stop()
 	})
 }
