@@ -49,7 +49,6 @@ type Conn struct {
 	finReceived bool          // the peer's stream ends at received
 	writing     bool          // a Write is appending
 	finQueued   bool          // CloseWrite or Close: the stream ends at out.End
-	finSent     bool          // a link was given the end
 	peerStopped bool          // the peer's application reads no more
 	pongDue     bool
 	pingDue     bool
@@ -69,6 +68,7 @@ type Conn struct {
 	closeTimer  *time.Timer // bounds the time after Close
 	timer       *time.Timer // client: calls tick
 	flusher     func()      // flush; nil until it is needed
+	finSent     bool        // a link was given the end
 	finAcked    bool        // the peer has received everything and the end
 	provisional bool        // server: the handshake is not complete
 	slow        bool        // the last link carried too little

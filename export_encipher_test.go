@@ -60,6 +60,14 @@ func (h decryptHolder) Decrypt(dst, src []byte) {
 	h.Session.Decrypt(dst, src)
 }
 
+// TakenAlong returns the offset of the stream up to which the sender has what it
+// hands to a link, or has handed it.
+func TakenAlong(c *Conn) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.maxSent
+}
+
 // HoldSeal makes the codec of the session's link wait before it seals data, which
 // it does without the session's lock, until release is called.
 func HoldSeal(c *Conn) (release func()) {

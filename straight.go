@@ -15,12 +15,12 @@ import (
 // everything else.
 
 // writeStraightLocked takes a short p into the buffer, if nothing is in the way
-// of sending it at once, and returns the link and what to hand over: the caller
-// then has the sender role. Otherwise it changes nothing and returns nil.
+// of sending it at once, and returns the link and what to hand over: the caller,
+// who has found the sender role free, then has it. Otherwise it changes nothing and returns nil.
 func (c *Conn) writeStraightLocked(p []byte) (*link, replay.Loan) {
 	l := c.link
 	if l == nil || l.framing != nil || !l.interruptible || l.sent != c.out.End() || l.writeDeadline != 0 ||
-		c.sender != roleFree || c.run.n > 0 || c.writing || c.finQueued || c.closed || c.writeErr != nil ||
+		c.run.n > 0 || c.writing || c.finQueued || c.closed || c.writeErr != nil ||
 		!c.writeDeadline.IsZero() || len(p) > cipherInLock {
 		return nil, replay.Loan{}
 	}
@@ -44,6 +44,11 @@ func (c *Conn) writeBesideLocked(p []byte) bool {
 	if c.link == nil || c.writing || c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
 		len(p) == 0 || len(p) > cipherInLock || len(p) > c.roomLocked() {
 		return false
+	}
+	if c.traits.Copies {
+		c.out.Append(p)
+		c.ciphered = c.out.End()
+		return true
 	}
 	if c.leavesCipherLocked(len(p)) {
 		c.out.Append(p)

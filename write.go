@@ -37,6 +37,13 @@ const (
 	// chunk, rounded up, leaves no short piece at its end.
 	gather = 52 << 10
 
+	// turn is the most data, in pieces of gather, that a sender takes along at
+	// once, as long as the transport takes so much within turnTime: beside short
+	// Writes in a row it waits long for the session's lock. What is to go out next,
+	// an acknowledgement say, waits for the end of the turn.
+	turn     = 256 << 10
+	turnTime = 10 * time.Millisecond
+
 	// cipherInLock is the most that is ciphered under the session's lock: for
 	// less, giving the lock up and taking it again costs more than it spares
 	// anybody.
@@ -90,7 +97,12 @@ func (s *streak) reset() { s.n = 0 }
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	// The transport is written here and not further down, as in Read.
-	if l, loan := c.writeStraightLocked(p); l != nil {
+	if c.sender != roleFree {
+		if c.writeBesideLocked(p) {
+			c.mu.Unlock()
+			return len(p), nil
+		}
+	} else if l, loan := c.writeStraightLocked(p); l != nil {
 		c.mu.Unlock()
 		k, werr := l.conn.Write(loan.Bytes())
 		c.mu.Lock()
@@ -100,15 +112,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 		c.mu.Unlock()
 		return len(p), nil
 	}
-	if c.sender != roleFree && c.writeBesideLocked(p) {
-		c.mu.Unlock()
-		return len(p), nil
-	}
 	l, n, err := c.writeLocked(p)
 	if l != nil {
-		next := c.nextLocked(l)
+		next := c.nextLocked(l, false)
 		c.mu.Unlock()
-		k, werr := l.conn.Write(l.seal(next))
+		k, werr := l.conn.Write(l.seal(next.loan.Bytes(), next.control))
 		c.mu.Lock()
 		c.sentOwnLocked(l, next.loan, k, werr)
 	}
@@ -230,11 +238,16 @@ func (c *Conn) writeEndLocked() error {
 // roomLocked is how much may be appended now. Without acknowledgements, only so
 // much may wait for a link that is there; during a suspension nothing gives way.
 func (c *Conn) roomLocked() int {
+	room := c.out.Room()
 	if c.traits.Acks || c.link == nil {
-		return c.out.Room()
+		return room // mostly, and then without a call
 	}
+	return c.pendingRoomLocked(room)
+}
+
+func (c *Conn) pendingRoomLocked(room int) int {
 	pending := c.out.End() - c.link.sent
-	return min(c.out.Room(), int(max(0, int64(c.mostPending())-pending)))
+	return min(room, int(max(0, int64(c.mostPending())-pending)))
 }
 
 // mostPending is how much may wait for a connected transport on a wire without
@@ -348,12 +361,14 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 // is out; without (the flusher's), over whatever link there is until nothing is
 // left. The lock is released while the transport is written.
 func (c *Conn) pumpLocked(own *link, until int64) {
+	quick := false
 	for c.mustSendLocked() {
 		l := c.link
 		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
 			break // after Close a flusher goes on: the Write returns
 		}
-		if !c.sendStepLocked(l, own != nil) {
+		ok := false
+		if ok, quick = c.sendStepLocked(l, own != nil, quick); !ok {
 			break
 		}
 	}
@@ -362,21 +377,22 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 	c.lingerLocked()
 }
 
-// sendStepLocked hands one slice to the transport and reports whether to go on.
-// The write deadline interrupts a Write's own sending, and no other.
-func (c *Conn) sendStepLocked(l *link, own bool) bool {
+// sendStepLocked hands some of what is due to the transport, more if that is quick,
+// and reports whether to go on and whether it is. The write deadline interrupts a
+// Write's own sending, and no other.
+func (c *Conn) sendStepLocked(l *link, own, quick bool) (ok, isQuick bool) {
 	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
-		return true
+		return true, quick
 	}
 	if !c.readyLocked(l, own) {
-		return true
+		return true, quick
 	}
-	next := c.nextLocked(l)
+	next := c.nextLocked(l, quick && !own)
 	c.mu.Unlock()
-	n, err := l.conn.Write(l.seal(next))
+	n, quick, err := l.handOver(next, quick)
 	c.mu.Lock()
-	return c.takenLocked(l, next.loan, n, err)
+	return c.takenLocked(l, next.loan, n, err), quick
 }
 
 // readyLocked prepares the link for what mustSendLocked has found, or returns
@@ -409,13 +425,14 @@ type outgoing struct {
 // nextLocked chooses what the transport is handed next: what lies in one piece
 // in the buffer, as far as it may go. On a link with a codec all control that
 // waits goes with it, unless there are records that the transport has not taken.
-func (c *Conn) nextLocked(l *link) (next outgoing) {
+// What is more than one call of the transport takes is for handOver.
+func (c *Conn) nextLocked(l *link, quick bool) (next outgoing) {
 	switch {
 	case l.framing == nil:
 		next.loan = c.spanLocked(l)
 	case !l.sealed():
 		next.control = c.takeControlLocked(l)
-		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData())); most > 0 {
+		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData(quick))); most > 0 {
 			next.loan = c.out.Lend(l.sent, int(most))
 		}
 		end := l.sent + int64(len(next.loan.Bytes()))
@@ -513,26 +530,54 @@ func (l *link) releaseWire() {
 	l.wire, l.wirePos = nil, 0
 }
 
-// seal returns what is outgoing as the transport is to have it: in records where
-// the link has a codec, or what the transport has left of such before. The caller
-// holds the sender role, and not the session's lock: sealing can take long.
-func (l *link) seal(next outgoing) []byte {
-	data := next.loan.Bytes()
+// seal returns what the transport is to have: data as it is or, where the link has
+// a codec, in records, the last of them with the control; or what the transport
+// has left of records before. The caller holds the sender role, and not the
+// session's lock: sealing can take long.
+func (l *link) seal(data []byte, k suite.Control) []byte {
 	if l.framing == nil {
 		return data
 	}
-	if l.sealed() {
-		return l.unsent()
+	if !l.sealed() {
+		l.wire = wires.Get().(*[]byte)
+		*l.wire = l.records((*l.wire)[:0], data, k)
 	}
-	wire := wires.Get().(*[]byte)
-	sealed := (*wire)[:0]
-	for most := l.codec.MaxData(); len(data) > most; {
-		sealed = l.codec.Seal(sealed, data[:most], suite.Control{})
+	return l.unsent()
+}
+
+// records appends data in records, the last of them with the control.
+func (f *framing) records(b, data []byte, k suite.Control) []byte {
+	for most := f.codec.MaxData(); len(data) > most; {
+		b = f.codec.Seal(b, data[:most], suite.Control{})
 		data = data[most:]
 	}
-	*wire = l.codec.Seal(sealed, data, next.control)
-	l.wire = wire
-	return *wire
+	return f.codec.Seal(b, data, k)
+}
+
+// handOver gives the transport what is outgoing, which can be more than it is to
+// have at once. It returns what the transport's last Write did, and whether the
+// transport is quick, of which little data says nothing. After a Write that did not
+// take everything the rest is sealed, as if it had been handed over all at once. The
+// caller has what seal wants.
+func (l *link) handOver(next outgoing, quick bool) (n int, isQuick bool, err error) {
+	data := next.loan.Bytes()
+	if l.framing == nil || len(data) < l.mostAtOnce() {
+		n, err = l.conn.Write(l.seal(data, next.control))
+		return n, quick, err
+	}
+	start, size := now(), len(data)
+	for most := l.mostAtOnce(); len(data) > most; {
+		piece := l.seal(data[:most], suite.Control{})
+		data = data[most:]
+		if n, err = l.conn.Write(piece); n != len(piece) || err != nil {
+			n, err = judgeWrite(n, len(piece), err)
+			*l.wire = l.records(*l.wire, data, next.control)
+			return n, false, err
+		}
+		l.releaseWire()
+	}
+	n, err = l.conn.Write(l.seal(data, next.control))
+	return n, start.since() <= turnTime*time.Duration(size)/turn, err
 }
 
 // takeControlLocked collects the control that waits to be carried.

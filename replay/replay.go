@@ -104,13 +104,22 @@ func (b *Buffer) Memory() int { return b.listed + b.detached }
 func (b *Buffer) Append(p []byte) int {
 	b.checkNoReservation()
 	n := min(len(p), b.Room())
-	for p = p[:n]; len(p) > 0; {
+	if c := b.tail; c != nil && n <= len(c.buf)-c.used { // mostly, and then without a call
+		b.extend(c, copy(c.buf[c.used:], p[:n]))
+	} else {
+		b.appendChunks(p[:n])
+	}
+	return n
+}
+
+// appendChunks is Append across chunks.
+func (b *Buffer) appendChunks(p []byte) {
+	for len(p) > 0 {
 		c := b.tailWithRoom(len(p))
 		k := copy(c.buf[c.used:], p)
 		b.extend(c, k)
 		p = p[k:]
 	}
-	return n
 }
 
 // Reserve returns room at the end of b for up to n bytes, to be filled by the

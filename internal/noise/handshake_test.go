@@ -55,6 +55,24 @@ func TestSessionOverManyLinks(t *testing.T) {
 	})
 }
 
+// The core copies by itself where the traits say that a session does nothing else.
+func TestSessionsCopy(t *testing.T) {
+	both(t, func(t *testing.T, p *pair) {
+		require.True(t, p.client.Traits().Copies)
+		c, s, _ := p.open()
+		for _, session := range []suite.Session{c.session, s.session} {
+			data := []byte("Hello, gopher!")
+			for _, f := range []func(dst, src []byte){session.Encrypt, session.Decrypt} {
+				dst := make([]byte, len(data))
+				f(dst, data)
+				require.Equal(t, "Hello, gopher!", string(dst))
+				f(dst, dst)
+				require.Equal(t, "Hello, gopher!", string(dst))
+			}
+		}
+	})
+}
+
 func TestEarlyDataIsBounded(t *testing.T) {
 	p := newPair(t, false)
 	c, s, _ := p.open()

@@ -122,7 +122,7 @@ func (p *Protocol) String() string {
 
 // Traits returns all.
 func (p *Protocol) Traits() suite.Traits {
-	return suite.Traits{Acks: true, HalfClose: true, Pings: true}
+	return suite.Traits{Acks: true, HalfClose: true, Pings: true, Copies: true}
 }
 
 // Match tells a Noise client from the clients of the other protocols by its

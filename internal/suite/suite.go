@@ -29,6 +29,10 @@ type Traits struct {
 	// Pings: the wire carries pings, so that a silent dead link is found on
 	// any transport.
 	Pings bool
+
+	// Copies: Encrypt and Decrypt of its sessions do nothing but copy, which the
+	// core may therefore do itself.
+	Copies bool
 }
 
 // A Match is what the first bytes of a conversation tell a listener that

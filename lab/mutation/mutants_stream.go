@@ -307,10 +307,45 @@ var writeMutants = []mutant{
 	{
 		name:   "a deadline while sealing is overwritten",
 		breaks: "A write deadline that is set while a Write seals its records does not interrupt it.",
-		edits: []edit{{"write.go", `		k, werr := l.conn.Write(l.seal(next))`, `		records := l.seal(next)
+		edits: []edit{{"write.go", `		k, werr := l.conn.Write(l.seal(next.loan.Bytes(), next.control))`, `		records := l.seal(next.loan.Bytes(), next.control)
 		_ = l.conn.SetWriteDeadline(noDeadline)
 		k, werr := l.conn.Write(records)`}},
 		pkg: ".", tests: "TestDeadlineWhileSealing",
+	},
+	{
+		name:   "a slow transport is given turns",
+		breaks: "What is to go out next waits for 256 KiB, however slow the network is.",
+		edits:  []edit{{"pace.go", `	case quick:`, `	case true:`}},
+		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
+	},
+	{
+		name:   "a turn in one piece",
+		breaks: "A transport is handed all that a sender has taken along at once.",
+		edits:  []edit{{"write.go", `for most := l.mostAtOnce(); len(data) > most; {`, `for most := turn; len(data) > most; {`}},
+		pkg:    ".", tests: "TestTransportIsHandedPieces",
+	},
+	{
+		name:   "the rest of a turn is forgotten",
+		breaks: "After a Write of the transport that took a part, the pieces behind it never go out.",
+		edits: []edit{{"write.go", `			*l.wire = l.records(*l.wire, data, next.control)
+`, ``}},
+		pkg: ".", tests: "TestIncompleteWriteInATurn",
+	},
+	{
+		name:   "a count that cannot be is believed within a turn",
+		breaks: "A transport that claims to have taken more than it was given goes on as the link, and part of the stream is missing.",
+		edits: []edit{{"write.go", `			n, err = judgeWrite(n, len(piece), err)
+`, ``}},
+		pkg: ".", tests: "TestIncompleteWriteInATurn",
+	},
+	{
+		name:   "what a Write has copied counts as not there",
+		breaks: "A peer that has received what short Writes beside the sender have left is refused when it resumes.",
+		edits: []edit{{"straight.go", `		c.out.Append(p)
+		c.ciphered = c.out.End()
+`, `		c.out.Append(p)
+`}},
+		pkg: ".", tests: "TestSenderEnciphersWhatWritesLeave",
 	},
 	{
 		name:   "a loan of sealed data is kept",
