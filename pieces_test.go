@@ -6,13 +6,15 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
 )
 
-// A weighed transport remembers the longest Write.
+// A weighed transport remembers the longest Write. It takes its time, so that
+// data gathers.
 type weighed struct {
 	net.Conn
 	longest atomic.Int64
@@ -24,6 +26,7 @@ func (c *weighed) Write(p []byte) (int, error) {
 	if n := int64(len(p)); n > c.longest.Load() {
 		c.longest.Store(n) // one goroutine writes at a time
 	}
+	time.Sleep(time.Millisecond)
 	return c.Conn.Write(p)
 }
 
@@ -51,6 +54,7 @@ func TestTransportIsHandedPieces(t *testing.T) {
 			require.Greater(t, transport.longest.Load(), int64(48<<10))
 			require.LessOrEqual(t, transport.longest.Load(), int64(segment))
 			r.stop()
+			time.Sleep(time.Second) // for what goes out at last
 		}
 	})
 }

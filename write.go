@@ -28,7 +28,7 @@ const (
 	maxPending = 256 << 10
 
 	// encryptStep is how much a Write encrypts before the sender gets at it.
-	encryptStep = 64 << 10
+	encryptStep = 16 << 10
 
 	// gather is the most data that the transport is handed at once, in as many
 	// records as that needs. More than 64 KiB brings nothing, and a little more, or
@@ -367,7 +367,7 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
 			break // after Close a flusher goes on: the Write returns
 		}
-		ok := false
+		var ok bool
 		if ok, quick = c.sendStepLocked(l, own != nil, quick); !ok {
 			break
 		}
