@@ -25,7 +25,7 @@ type Experiment struct {
 // All returns the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
-		throughput, headToHead, manyWriters, echo, echoMany, allocations, newSession, resume, cuts,
+		throughput, headToHead, manyWriters, echo, echoDuels, echoMany, allocations, newSession, resume, cuts,
 		memory, crowd, game, longPath,
 	}
 }

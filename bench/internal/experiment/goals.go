@@ -59,9 +59,9 @@ func goals(s Scale) []report.Goal {
 	}{{"p50", 1.03, ""}, {"p99", 1.1, "3.2, with background goroutines"}} {
 		for _, pair := range [][2]string{{subject.DH64RC4, subject.RC4}, {subject.SCP, subject.RC4}, {subject.Noise, subject.TLSAES256}} {
 			work := fmt.Sprintf("128 B echo, %s: time of %s / %s", q.name, pair[0], pair[1])
-			g := most(work, figure("echo 128 B "+q.name, pair[0], pair[1]), q.bound, ratio, q.rivals)
+			g := most(work, figure(echoFigure(q.name), pair[0], pair[1]), q.bound, ratio, q.rivals)
 			if pair[1] == subject.RC4 {
-				g = limited(g, figure("echo 128 B "+q.name, subject.RC4Kept, subject.RC4), subject.RC4Kept)
+				g = limited(g, figure(echoFigure(q.name), subject.RC4Kept, subject.RC4), subject.RC4Kept)
 			}
 			all = append(all, g)
 		}
