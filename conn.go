@@ -79,7 +79,7 @@ type Conn struct {
 	writers       *waitQueue // Writes that wait for room or for their turn
 	writeDeadline time.Time
 	writeErr      error         // what Write returns
-	ciphered      int64         // what out holds from here on is still to be enciphered
+	ciphered      int64         // what out holds from here on is still to be enciphered, where there is a cipher
 	maxSent       int64         // highest offset handed to any link
 	out           replay.Buffer // what the wire carries, sent or not
 	set           *settings     // constant after creation

@@ -26,10 +26,21 @@ const (
 // Where something is left already, it must: the cipher goes through the stream
 // in order.
 func (c *Conn) leavesCipherLocked(n int) bool {
+	if c.traits.Copies {
+		return n <= cipherInLock // there is no cipher, and nothing to do out of the lock
+	}
 	if c.ciphered < c.out.End() {
 		return true
 	}
 	return n <= leftCipher && c.sender != roleFree && c.link != nil && c.link.framing == nil
+}
+
+// fitLocked is the offset up to which the buffer holds what may be sent.
+func (c *Conn) fitLocked() int64 {
+	if c.traits.Copies {
+		return c.out.End()
+	}
+	return c.ciphered
 }
 
 // encipherLocked enciphers some of what Writes have left. The caller holds the

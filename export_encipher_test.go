@@ -7,7 +7,7 @@ import "github.com/relink-go/relink/internal/suite"
 func LeftOf(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.End() - c.ciphered
+	return c.out.End() - c.fitLocked()
 }
 
 // CheckOf judges a peer that says it has received so much.

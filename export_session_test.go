@@ -18,6 +18,9 @@ func (c *Conn) HookSession(h SessionHook) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = hookedSession{c.session, h}
+	if h.Encrypting != nil { // which is then no longer only a copy
+		c.traits.Copies, c.ciphered = false, c.out.End()
+	}
 }
 
 type hookedSession struct {

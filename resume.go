@@ -17,8 +17,8 @@ import (
 // checkLocked says whether the stream can go on from the peer's counts.
 func (c *Conn) checkLocked(peer suite.Offsets) error {
 	switch {
-	case peer.Received < 0 || peer.Received > c.ciphered: // nothing beyond that was ever handed over
-		return fmt.Errorf("%w: it has received %d bytes of %d that were there to be sent", ErrCounters, peer.Received, c.ciphered)
+	case peer.Received < 0 || peer.Received > c.fitLocked(): // nothing beyond that was ever handed over
+		return fmt.Errorf("%w: it has received %d bytes of %d that were there to be sent", ErrCounters, peer.Received, c.fitLocked())
 	case peer.Sent != suite.Unknown && peer.Sent < c.received:
 		return fmt.Errorf("%w: it has sent %d bytes of %d received", ErrCounters, peer.Sent, c.received)
 	case !c.traits.Acks && peer.Received < c.out.Start():

@@ -24,17 +24,16 @@ func (c *Conn) writeStraightLocked(p []byte) (*link, replay.Loan) {
 		!c.writeDeadline.IsZero() || len(p) > cipherInLock {
 		return nil, replay.Loan{}
 	}
-	b := c.out.Reserve(len(p))
-	if len(b) < len(p) || len(b) == 0 { // the chunk or the buffer is full
-		c.out.Commit(0)
-		return nil, replay.Loan{}
+	loan := c.out.Extend(len(p))
+	b := loan.Bytes()
+	if len(b) == 0 { // the chunk or the buffer is full
+		return nil, loan
 	}
 	c.run.n = 1
 	c.sender = roleInline
 	c.session.Encrypt(b, p)
-	c.out.Commit(len(b))
 	c.ciphered = c.out.End()
-	return l, c.spanLocked(l)
+	return l, loan
 }
 
 // writeBesideLocked takes a short p into the buffer beside somebody who is
@@ -45,22 +44,17 @@ func (c *Conn) writeBesideLocked(p []byte) bool {
 		len(p) == 0 || len(p) > cipherInLock || len(p) > c.roomLocked() {
 		return false
 	}
-	if c.traits.Copies {
-		c.out.Append(p)
-		c.ciphered = c.out.End()
-		return true
-	}
 	if c.leavesCipherLocked(len(p)) {
 		c.out.Append(p)
 		return true
 	}
-	b := c.out.Reserve(len(p))
-	if len(b) < len(p) { // the chunk is full
-		c.out.Commit(0)
+	loan := c.out.Extend(len(p))
+	b := loan.Bytes()
+	if len(b) == 0 { // the chunk is full
 		return false
 	}
 	c.session.Encrypt(b, p)
-	c.out.Commit(len(b))
+	c.out.Return(loan)
 	c.ciphered = c.out.End()
 	return true
 }

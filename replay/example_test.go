@@ -78,6 +78,18 @@ func ExampleBuffer_Reserve() {
 	// Output: Gopher
 }
 
+func ExampleBuffer_Extend() {
+	b := replay.New(1<<20, 0)
+	b.Append([]byte("Hello, "))
+	l := b.Extend(7)
+	if len(l.Bytes()) > 0 { // else Reserve may have room in another piece
+		copy(l.Bytes(), "gopher!")
+		fmt.Printf("send %q at offset 7 of %d\n", l.Bytes(), b.End())
+	}
+	b.Return(l)
+	// Output: send "gopher!" at offset 7 of 14
+}
+
 func ExampleBuffer_Commit() {
 	b := replay.New(1<<20, 0)
 	n := copy(b.Reserve(100), "less than was reserved")

@@ -87,6 +87,21 @@ func (p *pair) reserve(n int) {
 	}
 }
 
+func (p *pair) extend(n int) {
+	l := p.b.Extend(n)
+	got := l.Bytes()
+	if len(got) == 0 {
+		return // that it can be so is for TestExtend; check sees that nothing was appended
+	}
+	if len(got) != n || cap(got) != n || n > p.room() || p.reserved != nil {
+		p.t.Fatalf("Extend(%d) gave %d, cap %d; room for %d, reserved %v", n, len(got), cap(got), p.room(), p.reserved != nil)
+	}
+	data := p.next(n)
+	copy(got, data)
+	p.held = append(p.held, data...)
+	p.loans = append(p.loans, lent{l, data})
+}
+
 func (p *pair) commit(n int) {
 	if p.reserved == nil {
 		p.b.Commit(0)
@@ -194,7 +209,7 @@ func memoryBound(limit int) int {
 
 // do does the operation that op selects, with two arguments.
 func (p *pair) do(op byte, x, y int) {
-	switch op % 16 {
+	switch op % 18 {
 	case 0, 1, 2:
 		p.append(x)
 	case 3, 4, 5:
@@ -213,6 +228,10 @@ func (p *pair) do(op byte, x, y int) {
 		if y%8 == 0 { // rarely, so that something collects
 			p.reset(x, min(p.end(), math.MaxInt64-int64(y)))
 		}
+	case 16:
+		p.extend(x)
+	case 17:
+		p.extend(x % 100)
 	}
 	p.check()
 }

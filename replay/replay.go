@@ -12,7 +12,8 @@
 // Two windows make a single pass over the bytes possible. [Buffer.Reserve]
 // gives room to encrypt or read into, and [Buffer.Lend] gives bytes to write to
 // a socket; both kinds of slices stay valid and unchanged by the Buffer, whatever
-// happens to it, until they are given back.
+// happens to it, until they are given back. [Buffer.Extend] is both in one, for
+// a short message.
 package replay
 
 import "math"
@@ -26,8 +27,8 @@ import "math"
 //
 // A Buffer is not safe for concurrent use: one mutex of the caller guards all
 // methods. That mutex need not be held to write to the slice of a
-// [Buffer.Reserve] or to use that of a [Buffer.Lend], from the call that gave
-// the slice until the one that takes it back. A Buffer must not be copied once
+// [Buffer.Reserve] or to use that of a [Buffer.Lend] or a [Buffer.Extend], from the
+// call that gave the slice until the one that takes it back. A Buffer must not be copied once
 // it has been used.
 type Buffer struct {
 	limit      int
@@ -120,6 +121,23 @@ func (b *Buffer) appendChunks(p []byte) {
 		b.extend(c, k)
 		p = p[k:]
 	}
+}
+
+// Extend appends n bytes that are in one piece with the newest, and lends them to
+// the caller, who fills them in before anybody looks at them: what is in them is
+// unspecified. If there is no room for all of them, or not in one piece, or n is not
+// positive, or a reservation is open, nothing is appended and the Loan is empty.
+// Where [Buffer.Reserve] needs three calls to append a short message and lend it,
+// Extend needs one.
+func (b *Buffer) Extend(n int) Loan {
+	c := b.tail
+	if c == nil || n <= 0 || n > len(c.buf)-c.used || n > b.Room() || b.filling != nil {
+		return Loan{}
+	}
+	p := c.buf[c.used : c.used+n : c.used+n]
+	c.pins++
+	b.extend(c, n)
+	return Loan{p, c}
 }
 
 // Reserve returns room at the end of b for up to n bytes, to be filled by the

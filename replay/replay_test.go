@@ -23,6 +23,9 @@ func TestZeroValue(t *testing.T) {
 		t.Errorf("Lend gave %q", l.Bytes())
 	}
 	b.Return(l)
+	if l := b.Extend(1); len(l.Bytes()) != 0 {
+		t.Errorf("Extend gave %d", len(l.Bytes()))
+	}
 	b.Commit(0)
 	b.Free(0)
 	if n := b.CopyTo(make([]byte, 1), 0); n != 0 {
@@ -101,6 +104,40 @@ func TestMessagesStayWhole(t *testing.T) {
 
 // A full Buffer of which a little is freed and refilled at a time must neither
 // exceed its memory nor end up in tiny pieces.
+// Extend takes all or nothing, into the chunk that there is.
+func TestExtend(t *testing.T) {
+	const limit = 3 * replay.MinChunk / 2
+	for _, c := range []struct {
+		held, n int
+		ok      bool
+	}{
+		{0, 1, false}, // there is no chunk yet
+		{1, -1, false},
+		{1, 0, false},
+		{1, 1, true},
+		{1, replay.MinChunk - 1, true},
+		{1, replay.MinChunk, false},
+		{replay.MinChunk, 1, false},
+		{replay.MinChunk + 1, limit - replay.MinChunk - 1, true},
+		{replay.MinChunk + 1, limit - replay.MinChunk, false}, // the limit
+	} {
+		b := replay.New(limit, 7)
+		for range c.held {
+			b.Append([]byte("x"))
+		}
+		if l := b.Extend(c.n); (len(l.Bytes()) == c.n && c.n > 0) != c.ok || b.Len() != c.held+len(l.Bytes()) {
+			t.Errorf("Extend(%d) of %d bytes gave %d and left %d", c.n, c.held, len(l.Bytes()), b.Len())
+		}
+		if b.Len() < limit && c.held > 0 {
+			b.Reserve(1)
+			if l := b.Extend(1); len(l.Bytes()) != 0 {
+				t.Errorf("Extend during a reservation gave %d", len(l.Bytes()))
+			}
+			b.Commit(0)
+		}
+	}
+}
+
 func TestFullForLong(t *testing.T) {
 	for _, step := range []int{1000, 1448, 20_000, 65_536, 300_000} {
 		const limit = 4 << 20

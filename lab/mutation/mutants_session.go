@@ -30,7 +30,7 @@ var resumeMutants = []mutant{
 	{
 		name:   "received beyond written",
 		breaks: "A peer may claim to have received what was never written.",
-		edits:  []edit{{"resume.go", `case peer.Received < 0 || peer.Received > c.ciphered: //`, `case peer.Received < 0: //`}},
+		edits:  []edit{{"resume.go", `case peer.Received < 0 || peer.Received > c.fitLocked(): //`, `case peer.Received < 0: //`}},
 		pkg:    ".", tests: "TestCountersThatContradict",
 	},
 	{

@@ -32,6 +32,19 @@ var bufferMutants = []mutant{
 		pkg:    "./replay", tests: "TestModel",
 	},
 	{
+		name:   "an extension beyond the limit",
+		breaks: "A short message takes the replay buffer beyond its limit.",
+		edits:  []edit{{"replay/replay.go", `n > len(c.buf)-c.used || n > b.Room() || b.filling`, `n > len(c.buf)-c.used || b.filling`}},
+		pkg:    "./replay", tests: "TestExtend",
+	},
+	{
+		name:   "an extension that is not lent",
+		breaks: "The memory of a short message that the transport is still taking goes to another session.",
+		edits: []edit{{"replay/replay.go", `	c.pins++
+	b.extend(c, n)`, `	b.extend(c, n)`}},
+		pkg: "./replay", tests: "TestModel",
+	},
+	{
 		name:   "a message split between chunks",
 		breaks: "A message of a session that sends now and then goes out in two pieces, if the buffer's only chunk ends within it.",
 		edits:  []edit{{"replay/replay.go", `n <= len(c.buf)-c.used || n > minChunk`, `n > 0`}},
@@ -263,7 +276,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a peer may claim what was never sent",
 		breaks: "A peer that says it has received bytes which are still to be enciphered is believed, and they go out as they are.",
-		edits:  []edit{{"resume.go", `peer.Received > c.ciphered`, `peer.Received > c.out.End()`}},
+		edits:  []edit{{"resume.go", `peer.Received > c.fitLocked()`, `peer.Received > c.out.End()`}},
 		pkg:    ".", tests: "TestPeerClaimsWhatIsLeft",
 	},
 	{
@@ -341,9 +354,8 @@ var writeMutants = []mutant{
 	{
 		name:   "what a Write has copied counts as not there",
 		breaks: "A peer that has received what short Writes beside the sender have left is refused when it resumes.",
-		edits: []edit{{"straight.go", `		c.out.Append(p)
-		c.ciphered = c.out.End()
-`, `		c.out.Append(p)
+		edits: []edit{{"encipher.go", `		return c.out.End()
+`, `		return c.ciphered
 `}},
 		pkg: ".", tests: "TestSenderEnciphersWhatWritesLeave",
 	},

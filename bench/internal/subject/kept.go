@@ -75,18 +75,7 @@ func (c *keptConn) Read(p []byte) (int, error) {
 func (c *keptConn) Write(p []byte) (int, error) {
 	for n := 0; ; {
 		c.mu.Lock()
-		from := c.sent.End()
-		room := c.sent.Reserve(len(p) - n)
-		long := len(room) > keptShort
-		if long {
-			c.mu.Unlock()
-		}
-		c.out.XORKeyStream(room, p[n:n+len(room)])
-		if long {
-			c.mu.Lock()
-		}
-		c.sent.Commit(len(room))
-		loan := c.sent.Lend(from, 0)
+		loan := c.encipherLocked(p[n:])
 		t := c.Conn
 		c.mu.Unlock()
 		k, err := t.Write(loan.Bytes())
@@ -100,6 +89,24 @@ func (c *keptConn) Write(p []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+// encipherLocked keeps what it enciphers of p, and lends it. The lock is released
+// meanwhile if that is much.
+func (c *keptConn) encipherLocked(p []byte) replay.Loan {
+	if len(p) <= keptShort {
+		if loan := c.sent.Extend(len(p)); len(loan.Bytes()) > 0 {
+			c.out.XORKeyStream(loan.Bytes(), p)
+			return loan
+		}
+	}
+	from := c.sent.End()
+	room := c.sent.Reserve(len(p))
+	c.mu.Unlock()
+	c.out.XORKeyStream(room, p[:len(room)])
+	c.mu.Lock()
+	c.sent.Commit(len(room))
+	return c.sent.Lend(from, 0)
 }
 
 // NetConn returns the connection below.
