@@ -52,7 +52,8 @@ func withTold(first **told) rigOption {
 }
 
 const (
-	turnData  = 1 << 20
+	turnData  = 2 << 20
+	turnRun   = 1 << 20 // that a transport must take quickly before
 	turnPiece = 52 << 10
 	turnMost  = 256 << 10
 )
@@ -66,7 +67,7 @@ func TestTurnsAreForQuickTransports(t *testing.T) {
 		slow    = 3 * time.Millisecond
 	)
 	inAckBubble(t, func(t *testing.T, s relink.Suite) {
-		for _, quick := range []int{0, 3, 14, math.MaxInt32} { // so many calls are
+		for _, quick := range []int{0, 3, 30, math.MaxInt32} { // so many calls are
 			var transport *told
 			r := newRig(t, s, withTold(&transport))
 			synctest.Wait()
@@ -89,7 +90,8 @@ func TestTurnsAreForQuickTransports(t *testing.T) {
 			write := background(func() (int, error) { return r.client.Write(rigData(turnData)) })
 			requireRead(t, r.server, rigData(turnData))
 			require.NoError(t, (<-write).err)
-			if quick > 10 { // the first chunks of the replay buffer are short
+			require.LessOrEqual(t, slices.Max(ahead[:turnRun/turnPiece]), int64(turnPiece+headers))
+			if quick > 2*turnRun/turnPiece {
 				require.Greater(t, slices.Max(ahead), int64(turnMost-turnPiece), "quick for %d calls: %d", quick, ahead)
 			}
 			// A turn that began while the transport was quick is handed over still.
@@ -117,7 +119,7 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 	inAckBubble(t, func(t *testing.T, s relink.Suite) {
 		for take, taken := range takes {
 			for end, err := range ends {
-				for at := range 8 {
+				for at := 32; at < 36; at++ { // within turns
 					what := fmt.Sprintf("call %d takes %s and has %s", at, take, end)
 					var transport *told
 					r := newRig(t, s, withTold(&transport))
@@ -130,8 +132,8 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 						_, _ = c.Write(p[:min(n, len(p))])
 						return n, err
 					}
-					write := background(func() (int, error) { return r.client.Write(rigData(turnData / 2)) })
-					requireRead(t, r.server, rigData(turnData/2))
+					write := background(func() (int, error) { return r.client.Write(rigData(turnData)) })
+					requireRead(t, r.server, rigData(turnData))
 					require.NoError(t, (<-write).err, what)
 					if take == "more than is" {
 						require.Contains(t, fmt.Sprint(r.clientEvents.errors()), "Write returned", what)
@@ -156,7 +158,7 @@ func TestEndInATurn(t *testing.T) {
 			"close write":     func(r *rig) (bool, bool) { require.NoError(r.t, r.client.CloseWrite()); return true, true },
 			"abort":           func(r *rig) (bool, bool) { _ = r.client.Abort(); return false, false },
 		} {
-			for at := range 8 {
+			for at := 32; at < 36; at++ { // within turns
 				what := fmt.Sprintf("%s in call %d", what, at)
 				var transport *told
 				r := newRig(t, s, withTold(&transport))
@@ -168,13 +170,13 @@ func TestEndInATurn(t *testing.T) {
 					}
 					return c.Write(p)
 				}
-				write := background(func() (int, error) { return r.client.Write(rigData(turnData / 2)) })
+				write := background(func() (int, error) { return r.client.Write(rigData(turnData)) })
 				synctest.Wait()
 				reads, ends := f(r)
 				time.Sleep(time.Second)
 				close(release)
 				if reads {
-					requireRead(t, r.server, rigData(turnData/2))
+					requireRead(t, r.server, rigData(turnData))
 					require.NoError(t, (<-write).err, what)
 				} else {
 					<-write

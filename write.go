@@ -38,11 +38,14 @@ const (
 	gather = 52 << 10
 
 	// turn is the most data, in pieces of gather, that a sender takes along at
-	// once, as long as the transport takes so much within turnTime: beside short
-	// Writes in a row it waits long for the session's lock. What is to go out next,
-	// an acknowledgement say, waits for the end of the turn.
+	// once from a transport that is quick: beside short Writes in a row it waits
+	// long for the session's lock. What is to go out next, an acknowledgement say,
+	// waits for the end of the turn. Therefore a transport is quick once it has
+	// taken turnRun of data in a row, and each turn of it within turnTime. A slow
+	// one whose buffer takes as much has at least that much to get through anyway.
 	turn     = 256 << 10
 	turnTime = 10 * time.Millisecond
+	turnRun  = 4 * turn
 
 	// cipherInLock is the most that is ciphered under the session's lock: for
 	// less, giving the lock up and taking it again costs more than it spares
@@ -361,7 +364,7 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 // is out; without (the flusher's), over whatever link there is until nothing is
 // left. The lock is released while the transport is written.
 func (c *Conn) pumpLocked(own *link, until int64) {
-	quick := false
+	quick := 0
 	for c.mustSendLocked() {
 		l := c.link
 		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
@@ -377,10 +380,10 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 	c.lingerLocked()
 }
 
-// sendStepLocked hands some of what is due to the transport, more if that is quick,
-// and reports whether to go on and whether it is. The write deadline interrupts a
-// Write's own sending, and no other.
-func (c *Conn) sendStepLocked(l *link, own, quick bool) (ok, isQuick bool) {
+// sendStepLocked hands some of what is due to the transport, which has taken so
+// much quickly, and reports whether to go on and how much that is now. The write
+// deadline interrupts a Write's own sending, and no other.
+func (c *Conn) sendStepLocked(l *link, own bool, quick int) (ok bool, quickly int) {
 	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
 		return true, quick
@@ -388,7 +391,7 @@ func (c *Conn) sendStepLocked(l *link, own, quick bool) (ok, isQuick bool) {
 	if !c.readyLocked(l, own) {
 		return true, quick
 	}
-	next := c.nextLocked(l, quick && !own)
+	next := c.nextLocked(l, quick >= turnRun && !own)
 	c.mu.Unlock()
 	n, quick, err := l.handOver(next, quick)
 	c.mu.Lock()
@@ -555,11 +558,11 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 }
 
 // handOver gives the transport what is outgoing, which can be more than it is to
-// have at once. It returns what the transport's last Write did, and whether the
-// transport is quick, of which little data says nothing. After a Write that did not
-// take everything the rest is sealed, as if it had been handed over all at once. The
-// caller has what seal wants.
-func (l *link) handOver(next outgoing, quick bool) (n int, isQuick bool, err error) {
+// have at once. It returns what the transport's last Write did, and how much the
+// transport has taken quickly in a row, of which little data says nothing. After a
+// Write that did not take everything the rest is sealed, as if it had been handed
+// over all at once. The caller has what seal wants.
+func (l *link) handOver(next outgoing, quick int) (n, quickly int, err error) {
 	data := next.loan.Bytes()
 	if l.framing == nil || len(data) < l.mostAtOnce() {
 		n, err = l.conn.Write(l.seal(data, next.control))
@@ -572,12 +575,15 @@ func (l *link) handOver(next outgoing, quick bool) (n int, isQuick bool, err err
 		if n, err = l.conn.Write(piece); n != len(piece) || err != nil {
 			n, err = judgeWrite(n, len(piece), err)
 			*l.wire = l.records(*l.wire, data, next.control)
-			return n, false, err
+			return n, 0, err
 		}
 		l.releaseWire()
 	}
 	n, err = l.conn.Write(l.seal(data, next.control))
-	return n, start.since() <= turnTime*time.Duration(size)/turn, err
+	if start.since() > turnTime*time.Duration(size)/turn {
+		return n, 0, err
+	}
+	return n, min(quick+size, turnRun), err
 }
 
 // takeControlLocked collects the control that waits to be carried.

@@ -332,6 +332,12 @@ var writeMutants = []mutant{
 		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
 	},
 	{
+		name:   "a transport is quick at once",
+		breaks: "A slow transport with a little room in its buffer is given a turn, behind which what is to go out next waits for long.",
+		edits:  []edit{{"write.go", `quick >= turnRun && !own`, `quick > 0 && !own`}},
+		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
+	},
+	{
 		name:   "a turn in one piece",
 		breaks: "A transport is handed all that a sender has taken along at once.",
 		edits:  []edit{{"write.go", `for most := l.mostAtOnce(); len(data) > most; {`, `for most := turn; len(data) > most; {`}},
