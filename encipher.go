@@ -11,6 +11,9 @@ import "github.com/relink-go/relink/replay"
 // end of the buffer, and otherwise to the holder of the sender role. Nothing
 // from ciphered on may reach a transport; whoever has a link and the sender role
 // free has nothing from there on.
+//
+// Where a suite's session only copies (suite.Traits.Copies) there is no cipher to
+// belong to anybody, and ciphered says nothing.
 
 const (
 	// leftCipher is the longest Write that leaves its cipher to the sender. One

@@ -30,7 +30,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		// A Write that encrypts a little holds the lock. The report waits for it
 		// first, and then the attempt, whose handshake is complete.
 		write := background(func() (int, error) { return r.client.Write([]byte("x")) })
-		synctest.Wait()
+		stillBlocked(t, write) // else what is awaited below never comes
 		reported := background(func() (int, error) { r.client.NetworkChanged(); return 0, nil })
 		awaitLocked("relink.(*Conn).NetworkChanged(")
 		close(resumed)

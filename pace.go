@@ -31,9 +31,9 @@ func (c *Conn) paceLocked(l *link) {
 
 // mostData is the most data that a sender may take along next: that of one record
 // where the network counts as slow, and at first, when it says where the link
-// stands; later as much as the transport takes well at once or, where that goes
-// quickly, a turn. The caller holds the sender role.
-func (l *link) mostData(quick bool) int {
+// stands; later as much as the transport takes well at once, or a turn. The caller
+// holds the sender role.
+func (l *link) mostData(takesTurn bool) int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
 		return min(int(l.most), most)
@@ -42,7 +42,7 @@ func (l *link) mostData(quick bool) int {
 	switch {
 	case sent == 0 || sent+firstRecord < int64(most):
 		return min(firstRecord+int(sent), most)
-	case quick:
+	case takesTurn:
 		return turn
 	default:
 		return l.mostAtOnce()

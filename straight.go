@@ -16,7 +16,8 @@ import (
 
 // writeStraightLocked takes a short p into the buffer, if nothing is in the way
 // of sending it at once, and returns the link and what to hand over: the caller,
-// who has found the sender role free, then has it. Otherwise it changes nothing and returns nil.
+// who has found the sender role free, then has it. Otherwise it changes nothing
+// and returns nil.
 func (c *Conn) writeStraightLocked(p []byte) (*link, replay.Loan) {
 	l := c.link
 	if l == nil || l.framing != nil || !l.interruptible || l.sent != c.out.End() || l.writeDeadline != 0 ||

@@ -23,8 +23,12 @@ import (
 // A told transport does with each Write what it is told, once there is a session.
 type told struct {
 	net.Conn
-	write func(t net.Conn, call int, p []byte) (int, error) // nil: as usual
-	calls int
+	write  func(t net.Conn, call int, p []byte) (int, error) // nil: as usual
+	calls  int
+	handed int64 // bytes of the calls before
+	ahead  int64 // what the sender of the session had taken along at this call
+
+	session func() *relink.Conn
 }
 
 func (c *told) Interruptible() bool { return true }
@@ -33,6 +37,8 @@ func (c *told) Write(p []byte) (int, error) {
 	if c.write == nil {
 		return c.Conn.Write(p)
 	}
+	c.ahead = relink.TakenAlong(c.session()) - c.handed
+	c.handed += int64(len(p))
 	c.calls++
 	return c.write(c.Conn, c.calls-1, p)
 }
@@ -45,7 +51,7 @@ func withTold(first **told) rigOption {
 			if err != nil || *first != nil {
 				return c, err
 			}
-			*first = &told{Conn: c}
+			*first = &told{Conn: c, session: func() *relink.Conn { return r.client }}
 			return *first, nil
 		}
 	}
@@ -71,12 +77,10 @@ func TestTurnsAreForQuickTransports(t *testing.T) {
 			var transport *told
 			r := newRig(t, s, withTold(&transport))
 			synctest.Wait()
-			handed := int64(0)
 			var ahead []int64 // what the sender has taken along at each call
 			slowSince := math.MaxInt32
 			transport.write = func(c net.Conn, call int, p []byte) (int, error) {
-				ahead = append(ahead, relink.TakenAlong(r.client)-handed)
-				handed += int64(len(p))
+				ahead = append(ahead, transport.ahead)
 				if call < quick {
 					time.Sleep(enough)
 				} else {
@@ -117,6 +121,7 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 	}
 	ends := map[string]error{"no error": nil, "a deadline": errDeadline, "an error": errBadTransport}
 	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		within := false // some of the calls are
 		for take, taken := range takes {
 			for end, err := range ends {
 				for at := 32; at < 36; at++ { // within turns
@@ -128,6 +133,7 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 						if call != at {
 							return c.Write(p)
 						}
+						within = within || transport.ahead > 2*turnPiece
 						n := taken(len(p))
 						_, _ = c.Write(p[:min(n, len(p))])
 						return n, err
@@ -144,6 +150,7 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 				}
 			}
 		}
+		require.True(t, within)
 	})
 }
 
@@ -151,6 +158,7 @@ func TestIncompleteWriteInATurn(t *testing.T) {
 // what it must.
 func TestEndInATurn(t *testing.T) {
 	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		within := false // some of the calls are
 		for what, f := range map[string]func(r *rig) (reads, ends bool){
 			"cut":             func(r *rig) (bool, bool) { r.net.Last().Cut(faultnet.Reset); return true, false },
 			"network changed": func(r *rig) (bool, bool) { r.client.NetworkChanged(); return true, false },
@@ -166,6 +174,7 @@ func TestEndInATurn(t *testing.T) {
 				release := make(chan struct{})
 				transport.write = func(c net.Conn, call int, p []byte) (int, error) {
 					if call == at {
+						within = within || transport.ahead > 2*turnPiece
 						<-release
 					}
 					return c.Write(p)
@@ -189,5 +198,6 @@ func TestEndInATurn(t *testing.T) {
 				r.stop()
 			}
 		}
+		require.True(t, within)
 	})
 }

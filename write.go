@@ -364,7 +364,7 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 // is out; without (the flusher's), over whatever link there is until nothing is
 // left. The lock is released while the transport is written.
 func (c *Conn) pumpLocked(own *link, until int64) {
-	quick := 0
+	quick := 0 // data that the transport has taken quickly in a row
 	for c.mustSendLocked() {
 		l := c.link
 		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
@@ -383,7 +383,7 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 // sendStepLocked hands some of what is due to the transport, which has taken so
 // much quickly, and reports whether to go on and how much that is now. The write
 // deadline interrupts a Write's own sending, and no other.
-func (c *Conn) sendStepLocked(l *link, own bool, quick int) (ok bool, quickly int) {
+func (c *Conn) sendStepLocked(l *link, own bool, quick int) (ok bool, quickNow int) {
 	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
 		return true, quick
@@ -429,13 +429,13 @@ type outgoing struct {
 // in the buffer, as far as it may go. On a link with a codec all control that
 // waits goes with it, unless there are records that the transport has not taken.
 // What is more than one call of the transport takes is for handOver.
-func (c *Conn) nextLocked(l *link, quick bool) (next outgoing) {
+func (c *Conn) nextLocked(l *link, takesTurn bool) (next outgoing) {
 	switch {
 	case l.framing == nil:
 		next.loan = c.spanLocked(l)
 	case !l.sealed():
 		next.control = c.takeControlLocked(l)
-		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData(quick))); most > 0 {
+		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData(takesTurn))); most > 0 {
 			next.loan = c.out.Lend(l.sent, int(most))
 		}
 		end := l.sent + int64(len(next.loan.Bytes()))
@@ -562,7 +562,7 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 // transport has taken quickly in a row, of which little data says nothing. After a
 // Write that did not take everything the rest is sealed, as if it had been handed
 // over all at once. The caller has what seal wants.
-func (l *link) handOver(next outgoing, quick int) (n, quickly int, err error) {
+func (l *link) handOver(next outgoing, quick int) (n, quickNow int, err error) {
 	data := next.loan.Bytes()
 	if l.framing == nil || len(data) < l.mostAtOnce() {
 		n, err = l.conn.Write(l.seal(data, next.control))

@@ -28,8 +28,8 @@ import "math"
 // A Buffer is not safe for concurrent use: one mutex of the caller guards all
 // methods. That mutex need not be held to write to the slice of a
 // [Buffer.Reserve] or to use that of a [Buffer.Lend] or a [Buffer.Extend], from the
-// call that gave the slice until the one that takes it back. A Buffer must not be copied once
-// it has been used.
+// call that gave the slice until the one that takes it back. A Buffer must not be
+// copied once it has been used.
 type Buffer struct {
 	limit      int
 	start, end int64

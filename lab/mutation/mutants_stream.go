@@ -328,7 +328,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a slow transport is given turns",
 		breaks: "What is to go out next waits for 256 KiB, however slow the network is.",
-		edits:  []edit{{"pace.go", `	case quick:`, `	case true:`}},
+		edits:  []edit{{"pace.go", `	case takesTurn:`, `	case true:`}},
 		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
 	},
 	{

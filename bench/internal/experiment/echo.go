@@ -141,8 +141,8 @@ func (r *circle) close() {
 var echoDuels = Experiment{
 	Name:  "echo-head-to-head",
 	Title: "Echo: two at a time",
-	Text: "The comparisons of echoes that the goals speak of, of 128 B as above, but with two at a time and in more rounds: one message in a hundred takes four times as long as the median, " +
-		"because somebody had to be woken, and whether these are nine in a thousand or eleven decides what the 99th percentile is.",
+	Text: "The comparisons of echoes that the goals speak of, of 128 B as above, but with two at a time and in more rounds: about one message in a hundred takes four times as long as the median, " +
+		"and whether these are nine in a thousand or eleven decides what the 99th percentile is.",
 	run: runEchoDuels,
 }
 
