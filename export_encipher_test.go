@@ -39,6 +39,20 @@ func (h holder) Encrypt(dst, src []byte) {
 	h.Session.Encrypt(dst, src)
 }
 
+// HoldWriting makes the session as it is in the moment in which there is room
+// again for a Write that waits for it, and keeps it so until release is called.
+func HoldWriting(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.writing = false
+		c.writers.wake()
+	}
+}
+
 // HoldDecrypt is HoldEncrypt for what has arrived.
 func HoldDecrypt(c *Conn) (release func()) {
 	c.mu.Lock()

@@ -52,7 +52,8 @@ type link struct {
 	sent          int64    // stream offset of the next byte to hand over
 	readDeadline  int64    // the transport's, as deadlineStamp has it
 	writeDeadline int64
-	interruptible bool // constant after creation
+	interruptible bool // constant after creation, like the next
+	straight      bool // interruptible, and without a codec: see straight.go
 	heard         bool // something has arrived since the last look
 	asked         bool // something was sent that is not known to have arrived
 	halfClosed    bool
@@ -120,6 +121,7 @@ func (f *framing) unsent() []byte { return (*f.wire)[f.wirePos:] }
 // had arrived beyond the handshake.
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 	l := &link{conn: t, interruptible: isInterruptible(t)}
+	l.straight = l.interruptible && sl.Codec == nil
 	if sl.Codec != nil {
 		l.framing = &framing{codec: sl.Codec}
 	}

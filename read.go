@@ -52,11 +52,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 	// The transport is read here and not further down: after a system call the
 	// processor has forgotten the way back, and each call that it is nested in
 	// costs.
-	if l := c.readStraightLocked(p); l != nil {
+	if l := c.link; c.readsStraightLocked(l, p) {
+		c.takeReceiverLocked()
 		c.mu.Unlock()
 		k, rerr := l.conn.Read(p)
 		c.mu.Lock()
-		if c.arrivedStraightLocked(l, p, k, rerr) {
+		if c.arrivedStraightLocked(l, len(p), k, rerr) {
+			l.pos += int64(k)
+			c.received = l.pos
+			l.heard = true
+			c.session.Decrypt(p[:k], p[:k])
+			c.run.reset()
+			c.receiver = roleFree
 			c.mu.Unlock()
 			return k, nil
 		}
@@ -102,6 +109,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// takeReceiverLocked takes the free receiver role for a Read.
+func (c *Conn) takeReceiverLocked() {
+	c.receiver = roleInline
+	c.standing = false
+	c.readSeq++
+}
+
 // hasReadLocked gives the receiver role back after a Read of the link, and reports
 // whether it has got anything. Where the session was closed meanwhile, or has
 // another link, somebody else may have to read now.
@@ -137,9 +151,7 @@ func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 		}
 		l := c.link
 		if l != nil && l.interruptible && c.receiver == roleFree {
-			c.receiver = roleInline
-			c.standing = false
-			c.readSeq++
+			c.takeReceiverLocked()
 			return l, 0, nil
 		}
 		if l != nil && l.interruptible && c.receiver == roleBackground {

@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"io"
+	"os/exec"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,23 @@ import (
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
+
+// The conditions of the straight way cost a call each where the compiler does not
+// inline them, and it stops to when they grow.
+func TestStraightIsInlined(t *testing.T) {
+	command, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("there is no go command here to ask:", err)
+	}
+	said, err := exec.CommandContext(t.Context(), command, "build", "-gcflags=-m", ".").CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	for _, name := range []string{
+		"writesStraightLocked", "takenStraightLocked", "trimLocked",
+		"readsStraightLocked", "takeReceiverLocked", "arrivedStraightLocked",
+	} {
+		require.Contains(t, string(said), "inlining call to (*Conn)."+name+"\n")
+	}
+}
 
 // A request and its answer, in sizes on both sides of every bound of the
 // straight way, over transports that take and bring less than they are given.
@@ -85,6 +103,23 @@ func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, data, got)
 		require.NoError(t, (<-sent).err)
+		r.stop()
+	})
+}
+
+// A short Write waits for a long one that there is room for again and that has
+// not taken it yet, with nobody sending meanwhile.
+func TestShortWriteBehindOneThatWaitedForRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s)
+		r.exchange(10) // the ordinary case but for this
+		release := relink.HoldWriting(r.client)
+		short := background(func() (int, error) { return r.client.Write([]byte("x")) })
+		stillBlocked(t, short)
+		release()
+		require.NoError(t, (<-short).err)
+		_, err := io.ReadFull(r.server, make([]byte, 1))
+		require.NoError(t, err)
 		r.stop()
 	})
 }

@@ -105,15 +105,28 @@ func (c *Conn) Write(p []byte) (int, error) {
 			c.mu.Unlock()
 			return len(p), nil
 		}
-	} else if l, loan := c.writeStraightLocked(p); l != nil {
-		c.mu.Unlock()
-		k, werr := l.conn.Write(loan.Bytes())
-		c.mu.Lock()
-		if !c.takenStraightLocked(l, loan, k, werr) {
-			c.sentOwnLocked(l, loan, k, werr)
+	} else if l := c.link; c.writesStraightLocked(l, p) {
+		if loan := c.out.Extend(len(p)); len(loan.Bytes()) > 0 { // else the chunk or the buffer is full
+			c.run.n = 1
+			c.sender = roleInline
+			c.session.Encrypt(loan.Bytes(), p)
+			c.ciphered = c.out.End()
+			c.mu.Unlock()
+			k, werr := l.conn.Write(loan.Bytes())
+			c.mu.Lock()
+			if c.takenStraightLocked(l, len(p), k, werr) {
+				c.out.Return(loan)
+				l.sent = c.out.End()
+				c.maxSent = l.sent
+				l.asked = true
+				c.trimLocked()
+				c.sender = roleFree
+			} else {
+				c.sentOwnLocked(l, loan, k, werr)
+			}
+			c.mu.Unlock()
+			return len(p), nil
 		}
-		c.mu.Unlock()
-		return len(p), nil
 	}
 	l, n, err := c.writeLocked(p)
 	if l != nil {
@@ -261,9 +274,7 @@ func (c *Conn) mostPending() int { return min(maxPending, c.set.ReplayLimit/4) }
 // half the limit, which is what can be missing after a cut. Only what waits to
 // be sent shares the other half.
 func (c *Conn) trimLocked() {
-	if keep := c.link.sent - int64(c.set.ReplayLimit/2); keep > c.out.Start() {
-		c.out.Free(keep)
-	}
+	c.out.Free(c.link.sent - int64(c.set.ReplayLimit/2))
 }
 
 // sendLocked sees to it that what was appended is sent. If it returns a link,

@@ -128,7 +128,9 @@ func (b *Buffer) appendChunks(p []byte) {
 // unspecified. If there is no room for all of them, or not in one piece, or n is not
 // positive, or a reservation is open, nothing is appended and the Loan is empty.
 // Where [Buffer.Reserve] needs three calls to append a short message and lend it,
-// Extend needs one.
+// Extend needs one. It also has the processor fetch the place of the next message,
+// as if that were as long: in a Buffer that holds more than a cache does, and in
+// which a message comes now and then, the place has been out of it for long.
 func (b *Buffer) Extend(n int) Loan {
 	c := b.tail
 	if c == nil || n <= 0 || n > len(c.buf)-c.used || n > b.Room() || b.filling != nil {
@@ -137,6 +139,9 @@ func (b *Buffer) Extend(n int) Loan {
 	p := c.buf[c.used : c.used+n : c.used+n]
 	c.pins++
 	b.extend(c, n)
+	if n <= len(c.buf)-c.used {
+		prefetch(&c.buf[c.used], n)
+	}
 	return Loan{p, c}
 }
 

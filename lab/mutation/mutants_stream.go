@@ -282,19 +282,19 @@ var writeMutants = []mutant{
 	{
 		name:   "the straight way overtakes a Write",
 		breaks: "A short Write goes ahead although another is still adding to the buffer, and lands in its midst.",
-		edits:  []edit{{"straight.go", `c.run.n > 0 || c.writing || c.finQueued`, `c.run.n > 0 || c.finQueued`}},
-		pkg:    ".", tests: "TestShortWriteBehindLongOne",
+		edits:  []edit{{"straight.go", `c.run.n == 0 && !c.writing &&`, `c.run.n == 0 &&`}},
+		pkg:    ".", tests: "TestShortWriteBehindOneThatWaitedForRoom",
 	},
 	{
 		name:   "the straight way believes a short write",
 		breaks: "A Write of the transport that took a part counts as whole.",
-		edits:  []edit{{"straight.go", `err != nil || n != len(loan.Bytes()) || sent != c.out.End() ||`, `err != nil ||`}},
+		edits:  []edit{{"straight.go", `err == nil && n == size && l.sent+int64(n) == c.out.End() &&`, `err == nil &&`}},
 		pkg:    ".", tests: "TestRequestsAndAnswers TestOddTransports",
 	},
 	{
 		name:   "the straight way after the end",
 		breaks: "A short Write is taken after Close.",
-		edits:  []edit{{"straight.go", `c.run.n > 0 || c.writing || c.finQueued || c.closed || c.writeErr != nil ||`, `c.run.n > 0 || c.writing || c.writeErr != nil ||`}},
+		edits:  []edit{{"straight.go", `!c.finQueued && !c.closed && c.writeErr == nil && c.writeDeadline`, `c.writeErr == nil && c.writeDeadline`}},
 		pkg:    ".", tests: "TestShortWriteAfterClose",
 	},
 	{

@@ -14,8 +14,8 @@ import (
 var echo = Experiment{
 	Name:  "echo",
 	Title: "Echo: a message there and back",
-	Text: "One goroutine writes a message and waits for its echo, another returns what it reads; one message is under way at a time. Turns are short (some " +
-		"milliseconds), so that a ratio compares moments that lie close together. Every time is kept; the quantiles are those of all messages of a round, " +
+	Text: "One goroutine writes a message and waits for its echo, another returns what it reads; one message is under way at a time. Turns are short (about a " +
+		"millisecond), so that a ratio compares moments that lie close together. Every time is kept; the quantiles are those of all messages of a round, " +
 		"and the ratios those of one round, whose connections are new.",
 	run: runEcho,
 }
@@ -141,8 +141,8 @@ func (r *circle) close() {
 var echoDuels = Experiment{
 	Name:  "echo-head-to-head",
 	Title: "Echo: two at a time",
-	Text: "The comparisons of echoes that the goals speak of, of 128 B as above, but with two at a time and in more rounds: about one message in a hundred takes four times as long as the median, " +
-		"and whether these are nine in a thousand or eleven decides what the 99th percentile is.",
+	Text: "The comparisons of echoes that the goals speak of, of 128 B as above, but with two at a time and in more rounds. Where the linker puts the code moves such a ratio by half " +
+		"a percent of the median from one binary to the next: see performance.md.",
 	run: runEchoDuels,
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/replay"
 )
 
@@ -18,7 +19,7 @@ type keptRC4 struct{ cipherOverTCP }
 func (keptRC4) Name() string { return RC4Kept }
 
 func (keptRC4) About() string {
-	return "RC4 and the least that a stream must do beside it if it is to be resumed: the last 512 KiB that were sent are kept (in this module's `replay.Buffer`), " +
+	return "RC4 and the least that a stream must do beside it if it is to be resumed: the last 2 MiB that were sent are kept (in this module's `replay.Buffer`), as relink does by default, " +
 		"both directions are counted, and a mutex guards that before and after each call of TCP. It cannot be resumed: it is what DH64RC4 and SCP are to be measured by."
 }
 
@@ -44,7 +45,7 @@ func (s keptRC4) secure(t net.Conn) (net.Conn, error) {
 
 // keptBytes is how much of what was sent is kept, as by a session of relink with
 // its default settings.
-const keptBytes = 512 << 10
+const keptBytes = relink.DefaultReplayLimit / 2
 
 // keptShort is the most that is enciphered with the lock held, which is cheaper
 // than to give it up and take it again.

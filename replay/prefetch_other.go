@@ -1,0 +1,6 @@
+//go:build !amd64 && !arm64
+
+package replay
+
+// prefetch does nothing here: see prefetch.go.
+func prefetch(*byte, int) {}
