@@ -158,25 +158,36 @@ func echoFigure(quantile string) string {
 }
 
 func runEchoDuels(ctx context.Context, e *Env, s *report.Section) error {
+	duels := make([][]subject.Subject, len(echoDuelists))
+	found := make([][]series, len(echoDuelists))
+	for i, name := range echoDuelists {
+		var err error
+		if duels[i], err = subject.Named(e.Credentials, rivalOf[name], name); err != nil {
+			return err
+		}
+		found[i] = []series{{}, {}, {}}
+	}
+	// Memory that is new to the process, which the first rounds take, makes for many slow messages.
+	told := -1
+	err := measure.Turns(e.Scale.EchoDuelRounds, len(duels), func(round, i int) error {
+		if round > told {
+			told = round
+			e.Progress(fmt.Sprintf("round %d", round+1))
+		}
+		return echoRound(ctx, e, duels[i], echoDuelSize, 1, found[i])
+	})
+	if err != nil {
+		return err
+	}
 	t := report.Table{Caption: "Ratio of times to the rival (less is faster)", Columns: []string{"subject", "rival"}}
 	for _, q := range echoQuantiles {
 		t.Columns = append(t.Columns, q.name)
 	}
-	for _, name := range echoDuelists {
-		rival := rivalOf[name]
-		e.Progress(name + " and " + rival)
-		subjects, err := subject.Named(e.Credentials, rival, name)
-		if err != nil {
-			return err
-		}
-		found, err := echoTimes(ctx, e, subjects, echoDuelSize, 1, e.Scale.DuelRounds)
-		if err != nil {
-			return err
-		}
-		row := []string{name, rival}
-		for i, q := range echoQuantiles {
-			found[i].compare(s.Figures, echoFigure(q.name), [2]string{name, rival})
-			row = append(row, found[i].ratioCell(name))
+	for i, name := range echoDuelists {
+		row := []string{name, rivalOf[name]}
+		for k, q := range echoQuantiles {
+			found[i][k].compare(s.Figures, echoFigure(q.name), [2]string{name, rivalOf[name]})
+			row = append(row, found[i][k].ratioCell(name))
 		}
 		t.Rows = append(t.Rows, row)
 	}

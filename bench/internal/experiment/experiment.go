@@ -54,7 +54,8 @@ type Scale struct {
 	Rounds int           // of everything that is short
 	Time   time.Duration // of one measurement of one subject in one round
 
-	DuelRounds int // of two contenders
+	DuelRounds     int // of two contenders
+	EchoDuelRounds int // of two whose echoes are compared: a 99th percentile needs many
 
 	Sizes     []int // of writes, in bytes
 	ManySizes []int // of writes by many writers
@@ -91,7 +92,7 @@ type Scale struct {
 // Complete is what docs/benchmarks.md is written from: about half an hour.
 func Complete() Scale {
 	return Scale{
-		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 15,
+		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 15, EchoDuelRounds: 45,
 		Sizes: []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}, ManySizes: []int{64, 1 << 10, 64 << 10}, Writers: 16,
 		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
 		NewBatch: 20, Dialers: 8, Resumes: 20,
@@ -108,7 +109,7 @@ func Quick() Scale {
 	s := Complete()
 	s.Name, s.Rounds, s.Time = "quick run: noisy, and smaller than the goals ask", 3, 15*time.Millisecond
 	s.Sizes, s.ManySizes, s.EchoBatch = []int{64, 256, 1 << 10, 16 << 10, 64 << 10}, []int{1 << 10}, 100
-	s.DuelRounds, s.EchoConns = 3, []int{1, 100}
+	s.DuelRounds, s.EchoDuelRounds, s.EchoConns = 3, 3, []int{1, 100}
 	s.NewBatch, s.Resumes = 5, 5
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
@@ -123,7 +124,8 @@ func Tiny() Scale {
 	s := Quick()
 	s.Name, s.Rounds, s.Time = "tiny run: the figures mean nothing", 2, time.Millisecond
 	s.Sizes, s.ManySizes, s.Writers = []int{64, 256, 1 << 10, 64 << 10}, []int{256}, 4
-	s.DuelRounds, s.EchoSizes, s.EchoBatch, s.EchoConns = 2, []int{128}, 10, []int{1, 5}
+	s.DuelRounds, s.EchoDuelRounds = 2, 2
+	s.EchoSizes, s.EchoBatch, s.EchoConns = []int{128}, 10, []int{1, 5}
 	s.NewBatch, s.Dialers, s.Resumes, s.Cuts = 2, 2, 2, 1
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}

@@ -86,6 +86,7 @@ func RoundTrips(c net.Conn, size, messages int, times *[]float64) error {
 type circle struct {
 	conns []net.Conn
 	next  int
+	took  []float64 // of a turn; used again, because memory that is new costs a page fault each 512 messages
 
 	// Of those that openCircle opened.
 
@@ -96,6 +97,10 @@ type circle struct {
 // roundTrips is [RoundTrips] where each message takes the next connection.
 func (r *circle) roundTrips(size, messages int, times *[]float64) error {
 	p := make([]byte, size)
+	if times != nil && cap(r.took) < messages {
+		r.took = make([]float64, 0, messages)
+	}
+	took := r.took[:0]
 	last := time.Now()
 	for range messages {
 		c := r.conns[r.next]
@@ -110,9 +115,12 @@ func (r *circle) roundTrips(size, messages int, times *[]float64) error {
 		}
 		if times != nil {
 			now := time.Now()
-			*times = append(*times, float64(now.Sub(last)))
+			took = append(took, float64(now.Sub(last)))
 			last = now
 		}
+	}
+	if times != nil {
+		*times = append(*times, took...)
 	}
 	return nil
 }
