@@ -2,6 +2,7 @@ package subject
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -30,8 +31,9 @@ func (quicStream) About() string {
 // ConcurrentWrites: quic-go forbids it.
 func (quicStream) ConcurrentWrites() bool { return false }
 
-// hello is the first byte of each stream: a QUIC stream exists for its peer only
-// when something was sent on it.
+// hello is the first byte of each stream, in both directions: a QUIC stream exists
+// for its peer only when something was sent on it, and a client knows only then
+// that the server has it.
 const hello = 'h'
 
 func (s quicStream) config() *quic.Config {
@@ -63,7 +65,24 @@ func (s quicStream) Dial(ctx context.Context, n Network, address string) (net.Co
 	if address, err = n.PacketAddress(address); err != nil {
 		return nil, err
 	}
-	c, err := quic.DialAddr(ctx, address, t.client, s.config())
+	for attempt := 1; ; attempt++ {
+		c, err := s.dial(ctx, address, t.client)
+		if err == nil || attempt == quicAttempts || ctx.Err() != nil {
+			return c, err
+		}
+	}
+}
+
+// quicAttempts is how often a client tries. A server that has 32 connections
+// waiting to be accepted ends further ones, which their clients take for open by
+// then; and once two of ten thousand open ones were not there on the server.
+const quicAttempts = 3
+
+// quicPatience is how long a client waits for the server's first byte.
+const quicPatience = 20 * time.Second
+
+func (s quicStream) dial(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
+	c, err := quic.DialAddr(ctx, address, config, s.config())
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +90,29 @@ func (s quicStream) Dial(ctx context.Context, n Network, address string) (net.Co
 	if err == nil {
 		_, err = stream.Write([]byte{hello})
 	}
+	if err == nil {
+		err = readHello(stream)
+	}
 	if err != nil {
 		_ = c.CloseWithError(0, "")
 		return nil, err
 	}
 	return &quicConn{stream, c}, nil
+}
+
+// readHello takes the first byte of a stream.
+func readHello(stream *quic.Stream) error {
+	if err := stream.SetReadDeadline(time.Now().Add(quicPatience)); err != nil {
+		return err
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(stream, first[:]); err != nil {
+		return err
+	}
+	if first[0] != hello {
+		return fmt.Errorf("a stream began with %#x", first[0])
+	}
+	return stream.SetReadDeadline(time.Time{})
 }
 
 // A quicListener accepts the first stream of each connection.
@@ -113,12 +150,11 @@ func (l *quicListener) first(c *quic.Conn) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	var first [1]byte
-	if _, err := io.ReadFull(stream, first[:]); err != nil {
+	if err := readHello(stream); err != nil {
 		return nil, err
 	}
-	if first[0] != hello {
-		return nil, fmt.Errorf("a stream began with %#x", first[0])
+	if _, err := stream.Write([]byte{hello}); err != nil {
+		return nil, err
 	}
 	return &quicConn{stream, c}, nil
 }
