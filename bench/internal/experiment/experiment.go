@@ -54,8 +54,7 @@ type Scale struct {
 	Rounds int           // of everything that is short
 	Time   time.Duration // of one measurement of one subject in one round
 
-	DuelRounds     int // of two contenders
-	EchoDuelRounds int // of two whose echoes are compared: a 99th percentile needs many
+	DuelRounds int // of two contenders
 
 	Sizes     []int // of writes, in bytes
 	ManySizes []int // of writes by many writers
@@ -63,6 +62,8 @@ type Scale struct {
 	EchoSizes []int
 	EchoBatch int   // messages in a turn
 	EchoConns []int // that take turns
+
+	GrowingEchoes int // until histories are as long as they get
 
 	NewBatch int // sessions in a turn
 	Dialers  int // at once, for rates
@@ -92,9 +93,9 @@ type Scale struct {
 // Complete is what docs/benchmarks.md is written from: about half an hour.
 func Complete() Scale {
 	return Scale{
-		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 15, EchoDuelRounds: 45,
+		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 45,
 		Sizes: []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}, ManySizes: []int{64, 1 << 10, 64 << 10}, Writers: 16,
-		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
+		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000}, GrowingEchoes: growingEchoes,
 		NewBatch: 20, Dialers: 8, Resumes: 20,
 		Cuts: 20, BlackHoles: 5,
 		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
@@ -109,7 +110,7 @@ func Quick() Scale {
 	s := Complete()
 	s.Name, s.Rounds, s.Time = "quick run: noisy, and smaller than the goals ask", 3, 15*time.Millisecond
 	s.Sizes, s.ManySizes, s.EchoBatch = []int{64, 256, 1 << 10, 16 << 10, 64 << 10}, []int{1 << 10}, 100
-	s.DuelRounds, s.EchoDuelRounds, s.EchoConns = 3, 3, []int{1, 100}
+	s.DuelRounds, s.GrowingEchoes, s.EchoConns = 3, 2000, []int{1, 100}
 	s.NewBatch, s.Resumes = 5, 5
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
@@ -124,14 +125,26 @@ func Tiny() Scale {
 	s := Quick()
 	s.Name, s.Rounds, s.Time = "tiny run: the figures mean nothing", 2, time.Millisecond
 	s.Sizes, s.ManySizes, s.Writers = []int{64, 256, 1 << 10, 64 << 10}, []int{256}, 4
-	s.DuelRounds, s.EchoDuelRounds = 2, 2
-	s.EchoSizes, s.EchoBatch, s.EchoConns = []int{128}, 10, []int{1, 5}
+	s.DuelRounds, s.EchoSizes, s.EchoBatch, s.GrowingEchoes, s.EchoConns = 2, []int{128}, 10, 20, []int{1, 5}
 	s.NewBatch, s.Dialers, s.Resumes, s.Cuts = 2, 2, 2, 1
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}
 	s.GameSessions, s.GameWarm, s.GameWindow = []int{5, 10}, 10*time.Millisecond, 100*time.Millisecond
 	s.PathTime, s.PathEchoes = 50*time.Millisecond, 1
 	return s
+}
+
+// duelRounds calls f for each of n comparisons of two contenders in each round.
+// They take turns, too: a bad minute of the machine is then not one comparison's.
+func (e *Env) duelRounds(n int, f func(i int) error) error {
+	told := -1
+	return measure.Turns(e.Scale.DuelRounds, n, func(round, i int) error {
+		if round > told {
+			told = round
+			e.Progress(fmt.Sprintf("round %d of %d", round+1, e.Scale.DuelRounds))
+		}
+		return f(i)
+	})
 }
 
 // forData returns the subjects that carry data.

@@ -53,20 +53,26 @@ var headToHead = Experiment{
 
 func runHeadToHead(ctx context.Context, e *Env, s *report.Section) error {
 	t := report.Table{Columns: []string{"subject, size of its writes", "relative to", "ratio of speeds", "MB/s", "MB/s of the other"}}
-	for _, d := range duels {
-		e.Progress(fmt.Sprintf("%v and %v", d[0], d[1]))
-		found := make(series)
-		for range e.Scale.DuelRounds {
-			if err := duel(ctx, e, d, found); err != nil {
-				return fmt.Errorf("%v and %v: %w", d[0], d[1], err)
-			}
+	found := make([]series, len(duels))
+	for i := range found {
+		found[i] = make(series)
+	}
+	err := e.duelRounds(len(duels), func(i int) error {
+		if err := duel(ctx, e, duels[i], found[i]); err != nil {
+			return fmt.Errorf("%v and %v: %w", duels[i][0], duels[i][1], err)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, d := range duels {
 		a, b := d[0].String(), d[1].String()
-		ratio := found.ratio(a, b)
+		ratio := found[i].ratio(a, b)
 		s.Figures[duelFigure(d[0], d[1])] = ratio
 		t.Rows = append(t.Rows, []string{
 			a, b, report.Spread(ratio, report.Ratio),
-			report.Number(found.summary(a).Median / megabyte), report.Number(found.summary(b).Median / megabyte),
+			report.Number(found[i].summary(a).Median / megabyte), report.Number(found[i].summary(b).Median / megabyte),
 		})
 	}
 	s.Tables = append(s.Tables, t)
