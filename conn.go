@@ -72,6 +72,7 @@ type Conn struct {
 	finAcked    bool        // the peer has received everything and the end
 	provisional bool        // server: the handshake is not complete
 	slow        bool        // the last link carried too little
+	flushing    bool        // a goroutine that is to be the flusher has not begun
 
 	// Writing. One Write at a time appends to out; the sender role belongs to one
 	// goroutine at a time.
@@ -108,6 +109,7 @@ const (
 	roleFree role = iota
 	roleInline
 	roleBackground
+	roleCalled // the sender's: a flusher was called for and has not begun
 )
 
 // A loss says how a link ended.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -102,7 +103,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err != nil && c.receiver == roleFree {
 		c.receiverLeftLocked() // a standby may have left for this Read
 	}
+	yields := c.callsForAckLocked()
 	c.mu.Unlock()
+	if yields {
+		runtime.Gosched()
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is returned bare, by definition
 		err = c.opError("read", err)
 	}

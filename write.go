@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // records where the link has a codec. A Write that finds the role free sends its
 // own bytes and leaves; otherwise whoever holds the role sends them too. A flusher
 // goroutine takes the role when Writes come in a row, so that they gather, and
-// when something is left over.
+// when something is left over; busy.go is about its beginning late.
 
 const (
 	// maxPending bounds, on a wire without acknowledgements, the bytes that wait
@@ -93,7 +94,8 @@ func (s *streak) reset() { s.n = 0 }
 // delivered over this transport or the next. Write blocks while the buffer is
 // full (while suspended: when ReplayLimit is reached), until there is room, the
 // write deadline passes, or the session ends; then it returns how many bytes were
-// taken. It may be larger than the buffer. A Write that finds nobody sending hands
+// taken. It may be larger than the buffer. A Write that finds nobody sending, or
+// much that waits for a goroutine of the library that has not begun to send it, hands
 // its bytes, and what others add meanwhile, to the transport itself, and may so
 // wait for a peer that does not read although the buffer has room. Writes of
 // several goroutines do not interleave.
@@ -167,6 +169,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 			if n < len(p) {
 				c.startFlusherLocked() // sends while the rest is being encrypted
 			}
+			c.sendForFlusherLocked()
 		}
 	}
 	c.writing = false
@@ -312,7 +315,11 @@ func (c *Conn) startFlusherLocked() {
 	if c.sender != roleFree || !c.mustSendLocked() {
 		return
 	}
-	c.sender = roleBackground
+	c.sender = roleCalled
+	if c.flushing {
+		return // one that was called for earlier is about to begin
+	}
+	c.flushing = true
 	if c.flusher == nil {
 		c.flusher = c.flush // once: a go statement with a method allocates
 	}
@@ -322,6 +329,11 @@ func (c *Conn) startFlusherLocked() {
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.flushing = false
+	if c.sender != roleCalled {
+		return // somebody else has done it: see sendForFlusherLocked
+	}
+	c.sender = roleBackground
 	c.pumpLocked(nil, 0)
 	c.run.end()
 }
@@ -375,14 +387,13 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 // is out; without (the flusher's), over whatever link there is until nothing is
 // left. The lock is released while the transport is written.
 func (c *Conn) pumpLocked(own *link, until int64) {
-	quick := 0 // data that the transport has taken quickly in a row
+	p := pump{own: own != nil, looked: c.maxSent}
 	for c.mustSendLocked() {
 		l := c.link
-		if own != nil && (l != own || c.closed || l.sent >= until && !l.sealed()) {
+		if p.own && (l != own || c.closed || l.sent >= until && !l.sealed()) {
 			break // after Close a flusher goes on: the Write returns
 		}
-		var ok bool
-		if ok, quick = c.sendStepLocked(l, own != nil, quick); !ok {
+		if !c.sendStepLocked(l, &p) {
 			break
 		}
 	}
@@ -391,22 +402,32 @@ func (c *Conn) pumpLocked(own *link, until int64) {
 	c.lingerLocked()
 }
 
-// sendStepLocked hands some of what is due to the transport, which has taken so
-// much quickly, and reports whether to go on and how much that is now. The write
-// deadline interrupts a Write's own sending, and no other.
-func (c *Conn) sendStepLocked(l *link, own bool, quick int) (ok bool, quickNow int) {
+// A pump is what a sender knows of its own sending.
+type pump struct {
+	own    bool  // it is a Write
+	quick  int   // data that the transport has taken quickly in a row
+	looked int64 // up to here it had sent when lookForAcksLocked has done so last
+}
+
+// sendStepLocked hands some of what is due to the transport, and reports whether to
+// go on. The write deadline interrupts a Write's own sending, and no other.
+func (c *Conn) sendStepLocked(l *link, p *pump) bool {
 	if c.halfCloseDueLocked(l) && !l.sealed() {
 		c.halfCloseLocked(l)
-		return true, quick
+		return true
 	}
-	if !c.readyLocked(l, own) {
-		return true, quick
+	if !c.readyLocked(l, p.own) {
+		return true
 	}
-	next := c.nextLocked(l, quick >= turnRun && !own)
+	next := c.nextLocked(l, p.quick >= turnRun && !p.own)
+	yields := !p.own && c.lookForAcksLocked(l, p)
 	c.mu.Unlock()
-	n, quick, err := l.handOver(next, quick)
+	if yields {
+		runtime.Gosched()
+	}
+	n, err := l.handOver(next, &p.quick)
 	c.mu.Lock()
-	return c.takenLocked(l, next.loan, n, err), quick
+	return c.takenLocked(l, next.loan, n, err)
 }
 
 // readyLocked prepares the link for what mustSendLocked has found, or returns
@@ -569,15 +590,14 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 }
 
 // handOver gives the transport what is outgoing, which can be more than it is to
-// have at once. It returns what the transport's last Write did, and how much the
-// transport has taken quickly in a row, of which little data says nothing. After a
-// Write that did not take everything the rest is sealed, as if it had been handed
-// over all at once. The caller has what seal wants.
-func (l *link) handOver(next outgoing, quick int) (n, quickNow int, err error) {
+// have at once, and brings up to date how much the transport has taken quickly in a
+// row, of which little data says nothing. It returns what the transport's last Write
+// did. After a Write that did not take everything the rest is sealed, as if it had
+// been handed over all at once. The caller has what seal wants.
+func (l *link) handOver(next outgoing, quick *int) (n int, err error) {
 	data := next.loan.Bytes()
 	if l.framing == nil || len(data) < l.mostAtOnce() {
-		n, err = l.conn.Write(l.seal(data, next.control))
-		return n, quick, err
+		return l.conn.Write(l.seal(data, next.control))
 	}
 	start, size := now(), len(data)
 	for most := l.mostAtOnce(); len(data) > most; {
@@ -586,15 +606,18 @@ func (l *link) handOver(next outgoing, quick int) (n, quickNow int, err error) {
 		if n, err = l.conn.Write(piece); n != len(piece) || err != nil {
 			n, err = judgeWrite(n, len(piece), err)
 			*l.wire = l.records(*l.wire, data, next.control)
-			return n, 0, err
+			*quick = 0
+			return n, err
 		}
 		l.releaseWire()
 	}
 	n, err = l.conn.Write(l.seal(data, next.control))
 	if start.since() > turnTime*time.Duration(size)/turn {
-		return n, 0, err
+		*quick = 0
+	} else {
+		*quick = min(*quick+size, turnRun)
 	}
-	return n, min(quick+size, turnRun), err
+	return n, err
 }
 
 // takeControlLocked collects the control that waits to be carried.

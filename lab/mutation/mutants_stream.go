@@ -326,6 +326,46 @@ var writeMutants = []mutant{
 		pkg: ".", tests: "TestDeadlineWhileSealing",
 	},
 	{
+		name:   "a Write waits for its flusher",
+		breaks: "Where all processors are busy a stream goes on only when its writer waits.",
+		edits:  []edit{{"busy.go", `if l := c.link; c.sender == roleCalled && l != nil`, `if l := c.link; c.sender == roleCalled && l == nil`}},
+		pkg:    ".", tests: "TestWriteSendsForAFlusherThatHasNotBegun",
+	},
+	{
+		name:   "a flusher sends although somebody else does",
+		breaks: "A flusher that begins late takes the sender role from the Write that has taken it over.",
+		edits:  []edit{{"write.go", `if c.sender != roleCalled {`, `if c.sender == roleFree {`}},
+		pkg:    ".", tests: "TestFlusherThatBeginsLate",
+	},
+	{
+		name:   "a flusher is called for once",
+		breaks: "After a flusher that had nothing to do no other begins.",
+		edits: []edit{{"write.go", `	c.flushing = false
+	if c.sender != roleCalled {`, `	c.flushing = c.sender != roleCalled
+	if c.sender != roleCalled {`}},
+		pkg: ".", tests: "TestFlusherThatBeginsLate",
+	},
+	{
+		name:   "a Read keeps its acknowledgement",
+		breaks: "Where all processors are busy an acknowledgement goes out when the reader waits.",
+		edits: []edit{{"read.go", `	if yields {
+		runtime.Gosched()`, `	if !yields {
+		runtime.Gosched()`}},
+		pkg: ".", tests: "TestReadLetsItsAcknowledgementOut",
+	},
+	{
+		name:   "nobody looks for acknowledgements",
+		breaks: "Where all processors are busy a Write that waits for room goes on when nothing is left to send.",
+		edits:  []edit{{"busy.go", `if c.receiver == roleFree || !c.writers.waited()`, `if c.receiver != roleFree || !c.writers.waited()`}},
+		pkg:    ".", tests: "TestSenderLooksForAcknowledgements",
+	},
+	{
+		name:   "readers are interrupted for nothing",
+		breaks: "A sender interrupts whoever reads the transport although no Write waits.",
+		edits:  []edit{{"busy.go", `|| !c.writers.waited() || c.out.Room() > 0 {`, `{`}},
+		pkg:    ".", tests: "TestSenderLooksForAcknowledgements",
+	},
+	{
 		name:   "a slow transport is given turns",
 		breaks: "What is to go out next waits for 256 KiB, however slow the network is.",
 		edits:  []edit{{"pace.go", `	case takesTurn:`, `	case true:`}},
@@ -334,7 +374,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a transport is quick at once",
 		breaks: "A slow transport with a little room in its buffer is given a turn, behind which what is to go out next waits for long.",
-		edits:  []edit{{"write.go", `quick >= turnRun && !own`, `quick > 0 && !own`}},
+		edits:  []edit{{"write.go", `p.quick >= turnRun && !p.own`, `p.quick > 0 && !p.own`}},
 		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
 	},
 	{
