@@ -9,12 +9,12 @@ package relink
 // docs/performance.md has what each of them brings.
 
 // sendForFlusherLocked sends what a Write has appended, with a call of the
-// transport's worth of it ready, if a flusher was called for and has not begun. It
+// transport's worth of it ready. The flusher was called for and has not begun. It
 // would begin when the Write waits for room: the peer gets all of that at once, and
 // is idle before. Where the sender also seals (a link with a codec), bursts cost less
 // than that takes.
 func (c *Conn) sendForFlusherLocked() {
-	if l := c.link; c.sender == roleCalled && l != nil && l.framing == nil && l.interruptible && c.ciphered-l.sent >= gather {
+	if l := c.link; l != nil && l.framing == nil && l.interruptible && c.ciphered-l.sent >= gather {
 		c.sender = roleInline
 		c.pumpLocked(l, c.ciphered)
 	}

@@ -542,7 +542,9 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 			c.session.Decrypt(p[:n], data[:n])
 			data = data[n:]
 		}
-		c.depositLocked(data, true)
+		if len(data) > 0 {
+			c.depositLocked(data, true)
+		}
 		c.ackDue.data(c.received, c.ackEvery())
 		c.consumedMoreLocked()
 	}
@@ -564,8 +566,11 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		c.ackedLocked(k.Received)
 		c.peerConsumed = max(c.peerConsumed, k.Consumed)
 		if k.Limit > c.peerLimit {
+			held := c.peerLimit < c.out.End()
 			c.peerLimit = k.Limit
-			c.startFlusherLocked()
+			if held {
+				c.startFlusherLocked()
+			}
 		}
 		c.finAcked = c.finAcked || k.FinReceived
 		c.ackers.wake()
@@ -598,7 +603,9 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 	} else if c.ackDue.pending {
 		c.watchLocked()
 	}
-	c.lingerLocked()
+	if c.closed {
+		c.lingerLocked()
+	}
 }
 
 // ackedLocked notes what the peer is known to hold.

@@ -7,7 +7,8 @@ import "math"
 // brings. After a system call the processor has little of the program at hand, so
 // that each line of code that an echo passes costs, and each call. Therefore what
 // is done stands in Write and in Read themselves, and here are the conditions, which
-// the compiler inlines there (TestStraightIsInlined). And in a row of short Writes,
+// the compiler inlines there (TestStraightIsInlined). Where a record goes out, one
+// call before the transport's does all there is to do. And in a row of short Writes,
 // one that finds somebody sending has nothing to decide but whether there is room.
 // Whatever is not ordinary goes the general way, which does the same and
 // everything else.
@@ -26,6 +27,36 @@ func (c *Conn) writesStraightLocked(l *link, p []byte) bool {
 func (c *Conn) takenStraightLocked(l *link, size, n int, err error) bool {
 	return err == nil && n == size && l.sent+int64(n) == c.out.End() && c.link == l && c.maxSent == l.sent &&
 		!c.closed && c.watched && !c.writers.waited()
+}
+
+// writeRecordLocked takes a short p into the buffer, if nothing is in the way of
+// sending it at once as one record, and returns what is to be handed to the transport
+// of which link. The caller then has the sender role. Otherwise it changes nothing.
+func (c *Conn) writeRecordLocked(p []byte) (*link, outgoing) {
+	l := c.link
+	if c.sender != roleFree || l == nil || l.framing == nil || !l.interruptible || !c.traits.Copies || l.wire != nil || l.most != 0 ||
+		l.sent != c.out.End() || l.sent != c.maxSent || l.writeDeadline != 0 || c.run.n != 0 || !c.watched || c.writing ||
+		c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
+		len(p) > cipherInLock || int64(len(p)) > c.peerLimit-l.sent {
+		return nil, outgoing{}
+	}
+	loan := c.out.Extend(len(p))
+	if len(loan.Bytes()) == 0 {
+		return nil, outgoing{}
+	}
+	copy(loan.Bytes(), p)
+	c.run.n = 1
+	c.sender = roleInline
+	l.sent = c.out.End()
+	c.maxSent = l.sent
+	return l, outgoing{loan, c.takeControlLocked(l)}
+}
+
+// takenRecordsLocked is takenStraightLocked for size bytes of records, which have been
+// accounted for before.
+func (c *Conn) takenRecordsLocked(l *link, size, n int, err error) bool {
+	return err == nil && n == size && l.framing != nil && l.sent == c.out.End() && c.link == l && !c.finQueued &&
+		!c.closed && c.watched && !c.ackDue.urgent && !c.pongDue && !c.pingDue
 }
 
 // readsStraightLocked reports whether a Read into p can only wait for the

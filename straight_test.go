@@ -23,7 +23,7 @@ func TestStraightIsInlined(t *testing.T) {
 	said, err := exec.CommandContext(t.Context(), command, "build", "-gcflags=-m", ".").CombinedOutput()
 	require.NoError(t, err, "%s", said)
 	for _, name := range []string{
-		"writesStraightLocked", "takenStraightLocked", "trimLocked",
+		"writesStraightLocked", "takenStraightLocked", "takenRecordsLocked", "trimLocked",
 		"readsStraightLocked", "takeReceiverLocked", "arrivedStraightLocked",
 	} {
 		require.Contains(t, string(said), "inlining call to (*Conn)."+name+"\n")
@@ -121,6 +121,27 @@ func TestShortWriteBehindOneThatWaitedForRoom(t *testing.T) {
 		_, err := io.ReadFull(r.server, make([]byte, 1))
 		require.NoError(t, err)
 		r.stop()
+	})
+}
+
+// Short Writes that find nobody sending go out at once, until the peer has no room
+// for them. The rest waits for it.
+func TestShortWritesUpToThePeersLimit(t *testing.T) {
+	const limit, size = relink.MinReplayLimit + 130, 100 // more than a chunk, so that a chunk's end is not in the way
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withServer(func(c *relink.Config) { c.ReplayLimit = limit }))
+		r.exchange(10) // the ordinary case until there is no room
+		data := rigData(20 * size)
+		for at := 0; at < len(data); at += size {
+			requireWrite(t, r.server, []byte("x"))
+			requireRead(t, r.client, []byte("x")) // so that the Write is not one of a row
+			requireWrite(t, r.client, data[at:at+size])
+			synctest.Wait()
+		}
+		require.Equal(t, int64(10+limit), relink.TakenAlong(r.client))
+		requireRead(t, r.server, data)
+		r.exchange(1000)
+		r.finish()
 	})
 }
 

@@ -14,7 +14,13 @@ const tickEvery = 100 * time.Millisecond
 
 // watchLocked asks for ticks.
 func (c *Conn) watchLocked() {
-	if c.watched || c.done || c.link == nil {
+	if !c.watched { // mostly it is, and then without a call
+		c.startWatchLocked()
+	}
+}
+
+func (c *Conn) startWatchLocked() {
+	if c.done || c.link == nil {
 		return
 	}
 	c.watched = true

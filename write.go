@@ -130,13 +130,27 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	l, n, err := c.writeLocked(p)
+	var err error
+	l, next := c.writeRecordLocked(p)
+	n := len(p)
+	if l == nil {
+		if l, n, err = c.writeLocked(p); l != nil {
+			next = c.nextLocked(l, false)
+		}
+	}
 	if l != nil {
-		next := c.nextLocked(l, false)
 		c.mu.Unlock()
-		k, werr := l.conn.Write(l.seal(next.loan.Bytes(), next.control))
+		sealed := l.seal(next.loan.Bytes(), next.control)
+		k, werr := l.conn.Write(sealed)
 		c.mu.Lock()
-		c.sentOwnLocked(l, next.loan, k, werr)
+		if c.takenRecordsLocked(l, len(sealed), k, werr) {
+			c.out.Return(next.loan)
+			l.releaseWire()
+			l.asked = true
+			c.sender = roleFree
+		} else {
+			c.sentOwnLocked(l, next.loan, k, werr)
+		}
 	}
 	if c.sender == roleFree {
 		c.run.end()
@@ -169,7 +183,9 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 			if n < len(p) {
 				c.startFlusherLocked() // sends while the rest is being encrypted
 			}
-			c.sendForFlusherLocked()
+			if c.sender == roleCalled {
+				c.sendForFlusherLocked()
+			}
 		}
 	}
 	c.writing = false
@@ -435,9 +451,7 @@ func (c *Conn) sendStepLocked(l *link, p *pump) bool {
 // Write's deadline on by itself.
 func (c *Conn) readyLocked(l *link, own bool) bool {
 	if l.framing != nil {
-		if !c.watched {
-			c.watchLocked() // not only when it was taken: it may never be
-		}
+		c.watchLocked() // not only when it was taken: it may never be
 	} else if l.sent == c.ciphered {
 		c.encipherLocked()
 		return false
@@ -505,9 +519,7 @@ func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
 func (c *Conn) sentLocked(l *link, n int, err error) bool {
 	if n > 0 {
 		l.asked = true
-		if !c.watched {
-			c.watchLocked()
-		}
+		c.watchLocked()
 	}
 	if err == nil {
 		return true

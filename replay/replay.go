@@ -127,13 +127,20 @@ func (b *Buffer) appendChunks(p []byte) {
 // the caller, who fills them in before anybody looks at them: what is in them is
 // unspecified. If there is no room for all of them, or not in one piece, or n is not
 // positive, or a reservation is open, nothing is appended and the Loan is empty.
+// An empty Buffer has one piece of up to 256 KiB.
 // Where [Buffer.Reserve] needs three calls to append a short message and lend it,
 // Extend needs one. It also has the processor fetch the place of the next message,
 // as if that were as long: in a Buffer that holds more than a cache does, and in
 // which a message comes now and then, the place has been out of it for long.
 func (b *Buffer) Extend(n int) Loan {
+	if n <= 0 || n > b.Room() || b.filling != nil {
+		return Loan{}
+	}
 	c := b.tail
-	if c == nil || n <= 0 || n > len(c.buf)-c.used || n > b.Room() || b.filling != nil {
+	if c == nil && n <= maxChunk {
+		c = b.tailWithRoom(n)
+	}
+	if c == nil || n > len(c.buf)-c.used {
 		return Loan{}
 	}
 	p := c.buf[c.used : c.used+n : c.used+n]

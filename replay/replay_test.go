@@ -104,14 +104,18 @@ func TestMessagesStayWhole(t *testing.T) {
 
 // A full Buffer of which a little is freed and refilled at a time must neither
 // exceed its memory nor end up in tiny pieces.
-// Extend takes all or nothing, into the chunk that there is.
+// Extend takes all or nothing, into the chunk that there is or, if the Buffer is
+// empty, into a new one.
 func TestExtend(t *testing.T) {
 	const limit = 3 * replay.MinChunk / 2
 	for _, c := range []struct {
 		held, n int
 		ok      bool
 	}{
-		{0, 1, false}, // there is no chunk yet
+		{0, 0, false},
+		{0, 1, true},
+		{0, limit, true},
+		{0, limit + 1, false},
 		{1, -1, false},
 		{1, 0, false},
 		{1, 1, true},
@@ -135,6 +139,13 @@ func TestExtend(t *testing.T) {
 			}
 			b.Commit(0)
 		}
+	}
+	b := replay.New(2*replay.MaxChunk, 7)
+	if l := b.Extend(replay.MaxChunk + 1); len(l.Bytes()) != 0 || b.Memory() != 0 {
+		t.Errorf("Extend by more than a chunk gave %d and took %d", len(l.Bytes()), b.Memory())
+	}
+	if l := b.Extend(replay.MaxChunk); len(l.Bytes()) != replay.MaxChunk {
+		t.Errorf("Extend by a chunk gave %d", len(l.Bytes()))
 	}
 }
 

@@ -34,7 +34,7 @@ var bufferMutants = []mutant{
 	{
 		name:   "an extension beyond the limit",
 		breaks: "A short message takes the replay buffer beyond its limit.",
-		edits:  []edit{{"replay/replay.go", `n > len(c.buf)-c.used || n > b.Room() || b.filling`, `n > len(c.buf)-c.used || b.filling`}},
+		edits:  []edit{{"replay/replay.go", `n <= 0 || n > b.Room() || b.filling`, `n <= 0 || b.filling`}},
 		pkg:    "./replay", tests: "TestExtend",
 	},
 	{
@@ -320,15 +320,40 @@ var writeMutants = []mutant{
 	{
 		name:   "a deadline while sealing is overwritten",
 		breaks: "A write deadline that is set while a Write seals its records does not interrupt it.",
-		edits: []edit{{"write.go", `		k, werr := l.conn.Write(l.seal(next.loan.Bytes(), next.control))`, `		records := l.seal(next.loan.Bytes(), next.control)
-		_ = l.conn.SetWriteDeadline(noDeadline)
-		k, werr := l.conn.Write(records)`}},
+		edits: []edit{{"write.go", `		k, werr := l.conn.Write(sealed)`, `		_ = l.conn.SetWriteDeadline(noDeadline)
+		k, werr := l.conn.Write(sealed)`}},
 		pkg: ".", tests: "TestDeadlineWhileSealing",
+	},
+	{
+		name:   "a record at once beyond the peer's limit",
+		breaks: "A short Write is sent although the peer has no room for it.",
+		edits:  []edit{{"straight.go", `len(p) > cipherInLock || int64(len(p)) > c.peerLimit-l.sent {`, `len(p) > cipherInLock {`}},
+		pkg:    ".", tests: "TestShortWritesUpToThePeersLimit",
+	},
+	{
+		name:   "a record at once overtakes a Write",
+		breaks: "A short Write is sent while a long one is still adding to the buffer.",
+		edits:  []edit{{"straight.go", `!c.watched || c.writing ||`, `!c.watched ||`}},
+		pkg:    ".", tests: "TestShortWriteBehindOneThatWaitedForRoom TestShortWriteBehindLongOne",
+	},
+	{
+		name:   "a record at once after the end",
+		breaks: "A short Write is taken after Close or CloseWrite.",
+		edits: []edit{{"straight.go", `		c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
+		len(p) > cipherInLock || int64`, `		!c.writeDeadline.IsZero() ||
+		len(p) > cipherInLock || int64`}},
+		pkg: ".", tests: "TestShortWriteAfterClose",
+	},
+	{
+		name:   "a record that was taken in part counts as whole",
+		breaks: "The rest of a record that the transport has not taken is not sent.",
+		edits:  []edit{{"straight.go", `err == nil && n == size && l.framing != nil &&`, `err == nil && l.framing != nil &&`}},
+		pkg:    ".", tests: "TestBadTransports",
 	},
 	{
 		name:   "a Write waits for its flusher",
 		breaks: "Where all processors are busy a stream goes on only when its writer waits.",
-		edits:  []edit{{"busy.go", `if l := c.link; c.sender == roleCalled && l != nil`, `if l := c.link; c.sender == roleCalled && l == nil`}},
+		edits:  []edit{{"write.go", `			if c.sender == roleCalled {`, `			if c.sender == roleCalled && false {`}},
 		pkg:    ".", tests: "TestWriteSendsForAFlusherThatHasNotBegun",
 	},
 	{
