@@ -110,5 +110,14 @@ func (c *keptConn) encipherLocked(p []byte) replay.Loan {
 	return c.sent.Lend(from, 0)
 }
 
+// Close gives what was kept back for others to use, as a session of relink does.
+func (c *keptConn) Close() error {
+	err := c.Conn.Close() // which ends a Write that is under way
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent.Reset(2*keptBytes, c.sent.End())
+	return err
+}
+
 // NetConn returns the connection below.
 func (c *keptConn) NetConn() net.Conn { return c.Conn }
