@@ -153,17 +153,17 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 		}
 	}
 	e.Progress("one after the other")
-	wall, processor, err := takeTurns(ctx, e, doors, e.Scale.Rounds)
+	wall, processor, err := takeTurns(ctx, e, doors, e.Scale.Rounds, turnsInRound)
 	if err != nil {
 		return err
 	}
 	e.Progress("few, with more rounds")
 	few := slices.DeleteFunc(slices.Clone(doors), func(d *door) bool { return !slices.Contains(newSessionDuelists, d.subject.Name()) })
-	duelWall, duelProcessor, err := takeTurns(ctx, e, few, e.Scale.DuelRounds)
+	duelWall, duelProcessor, err := takeTurns(ctx, e, few, e.Scale.DuelRounds, 5*turnsInRound)
 	if err != nil {
 		return err
 	}
-	duels := report.Table{Caption: "These alone in turns, with more rounds", Columns: []string{"subject", "time / TCP", "processor time / TCP"}}
+	duels := report.Table{Caption: "These alone in turns, with more and longer rounds", Columns: []string{"subject", "time / TCP", "processor time / TCP"}}
 	for _, name := range newSessionDuelists {
 		if name == subject.TCP {
 			continue
@@ -213,11 +213,12 @@ func runNewSession(ctx context.Context, e *Env, s *report.Section) error {
 // newSessionDuelists are TCP, what the goal compares with it, and its limit.
 var newSessionDuelists = []string{subject.TCP, subject.DH64RC4, subject.RC4Steps}
 
-// takeTurns returns the time and the processor time of a new stream by subject.
-func takeTurns(ctx context.Context, e *Env, doors []*door, rounds int) (wall, processor series, err error) {
+// takeTurns returns the time and the processor time of a new stream by subject, in
+// rounds of so many turns each.
+func takeTurns(ctx context.Context, e *Env, doors []*door, rounds, turns int) (wall, processor series, err error) {
 	wall, processor = make(series), make(series)
 	perRound := make([]struct{ wall, processor time.Duration }, len(doors))
-	err = measure.Turns(rounds*turnsInRound, len(doors), func(turn, i int) error {
+	err = measure.Turns(rounds*turns, len(doors), func(turn, i int) error {
 		before, _ := measure.ProcessorTime()
 		start := time.Now()
 		err := doors[i].batch(ctx, e.Scale.NewBatch, func() {
@@ -225,8 +226,8 @@ func takeTurns(ctx context.Context, e *Env, doors []*door, rounds int) (wall, pr
 			after, _ := measure.ProcessorTime()
 			perRound[i].processor += after - before
 		})
-		if turn%turnsInRound == turnsInRound-1 {
-			n := float64(e.Scale.NewBatch * turnsInRound)
+		if turn%turns == turns-1 {
+			n := float64(e.Scale.NewBatch * turns)
 			name := doors[i].subject.Name()
 			wall.add(name, float64(perRound[i].wall)/n)
 			processor.add(name, float64(perRound[i].processor)/n)
