@@ -157,7 +157,7 @@ func TestShortWritesBesideSenderUntilFull(t *testing.T) {
 		stillBlocked(t, sent)
 		next := 400
 		var last <-chan outcome
-		for size := 1; last == nil; size += 37 {
+		for size := 1; last == nil; size = (size+37)%1000 + 1 { // all of them short
 			p := data[next : next+size]
 			w := background(func() (int, error) { return r.client.Write(p) })
 			synctest.Wait()
