@@ -542,7 +542,7 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 			c.session.Decrypt(p[:n], data[:n])
 			data = data[n:]
 		}
-		if len(data) > 0 {
+		if len(data) > 0 { // mostly nothing is left, and then without a call
 			c.depositLocked(data, true)
 		}
 		c.ackDue.data(c.received, c.ackEvery())
@@ -566,7 +566,7 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		c.ackedLocked(k.Received)
 		c.peerConsumed = max(c.peerConsumed, k.Consumed)
 		if k.Limit > c.peerLimit {
-			held := c.peerLimit < c.out.End()
+			held := c.peerLimit < c.out.End() // else there is nothing new to send
 			c.peerLimit = k.Limit
 			if held {
 				c.startFlusherLocked()
@@ -603,7 +603,7 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 	} else if c.ackDue.pending {
 		c.watchLocked()
 	}
-	if c.closed {
+	if c.closed { // seldom, and otherwise without a call
 		c.lingerLocked()
 	}
 }

@@ -102,8 +102,6 @@ func TestMessagesStayWhole(t *testing.T) {
 	}
 }
 
-// A full Buffer of which a little is freed and refilled at a time must neither
-// exceed its memory nor end up in tiny pieces.
 // Extend takes all or nothing, into the chunk that there is or, if the Buffer is
 // empty, into a new one.
 func TestExtend(t *testing.T) {
@@ -149,6 +147,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
+// A full Buffer of which a little is freed and refilled at a time must neither
+// exceed its memory nor end up in tiny pieces.
 func TestFullForLong(t *testing.T) {
 	for _, step := range []int{1000, 1448, 20_000, 65_536, 300_000} {
 		const limit = 4 << 20
