@@ -43,6 +43,13 @@ func (b *badTransport) Write(p []byte) (int, error) {
 	return b.Conn.Write(p)
 }
 
+func (b *badTransport) WriteNonblock(p []byte) (int, error) {
+	if b.write != nil && b.bad.Load() {
+		return b.write(b.Conn, p)
+	}
+	return b.Conn.(relink.NonblockingWriter).WriteNonblock(p)
+}
+
 // A transportMistake is one way to break the contract.
 type transportMistake struct {
 	name        string

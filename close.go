@@ -45,9 +45,6 @@ func (c *Conn) Close() error {
 	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo)
 	}
-	if c.sender == roleInline {
-		l.setWriteDeadlineLocked(longAgo)
-	}
 	c.startFlusherLocked()
 	c.startStandbyLocked()
 	c.lingerLocked()

@@ -72,7 +72,6 @@ type Conn struct {
 	finAcked    bool        // the peer has received everything and the end
 	provisional bool        // server: the handshake is not complete
 	slow        bool        // the last link carried too little
-	flushing    bool        // a goroutine that is to be the flusher has not begun
 
 	// Writing. One Write at a time appends to out; the sender role belongs to one
 	// goroutine at a time.
@@ -109,7 +108,6 @@ const (
 	roleFree role = iota
 	roleInline
 	roleBackground
-	roleCalled // the sender's: a flusher was called for and has not begun
 )
 
 // A loss says how a link ended.
@@ -180,9 +178,6 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	}
 	if write {
 		c.writeDeadline = t
-		if c.sender == roleInline && c.link != nil {
-			c.link.setWriteDeadlineLocked(t)
-		}
 		c.writers.wake()
 	}
 	return nil

@@ -314,6 +314,42 @@ func ExampleConn_Write() {
 	// true <nil>
 }
 
+// A server that broadcasts drops what a client that is away has no room for. Nothing
+// holds it up.
+func ExampleConn_TryWrite() {
+	player, server := session(relink.InsecureNoise())
+	defer player.Abort()
+	defer server.Abort()
+
+	state := make([]byte, 64<<10) // of the game, at each tick
+	sent, dropped := 0, 0
+	for range 1000 { // and the player reads nothing
+		ok, err := server.TryWrite(state)
+		switch {
+		case err != nil:
+			log.Fatal(err) // the player is gone for good
+		case ok:
+			sent++
+		default:
+			dropped++ // the next tick has newer news
+		}
+	}
+	fmt.Println(sent > 0, dropped > 0, server.Room() < len(state), server.State())
+	// Output: true true true connected
+}
+
+func ExampleConn_Room() {
+	client, server := session(relink.InsecureNoise())
+	defer client.Abort()
+	defer server.Abort()
+
+	if client.Room() >= 1000 {
+		n, err := client.Write(make([]byte, 1000)) // waits for nothing
+		fmt.Println(n, err)
+	}
+	// Output: 1000 <nil>
+}
+
 // A deadline belongs to the session, whatever becomes of its transports.
 func ExampleConn_SetReadDeadline() {
 	client, server := session(relink.DH64RC4())

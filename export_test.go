@@ -34,3 +34,10 @@ func OpenOn(s Suite, t net.Conn) error {
 	}
 	return err
 }
+
+// AckWaits says whether an acknowledgement waits for a goroutine to send it.
+func AckWaits(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ackWaitsLocked()
+}

@@ -3,7 +3,6 @@ package relink_test
 import (
 	"io"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -126,20 +125,4 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 func TestSizeOfConn(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, relink.SizeOfConn, uintptr(640-8))
-}
-
-// TestLinesOfConn: a short Read and a short Write on a classic suite each touch
-// four lines of a Conn and the first of its link; a Read looks for input in the
-// second too. An object whose size is a multiple of a line begins at one.
-func TestLinesOfConn(t *testing.T) {
-	t.Parallel()
-	if strconv.IntSize < 64 {
-		t.Skip("the order of the fields is for processors of 64 bits")
-	}
-	both := []string{"mu", "link", "session", "run", "receiver", "sender", "traits", "watched", "closed", "done", "standing", "finReceived", "writing", "finQueued"}
-	require.Equal(t, 1, relink.LinesOfConn(both...))
-	require.Equal(t, 4, relink.LinesOfConn(append(both, "readers", "readDeadline", "readErr", "received", "drainTo", "readSeq", "in")...))
-	require.Equal(t, 4, relink.LinesOfConn(append(both, "writers", "writeDeadline", "writeErr", "ciphered", "maxSent", "out", "set")...))
-	require.Equal(t, uintptr(1), relink.LinesOfLink())
-	require.Equal(t, uintptr(1), relink.LinesOfFraming())
 }

@@ -11,13 +11,12 @@ import (
 )
 
 // Interruptible is implemented by a transport that says of itself whether a
-// Read or Write that ended with os.ErrDeadlineExceeded may be repeated without
-// harm. TCP and Unix sockets and net.Pipe are known and need not implement it.
+// Read that ended with os.ErrDeadlineExceeded may be repeated without harm. TCP and
+// Unix sockets and net.Pipe are known and need not implement it.
 //
-// An interruptible transport is read and written by the application's own
-// goroutines. Any other (crypto/tls cannot write after a write deadline, a
-// WebSocket dies of a read deadline) never gets a deadline, and is read and
-// written by goroutines of the library.
+// An interruptible transport is read by the application's own goroutines. Any other
+// (a WebSocket dies of a read deadline) never gets a deadline, and is read by
+// goroutines of the library. No transport gets a write deadline: see [NonblockingWriter].
 type Interruptible interface {
 	Interruptible() bool
 }
@@ -46,19 +45,20 @@ type link struct {
 	// What every Read and Write touches comes first, in one line of the cache: see
 	// Conn. It is guarded by the session's lock where it is not constant.
 
-	conn          net.Conn // constant after creation, like the next
-	*framing               // nil: the wire carries the stream alone
-	pos           int64    // stream offset of the next byte to arrive
-	sent          int64    // stream offset of the next byte to hand over
-	readDeadline  int64    // the transport's, as deadlineStamp has it
-	writeDeadline int64
-	interruptible bool // constant after creation, like the next
-	straight      bool // interruptible, and without a codec: see straight.go
-	heard         bool // something has arrived since the last look
-	asked         bool // something was sent that is not known to have arrived
-	halfClosed    bool
-	replayUnknown bool // the peer has not told how much it replays
-	quiet         int8 // ticks in a row without a byte, while replayUnknown
+	conn           net.Conn          // constant after creation, like the next
+	*framing                         // nil: the wire carries the stream alone
+	pos            int64             // stream offset of the next byte to arrive
+	sent           int64             // stream offset of the next byte to hand over
+	writer         NonblockingWriter // conn without waiting, or nil; constant
+	readDeadline   int64             // the transport's, as deadlineStamp has it
+	interruptible  bool              // constant after creation, like the next
+	readsStraight  bool              // interruptible, and without a codec: see straight.go
+	writesStraight bool              // likewise, with a writer
+	heard          bool              // something has arrived since the last look
+	asked          bool              // something was sent that is not known to have arrived
+	halfClosed     bool
+	replayUnknown  bool // the peer has not told how much it replays
+	quiet          int8 // ticks in a row without a byte, while replayUnknown
 
 	// Owned by whoever holds the receiver role.
 
@@ -120,8 +120,9 @@ func (f *framing) unsent() []byte { return (*f.wire)[f.wirePos:] }
 // newLink makes a link of a transport whose handshake is complete. rest is what
 // had arrived beyond the handshake.
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
-	l := &link{conn: t, interruptible: isInterruptible(t)}
-	l.straight = l.interruptible && sl.Codec == nil
+	l := &link{conn: t, writer: nonblockingWriter(t), interruptible: isInterruptible(t)}
+	l.readsStraight = l.interruptible && sl.Codec == nil
+	l.writesStraight = l.writer != nil && sl.Codec == nil
 	if sl.Codec != nil {
 		l.framing = &framing{codec: sl.Codec}
 	}
@@ -139,13 +140,6 @@ func (l *link) setReadDeadlineLocked(t time.Time) {
 	if stamp := deadlineStamp(t); l.interruptible && l.readDeadline != stamp {
 		l.readDeadline = stamp
 		_ = l.conn.SetReadDeadline(t) // fails only on a closed transport, which Read reports
-	}
-}
-
-func (l *link) setWriteDeadlineLocked(t time.Time) {
-	if stamp := deadlineStamp(t); l.interruptible && l.writeDeadline != stamp {
-		l.writeDeadline = stamp
-		_ = l.conn.SetWriteDeadline(t)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -296,7 +295,7 @@ func acceptContained(inner net.Listener) (t net.Conn, err error) {
 // isTemporary reports whether Accept may work again: the process or the system
 // is short of something, or a connection was gone before it was accepted.
 func isTemporary(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR} {
+	for _, e := range temporaryErrors {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -31,26 +31,18 @@ func (c *Conn) paceLocked(l *link) {
 
 // mostData is the most data that a sender may take along next: that of one record
 // where the network counts as slow, and at first, when it says where the link
-// stands; later as much as the transport takes well at once, or a turn. The caller
-// holds the sender role.
-func (l *link) mostData(takesTurn bool) int {
+// stands; later as much as the transport takes well at once. The caller holds the
+// sender role.
+func (l *link) mostData() int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
 		return min(int(l.most), most)
 	}
-	sent := l.sent - l.base
-	switch {
-	case sent == 0 || sent+firstRecord < int64(most):
+	if sent := l.sent - l.base; sent == 0 || sent+firstRecord < int64(most) {
 		return min(firstRecord+int(sent), most)
-	case takesTurn:
-		return turn
-	default:
-		return l.mostAtOnce()
 	}
+	return max(gather, most)
 }
-
-// mostAtOnce is the most data that the transport is handed at once.
-func (f *framing) mostAtOnce() int { return max(gather, f.codec.MaxData()) }
 
 // tickPaceLocked lets records grow where a whole one was acknowledged within a
 // tick.

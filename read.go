@@ -103,7 +103,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err != nil && c.receiver == roleFree {
 		c.receiverLeftLocked() // a standby may have left for this Read
 	}
-	yields := c.callsForAckLocked()
+	yields := c.ackWaitsLocked()
 	c.mu.Unlock()
 	if yields {
 		runtime.Gosched()
@@ -113,6 +113,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// ackWaitsLocked reports whether a flusher is to send an acknowledgement and has not
+// taken it yet. A Read lets it run then: with a single processor that goroutine would
+// begin when the Read waits, which is not before the peer has nothing more to send.
+func (c *Conn) ackWaitsLocked() bool { return c.ackDue.urgent && c.sender == roleBackground }
 
 // takeReceiverLocked takes the free receiver role for a Read.
 func (c *Conn) takeReceiverLocked() {

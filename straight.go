@@ -17,7 +17,7 @@ import "math"
 // into the buffer and sending it over the link at once. The caller has found the
 // sender role free.
 func (c *Conn) writesStraightLocked(l *link, p []byte) bool {
-	return l != nil && l.straight && l.sent == c.out.End() && l.writeDeadline == 0 && c.run.n == 0 && !c.writing &&
+	return l != nil && l.writesStraight && l.sent == c.out.End() && c.run.n == 0 && !c.writing &&
 		!c.finQueued && !c.closed && c.writeErr == nil && c.writeDeadline.IsZero() && len(p) <= cipherInLock
 }
 
@@ -34,8 +34,8 @@ func (c *Conn) takenStraightLocked(l *link, size, n int, err error) bool {
 // of which link. The caller then has the sender role. Otherwise it changes nothing.
 func (c *Conn) writeRecordLocked(p []byte) (*link, outgoing) {
 	l := c.link
-	if c.sender != roleFree || l == nil || l.framing == nil || !l.interruptible || !c.traits.Copies || l.wire != nil || l.most != 0 ||
-		l.sent != c.out.End() || l.sent != c.maxSent || l.writeDeadline != 0 || c.run.n != 0 || !c.watched || c.writing ||
+	if c.sender != roleFree || l == nil || l.framing == nil || l.writer == nil || !c.traits.Copies || l.wire != nil || l.most != 0 ||
+		l.sent != c.out.End() || l.sent != c.maxSent || c.run.n != 0 || !c.watched || c.writing ||
 		c.finQueued || c.closed || c.writeErr != nil || !c.writeDeadline.IsZero() ||
 		len(p) > cipherInLock || int64(len(p)) > c.peerLimit-l.sent {
 		return nil, outgoing{}
@@ -62,7 +62,7 @@ func (c *Conn) takenRecordsLocked(l *link, size, n int, err error) bool {
 // readsStraightLocked reports whether a Read into p can only wait for the
 // transport of the link, and the receiver role is free.
 func (c *Conn) readsStraightLocked(l *link, p []byte) bool {
-	return l != nil && l.straight && l.readDeadline == 0 && c.in.Len() == 0 && !c.finReceived && !c.closed && c.readErr == nil &&
+	return l != nil && l.readsStraight && l.readDeadline == 0 && c.in.Len() == 0 && !c.finReceived && !c.closed && c.readErr == nil &&
 		c.readDeadline.IsZero() && len(p) > 0 &&
 		c.receiver == roleFree && l.inPos == len(l.input) // in this order: the input is the receiver's
 }

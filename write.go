@@ -1,13 +1,11 @@
 package relink
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -17,11 +15,11 @@ import (
 
 // How a byte goes out: Write encrypts it straight into the replay buffer (out),
 // or leaves the cipher to the sender (see encipher.go); the holder of the sender
-// role takes it from there to the link's transport (pumpLocked), sealed into
-// records where the link has a codec. A Write that finds the role free sends its
-// own bytes and leaves; otherwise whoever holds the role sends them too. A flusher
-// goroutine takes the role when Writes come in a row, so that they gather, and
-// when something is left over; busy.go is about its beginning late.
+// role takes it from there to the link's transport, sealed into records where the
+// link has a codec. A Write that finds the role free makes one attempt that does not
+// wait, and leaves. What the transport has not taken, and what comes in a row of
+// Writes, is for a flusher goroutine (pumpLocked), which exists only then and may
+// wait for the peer as long as it likes.
 
 const (
 	// maxPending bounds, on a wire without acknowledgements, the bytes that wait
@@ -37,16 +35,6 @@ const (
 	// rest by itself (docs/performance.md). A fifth of the replay buffer's largest
 	// chunk, rounded up, leaves no short piece at its end.
 	gather = 52 << 10
-
-	// turn is the most data, in pieces of gather, that a sender takes along at
-	// once from a transport that is quick: beside short Writes in a row it waits
-	// long for the session's lock. What is to go out next, an acknowledgement say,
-	// waits for the end of the turn. Therefore a transport is quick once it has
-	// taken turnRun of data in a row, and each turn of it within turnTime. A slow
-	// one whose buffer takes as much has at least that much to get through anyway.
-	turn     = 256 << 10
-	turnTime = 10 * time.Millisecond
-	turnRun  = 4 * turn
 
 	// cipherInLock is the most that is ciphered under the session's lock: for
 	// less, giving the lock up and taking it again costs more than it spares
@@ -89,16 +77,14 @@ func (s *streak) end() {
 
 func (s *streak) reset() { s.n = 0 }
 
-// Write takes p into the session's buffer and sends it, encrypted. It neither
-// changes p nor keeps it. Bytes in the buffer count as written: they are
-// delivered over this transport or the next. Write blocks while the buffer is
-// full (while suspended: when ReplayLimit is reached), until there is room, the
-// write deadline passes, or the session ends; then it returns how many bytes were
-// taken. It may be larger than the buffer. A Write that finds nobody sending, or
-// much that waits for a goroutine of the library that has not begun to send it, hands
-// its bytes, and what others add meanwhile, to the transport itself, and may so
-// wait for a peer that does not read although the buffer has room. Writes of
-// several goroutines do not interleave.
+// Write takes p into the session's buffer and returns as soon as all of it is there.
+// It neither changes p nor keeps it. Bytes in the buffer count as written: they are
+// sent, encrypted, and delivered over this transport or the next. Write waits for
+// nothing but room: while the buffer is full (while suspended: when ReplayLimit is
+// reached) it blocks until there is room, the write deadline passes, or the session
+// ends; then it returns how many bytes were taken. It may be larger than the buffer.
+// Writes of several goroutines do not interleave. See [Conn.TryWrite] for one that
+// never blocks.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	// The transport is written here and not further down, as in Read.
@@ -114,7 +100,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 			c.session.Encrypt(loan.Bytes(), p)
 			c.ciphered = c.out.End()
 			c.mu.Unlock()
-			k, werr := l.conn.Write(loan.Bytes())
+			k, werr := l.writer.WriteNonblock(loan.Bytes())
 			c.mu.Lock()
 			if c.takenStraightLocked(l, len(p), k, werr) {
 				c.out.Return(loan)
@@ -135,13 +121,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n := len(p)
 	if l == nil {
 		if l, n, err = c.writeLocked(p); l != nil {
-			next = c.nextLocked(l, false)
+			next = c.nextLocked(l)
 		}
 	}
 	if l != nil {
 		c.mu.Unlock()
 		sealed := l.seal(next.loan.Bytes(), next.control)
-		k, werr := l.conn.Write(sealed)
+		k, werr := l.writer.WriteNonblock(sealed)
 		c.mu.Lock()
 		if c.takenRecordsLocked(l, len(sealed), k, werr) {
 			c.out.Return(next.loan)
@@ -181,13 +167,16 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		if k, err = c.appendLocked(p[n:]); k > 0 {
 			n += k
 			if n < len(p) {
-				c.startFlusherLocked() // sends while the rest is being encrypted
-			}
-			if c.sender == roleCalled {
-				c.sendForFlusherLocked()
+				c.sendBetweenLocked()
 			}
 		}
 	}
+	return c.writtenLocked(n, burst && n <= encryptStep), n, err
+}
+
+// writtenLocked ends what has appended n bytes. If it returns a link, the caller has
+// the sender role, and nextLocked to hand over.
+func (c *Conn) writtenLocked(n int, burst bool) *link {
 	c.writing = false
 	if c.done {
 		c.releaseOutLocked()
@@ -198,9 +187,78 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		c.startFlusherLocked()
 		c.lingerLocked()
 	case n > 0:
-		l = c.sendLocked(burst)
+		return c.sendLocked(burst)
 	}
-	return l, n, err
+	return nil
+}
+
+// TryWrite takes all of p into the session's buffer, as [Conn.Write] does, or nothing of
+// it, and never waits. It returns false without an error where there is not enough
+// room now, or where another goroutine is in a Write. A server that broadcasts what is
+// soon out of date calls it, and drops what a client that is away has no room for.
+// More than can fit while connected (ReplayLimit, and on a wire without acknowledgements
+// a quarter of it or 256 KiB, if that is less) is an error. So is what [Conn.Write]
+// would return one for before it waits.
+func (c *Conn) TryWrite(p []byte) (bool, error) {
+	c.mu.Lock()
+	ok, l, err := c.tryWriteLocked(p)
+	if l != nil {
+		next := c.nextLocked(l)
+		c.mu.Unlock()
+		n, werr := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
+		c.mu.Lock()
+		c.sentOwnLocked(l, next.loan, n, werr)
+	}
+	if c.sender == roleFree {
+		c.run.end()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		err = c.opError("write", err)
+	}
+	return ok, err
+}
+
+// tryWriteLocked is writeLocked for all or nothing.
+func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
+	if err := c.mayWriteLocked(); err != nil {
+		return false, nil, err
+	}
+	if most := c.mostRoom(); len(p) > most {
+		return false, nil, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", len(p), most)
+	}
+	if c.writing || len(p) > c.roomLocked() {
+		return false, nil, nil
+	}
+	if len(p) == 0 {
+		return true, nil, nil
+	}
+	c.writing = true
+	burst := c.sender == roleFree && c.run.begin()
+	for n := 0; n < len(p); {
+		k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
+		if c.done {
+			err = c.writeEndLocked()
+			break
+		}
+		if n += k; n < len(p) {
+			c.sendBetweenLocked()
+		}
+	}
+	l = c.writtenLocked(len(p), burst && len(p) <= encryptStep)
+	return err == nil, l, err
+}
+
+// Room returns how many bytes a Write would take now without waiting: as many as
+// [Conn.TryWrite] takes, unless another goroutine writes first. It is 0 where a Write
+// would fail.
+func (c *Conn) Room() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing || c.mayWriteLocked() != nil {
+		return 0
+	}
+	return c.roomLocked()
 }
 
 // mayWriteLocked says why a Write cannot go on, if so.
@@ -212,6 +270,8 @@ func (c *Conn) mayWriteLocked() error {
 		return c.writeErr
 	case expired(c.writeDeadline):
 		return os.ErrDeadlineExceeded
+	case c.out.End() == math.MaxInt64:
+		return fmt.Errorf("%w: the stream has reached offset 2^63-1, which is its end", ErrCounters)
 	default:
 		return nil
 	}
@@ -224,29 +284,12 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		if err := c.mayWriteLocked(); err != nil {
 			return 0, err
 		}
-		if c.out.End() == math.MaxInt64 {
-			return 0, fmt.Errorf("%w: the stream has reached offset 2^63-1, which is its end", ErrCounters)
-		}
 		if room := min(c.roomLocked(), encryptStep); room > 0 {
-			p = p[:min(room, len(p))]
-			if c.leavesCipherLocked(len(p)) {
-				return c.out.Append(p), nil
+			n := c.encryptLocked(p[:min(room, len(p))])
+			if n == 0 {
+				return 0, c.writeEndLocked()
 			}
-			b := c.out.Reserve(len(p))
-			if len(b) <= cipherInLock {
-				c.session.Encrypt(b, p[:len(b)])
-			} else {
-				c.mu.Unlock()
-				c.session.Encrypt(b, p[:len(b)])
-				c.mu.Lock()
-				if c.done {
-					c.out.Commit(0)
-					return 0, c.writeEndLocked()
-				}
-			}
-			c.out.Commit(len(b))
-			c.ciphered = c.out.End()
-			return len(b), nil
+			return n, nil
 		}
 		if l := c.link; c.traits.Acks && l != nil {
 			if !l.ackAsked { // the peer, whose window may be larger, need not hurry by itself
@@ -260,6 +303,30 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		c.startFlusherLocked()
 		c.waitLocked(&c.writers, c.writeDeadline)
 	}
+}
+
+// encryptLocked puts at least some of p, for which there is room, into the buffer,
+// encrypted or not, and returns how much. The lock may be released meanwhile: it
+// returns 0 if the session has ended then.
+func (c *Conn) encryptLocked(p []byte) int {
+	if c.leavesCipherLocked(len(p)) {
+		return c.out.Append(p)
+	}
+	b := c.out.Reserve(len(p))
+	if len(b) <= cipherInLock {
+		c.session.Encrypt(b, p[:len(b)])
+	} else {
+		c.mu.Unlock()
+		c.session.Encrypt(b, p[:len(b)])
+		c.mu.Lock()
+		if c.done {
+			c.out.Commit(0)
+			return 0
+		}
+	}
+	c.out.Commit(len(b))
+	c.ciphered = c.out.End()
+	return len(b)
 }
 
 // writeEndLocked is the error of a Write that found the session at its end.
@@ -285,6 +352,14 @@ func (c *Conn) pendingRoomLocked(room int) int {
 	return min(room, int(max(0, int64(c.mostPending())-pending)))
 }
 
+// mostRoom is the most that there is room for while connected.
+func (c *Conn) mostRoom() int {
+	if c.traits.Acks {
+		return c.set.ReplayLimit
+	}
+	return c.mostPending()
+}
+
 // mostPending is how much may wait for a connected transport on a wire without
 // acknowledgements.
 func (c *Conn) mostPending() int { return min(maxPending, c.set.ReplayLimit/4) }
@@ -303,26 +378,64 @@ func (c *Conn) sendLocked(burst bool) *link {
 	if l == nil || c.sender != roleFree {
 		return nil
 	}
-	if burst || !l.interruptible {
+	if burst || l.writer == nil {
 		c.startFlusherLocked()
 		return nil
 	}
-	c.sender = roleInline
-	if c.mustSendLocked() && c.readyLocked(l, true) {
-		return l
+	if !c.mustSendLocked() {
+		return nil
 	}
-	c.pumpLocked(l, c.out.End())
-	return nil
+	c.sender = roleInline
+	if l.framing != nil {
+		c.watchLocked() // not only when it was taken: it may never be
+	}
+	return l
 }
 
-// sentOwnLocked ends what a Write has done as the sender, which has handed over
-// nextLocked: it sends what is left, or gives the role back.
-func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
-	if c.takenLocked(l, loan, n, err) && c.link == l && !c.closed && !c.mustSendLocked() {
-		c.sender = roleFree // a request that waits for its answer ends here
-	} else {
-		c.pumpLocked(l, c.out.End())
+// sendBetweenLocked sees to it that what a Write has appended so far is sent while it
+// encrypts the rest: by itself, with what a call of the transport is worth, where
+// there is nothing to seal; else by a flusher, so that encrypting and sealing each
+// have a processor.
+func (c *Conn) sendBetweenLocked() {
+	l := c.link
+	if l == nil || l.writer == nil || l.framing != nil {
+		c.startFlusherLocked()
+		return
 	}
+	if c.sender != roleFree || c.ciphered-l.sent < gather {
+		return // appendLocked calls for a flusher if it has to wait for room
+	}
+	c.sender = roleInline
+	loan := c.spanLocked(l)
+	c.mu.Unlock()
+	n, err := l.writer.WriteNonblock(loan.Bytes())
+	c.mu.Lock()
+	c.sentOwnLocked(l, loan, n, err)
+}
+
+// sentOwnLocked ends what a Write has done as the sender: it accounts for what an
+// attempt has come to, goes on as long as the transport takes all that it is given,
+// and gives the role back. The rest is for a flusher.
+func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
+	for until := c.ciphered; ; {
+		all := n == len(loan.Bytes())
+		c.takenLocked(l, loan, n, err)
+		if !all || c.link != l || c.closed || l.framing != nil || l.sent >= until {
+			break
+		}
+		loan = c.spanLocked(l)
+		c.mu.Unlock()
+		n, err = l.writer.WriteNonblock(loan.Bytes())
+		c.mu.Lock()
+	}
+	c.senderLeftLocked()
+}
+
+// senderLeftLocked gives the sender role back, to a flusher if something is left.
+func (c *Conn) senderLeftLocked() {
+	c.sender = roleFree
+	c.startFlusherLocked()
+	c.lingerLocked()
 }
 
 // startFlusherLocked gives a free sender role to a goroutine of the library if
@@ -331,11 +444,7 @@ func (c *Conn) startFlusherLocked() {
 	if c.sender != roleFree || !c.mustSendLocked() {
 		return
 	}
-	c.sender = roleCalled
-	if c.flushing {
-		return // one that was called for earlier is about to begin
-	}
-	c.flushing = true
+	c.sender = roleBackground
 	if c.flusher == nil {
 		c.flusher = c.flush // once: a go statement with a method allocates
 	}
@@ -345,12 +454,7 @@ func (c *Conn) startFlusherLocked() {
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flushing = false
-	if c.sender != roleCalled {
-		return // somebody else has done it: see sendForFlusherLocked
-	}
-	c.sender = roleBackground
-	c.pumpLocked(nil, 0)
+	c.pumpLocked()
 	c.run.end()
 }
 
@@ -398,70 +502,38 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 	return c.closed && !c.writing && !c.traits.HalfClose && !l.halfClosed && l.sent == c.out.End()
 }
 
-// pumpLocked sends. The caller has taken the sender role, which pumpLocked
-// gives back. With a link (a Write's), it sends over that link until the offset
-// is out; without (the flusher's), over whatever link there is until nothing is
-// left. The lock is released while the transport is written.
-func (c *Conn) pumpLocked(own *link, until int64) {
-	p := pump{own: own != nil, looked: c.maxSent}
+// pumpLocked is the flusher's: it sends over whatever link there is until nothing is
+// left, and gives the sender role back. The lock is released while the transport is
+// written.
+func (c *Conn) pumpLocked() {
 	for c.mustSendLocked() {
 		l := c.link
-		if p.own && (l != own || c.closed || l.sent >= until && !l.sealed()) {
-			break // after Close a flusher goes on: the Write returns
+		switch {
+		case c.halfCloseDueLocked(l) && !l.sealed():
+			c.halfCloseLocked(l)
+		case l.framing == nil && l.sent == c.ciphered:
+			c.encipherLocked()
+		default:
+			c.transmitLocked(l)
 		}
-		if !c.sendStepLocked(l, &p) {
-			break
-		}
 	}
-	c.sender = roleFree
-	c.startFlusherLocked() // what is left over
-	c.lingerLocked()
+	c.senderLeftLocked()
 }
 
-// A pump is what a sender knows of its own sending.
-type pump struct {
-	own    bool  // it is a Write
-	quick  int   // data that the transport has taken quickly in a row
-	looked int64 // up to here it had sent when lookForAcksLocked has done so last
-}
-
-// sendStepLocked hands some of what is due to the transport, and reports whether to
-// go on. The write deadline interrupts a Write's own sending, and no other.
-func (c *Conn) sendStepLocked(l *link, p *pump) bool {
-	if c.halfCloseDueLocked(l) && !l.sealed() {
-		c.halfCloseLocked(l)
-		return true
-	}
-	if !c.readyLocked(l, p.own) {
-		return true
-	}
-	next := c.nextLocked(l, p.quick >= turnRun && !p.own)
-	yields := !p.own && c.lookForAcksLocked(l, p)
-	c.mu.Unlock()
-	if yields {
-		runtime.Gosched()
-	}
-	n, err := l.handOver(next, &p.quick)
-	c.mu.Lock()
-	return c.takenLocked(l, next.loan, n, err)
-}
-
-// readyLocked prepares the link for what mustSendLocked has found, or returns
-// false where that took a step of its own. From here on setDeadlines passes a
-// Write's deadline on by itself.
-func (c *Conn) readyLocked(l *link, own bool) bool {
+// transmitLocked hands what is due to the transport, and waits until it has it.
+func (c *Conn) transmitLocked(l *link) {
 	if l.framing != nil {
 		c.watchLocked() // not only when it was taken: it may never be
-	} else if l.sent == c.ciphered {
-		c.encipherLocked()
-		return false
 	}
-	deadline := noDeadline
-	if own {
-		deadline = c.writeDeadline
+	next := c.nextLocked(l)
+	c.mu.Unlock()
+	data := l.seal(next.loan.Bytes(), next.control)
+	n, err := l.conn.Write(data)
+	if n == 0 && err == nil && len(data) > 0 {
+		err = io.ErrShortWrite // or it would be asked for ever
 	}
-	l.setWriteDeadlineLocked(deadline)
-	return true
+	c.mu.Lock()
+	c.takenLocked(l, next.loan, n, err)
 }
 
 // An outgoing is what the link's transport is handed next, as far as the
@@ -474,14 +546,13 @@ type outgoing struct {
 // nextLocked chooses what the transport is handed next: what lies in one piece
 // in the buffer, as far as it may go. On a link with a codec all control that
 // waits goes with it, unless there are records that the transport has not taken.
-// What is more than one call of the transport takes is for handOver.
-func (c *Conn) nextLocked(l *link, takesTurn bool) (next outgoing) {
+func (c *Conn) nextLocked(l *link) (next outgoing) {
 	switch {
 	case l.framing == nil:
 		next.loan = c.spanLocked(l)
 	case !l.sealed():
 		next.control = c.takeControlLocked(l)
-		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData(takesTurn))); most > 0 {
+		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData())); most > 0 {
 			next.loan = c.out.Lend(l.sent, int(most))
 		}
 		end := l.sent + int64(len(next.loan.Bytes()))
@@ -493,16 +564,14 @@ func (c *Conn) nextLocked(l *link, takesTurn bool) (next outgoing) {
 	return next
 }
 
-// takenLocked accounts for what the transport's Write of nextLocked has
-// returned, and reports whether to go on.
-func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
+// takenLocked accounts for what the transport's Write of nextLocked has returned.
+// What it has not taken is due again.
+func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) {
 	size := len(loan.Bytes())
 	if l.framing != nil {
 		size = len(l.unsent())
 	}
-	if n != size {
-		n, err = judgeWrite(n, size, err)
-	}
+	n, err = judgeWrite(n, size, err)
 	c.out.Return(loan)
 	if l.framing != nil {
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
@@ -511,25 +580,13 @@ func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) bool {
 	} else if c.link == l {
 		c.handedOverLocked(l, l.sent+int64(n))
 	}
-	return c.sentLocked(l, n, err)
-}
-
-// sentLocked judges what the transport's Write returned, and reports whether to
-// go on.
-func (c *Conn) sentLocked(l *link, n int, err error) bool {
 	if n > 0 {
 		l.asked = true
 		c.watchLocked()
 	}
-	if err == nil {
-		return true
-	}
-	if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
-		l.writeDeadline = doubtful
-	} else {
+	if err != nil {
 		c.linkLostLocked(l, err)
 	}
-	return false
 }
 
 // handedOverLocked notes that the link's transport has the stream up to the
@@ -552,21 +609,19 @@ func (c *Conn) handedOverLocked(l *link, offset int64) {
 // io.Writer.
 func writeTransport(t io.Writer, b []byte) (int, error) {
 	n, err := t.Write(b)
+	if n == 0 && len(b) > 0 && err == nil {
+		return 0, io.ErrShortWrite
+	}
 	return judgeWrite(n, len(b), err)
 }
 
-// judgeWrite holds what a transport's Write returned to the contract of
-// io.Writer; one that takes less than it was given without an error is given
-// the rest in the next step.
+// judgeWrite holds what a transport's Write returned to the contract of io.Writer,
+// but that it may take less than it was given without an error.
 func judgeWrite(n, size int, err error) (int, error) {
-	switch {
-	case n < 0 || n > size:
+	if n < 0 || n > size {
 		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, size)
-	case n == 0 && size > 0 && err == nil:
-		return 0, io.ErrShortWrite
-	default:
-		return n, err
 	}
+	return n, err
 }
 
 // wires are the buffers that records are sealed into.
@@ -599,37 +654,6 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 		data = data[most:]
 	}
 	return f.codec.Seal(b, data, k)
-}
-
-// handOver gives the transport what is outgoing, which can be more than it is to
-// have at once, and brings up to date how much the transport has taken quickly in a
-// row, of which little data says nothing. It returns what the transport's last Write
-// did. After a Write that did not take everything the rest is sealed, as if it had
-// been handed over all at once. The caller has what seal wants.
-func (l *link) handOver(next outgoing, quick *int) (n int, err error) {
-	data := next.loan.Bytes()
-	if l.framing == nil || len(data) < l.mostAtOnce() {
-		return l.conn.Write(l.seal(data, next.control))
-	}
-	start, size := now(), len(data)
-	for most := l.mostAtOnce(); len(data) > most; {
-		piece := l.seal(data[:most], suite.Control{})
-		data = data[most:]
-		if n, err = l.conn.Write(piece); n != len(piece) || err != nil {
-			n, err = judgeWrite(n, len(piece), err)
-			*l.wire = l.records(*l.wire, data, next.control)
-			*quick = 0
-			return n, err
-		}
-		l.releaseWire()
-	}
-	n, err = l.conn.Write(l.seal(data, next.control))
-	if start.since() > turnTime*time.Duration(size)/turn {
-		*quick = 0
-	} else {
-		*quick = min(*quick+size, turnRun)
-	}
-	return n, err
 }
 
 // takeControlLocked collects the control that waits to be carried.

@@ -129,9 +129,7 @@ func (b *Buffer) appendChunks(p []byte) {
 // positive, or a reservation is open, nothing is appended and the Loan is empty.
 // An empty Buffer has one piece of up to 256 KiB.
 // Where [Buffer.Reserve] needs three calls to append a short message and lend it,
-// Extend needs one. It also has the processor fetch the place of the next message,
-// as if that were as long: in a Buffer that holds more than a cache does, and in
-// which a message comes now and then, the place has been out of it for long.
+// Extend needs one.
 func (b *Buffer) Extend(n int) Loan {
 	if n <= 0 || n > b.Room() || b.filling != nil {
 		return Loan{}
@@ -146,9 +144,6 @@ func (b *Buffer) Extend(n int) Loan {
 	p := c.buf[c.used : c.used+n : c.used+n]
 	c.pins++
 	b.extend(c, n)
-	if n <= len(c.buf)-c.used {
-		prefetch(&c.buf[c.used], n)
-	}
 	return Loan{p, c}
 }
 

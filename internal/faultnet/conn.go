@@ -96,10 +96,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		h.writing, h.offer = false, nil
 		c.p.wakeLocked()
 	}()
-	h.writes++
-	if c.p.opts.ShortWrites && h.writes%3 == 0 && len(b) > 1 {
-		b = b[:len(b)/2]
-	}
+	b = c.shortenLocked(b)
 	if c.p.opts.Buffer < 0 {
 		h.offer, h.offerAt = b, time.Now().Add(c.p.opts.Delay)
 		c.p.wakeLocked()
@@ -122,6 +119,38 @@ func (c *conn) Write(b []byte) (int, error) {
 		}
 		c.p.waitLocked(h, c.writeLimit.t, c.goneTimeLocked(now))
 	}
+}
+
+// WriteNonblock writes what the path takes at once: nothing where it has no buffer,
+// or where a Write is under way.
+func (c *conn) WriteNonblock(b []byte) (int, error) {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	h := c.out
+	if err := c.writeErrLocked(time.Now()); err != nil {
+		return 0, err
+	}
+	if h.writing || c.p.opts.Buffer < 0 {
+		return 0, nil
+	}
+	b = c.shortenLocked(b)
+	n := 0
+	for n < len(b) && h.size < c.p.opts.Buffer {
+		n += c.p.enterLocked(h, b[n:]) // up to a cut, which may let it go on
+		if err := c.writeErrLocked(time.Now()); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// shortenLocked returns what a Write takes of b at the most.
+func (c *conn) shortenLocked(b []byte) []byte {
+	c.out.writes++
+	if c.p.opts.ShortWrites && c.out.writes%3 == 0 && len(b) > 1 {
+		return b[:len(b)/2]
+	}
+	return b
 }
 
 // limitErrLocked returns why the end itself forbids op: it has closed, its

@@ -346,7 +346,7 @@ var endMutants = []mutant{
 		edits: []edit{{"close.go", `	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo)
 	}
-	if c.sender`, `	if c.sender`}},
+	c.startFlusherLocked()`, `	c.startFlusherLocked()`}},
 		pkg: ".", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
 	},
 	{

@@ -211,9 +211,58 @@ var writeMutants = []mutant{
 	{
 		name:   "leftovers are not sent",
 		breaks: "Nobody sends what a Write has left to others when its own bytes were out.",
-		edits: []edit{{"write.go", `	c.startFlusherLocked() // what is left over
-`, ``}},
-		pkg: ".", tests: "TestHalfOpenServer",
+		edits: []edit{{"write.go", `	c.sender = roleFree
+	c.startFlusherLocked()
+`, `	c.sender = roleFree
+`}},
+		pkg: ".", tests: "TestWriteWaitsForNothingButRoom",
+	},
+	{
+		name:   "a short Write waits for its peer",
+		breaks: "A Write on a suite without records holds whoever calls it for as long as the peer does not read.",
+		edits:  []edit{{"write.go", `			k, werr := l.writer.WriteNonblock(loan.Bytes())`, `			k, werr := l.conn.Write(loan.Bytes())`}},
+		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
+	},
+	{
+		name:   "a record waits for its peer",
+		breaks: "A Write on a suite with records holds whoever calls it for as long as the peer does not read.",
+		edits:  []edit{{"write.go", `k, werr := l.writer.WriteNonblock(sealed)`, `k, werr := l.conn.Write(sealed)`}},
+		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
+	},
+	{
+		name:   "a long Write waits for its peer",
+		breaks: "A long Write holds whoever calls it while the transport takes nothing, although there is room.",
+		edits: []edit{{"write.go", `	n, err := l.writer.WriteNonblock(loan.Bytes())
+	c.mu.Lock()
+	c.sentOwnLocked(l, loan, n, err)`, `	n, err := l.conn.Write(loan.Bytes())
+	c.mu.Lock()
+	c.sentOwnLocked(l, loan, n, err)`}},
+		pkg: ".", tests: "TestWriteWaitsForNothingButRoom",
+	},
+	{
+		name:   "a Write goes below a wrapper",
+		breaks: "The bytes of a Write go past the Write of a type that embeds a TCP connection.",
+		edits: []edit{{"nonblock.go", `	case NonblockingWriter:`, `	case interface{ SyscallConn() (syscall.RawConn, error) }:
+		return newSocketWriter(t.(net.Conn), t)
+	case NonblockingWriter:`}, {"nonblock.go", `import "net"`, `import (
+	"net"
+	"syscall"
+)`}},
+		pkg: ".", tests: "TestWrapperIsNotBypassed",
+	},
+	{
+		name:   "TryWrite takes a part",
+		breaks: "TryWrite takes what there is room for, and says that it took all.",
+		edits: []edit{{"write.go", `c.writing || len(p) > c.roomLocked()`, `c.writing || c.roomLocked() == 0`},
+			{"write.go", `	for n := 0; n < len(p); {`, `	p = p[:min(len(p), c.roomLocked())]
+	for n := 0; n < len(p); {`}},
+		pkg: ".", tests: "TestTryWriteUntilFull",
+	},
+	{
+		name:   "TryWrite beside a Write",
+		breaks: "TryWrite mixes its bytes with those of a Write that is being encrypted.",
+		edits:  []edit{{"write.go", `c.writing || len(p) > c.roomLocked()`, `len(p) > c.roomLocked()`}},
+		pkg:    ".", tests: "TestTryWriteBesideWrite",
 	},
 	{
 		name:   "writers are not woken",
@@ -318,13 +367,6 @@ var writeMutants = []mutant{
 		pkg: ".", tests: "TestShortWriteBesideSenderAfterClose",
 	},
 	{
-		name:   "a deadline while sealing is overwritten",
-		breaks: "A write deadline that is set while a Write seals its records does not interrupt it.",
-		edits: []edit{{"write.go", `		k, werr := l.conn.Write(sealed)`, `		_ = l.conn.SetWriteDeadline(noDeadline)
-		k, werr := l.conn.Write(sealed)`}},
-		pkg: ".", tests: "TestDeadlineWhileSealing",
-	},
-	{
 		name:   "a record at once beyond the peer's limit",
 		breaks: "A short Write is sent although the peer has no room for it.",
 		edits:  []edit{{"straight.go", `len(p) > cipherInLock || int64(len(p)) > c.peerLimit-l.sent {`, `len(p) > cipherInLock {`}},
@@ -351,76 +393,12 @@ var writeMutants = []mutant{
 		pkg:    ".", tests: "TestBadTransports",
 	},
 	{
-		name:   "a Write waits for its flusher",
-		breaks: "Where all processors are busy a stream goes on only when its writer waits.",
-		edits:  []edit{{"write.go", `			if c.sender == roleCalled {`, `			if c.sender == roleCalled && false {`}},
-		pkg:    ".", tests: "TestWriteSendsForAFlusherThatHasNotBegun",
-	},
-	{
-		name:   "a flusher sends although somebody else does",
-		breaks: "A flusher that begins late takes the sender role from the Write that has taken it over.",
-		edits:  []edit{{"write.go", `if c.sender != roleCalled {`, `if c.sender == roleFree {`}},
-		pkg:    ".", tests: "TestFlusherThatBeginsLate",
-	},
-	{
-		name:   "a flusher is called for once",
-		breaks: "After a flusher that had nothing to do no other begins.",
-		edits: []edit{{"write.go", `	c.flushing = false
-	if c.sender != roleCalled {`, `	c.flushing = c.sender != roleCalled
-	if c.sender != roleCalled {`}},
-		pkg: ".", tests: "TestFlusherThatBeginsLate",
-	},
-	{
 		name:   "a Read keeps its acknowledgement",
 		breaks: "Where all processors are busy an acknowledgement goes out when the reader waits.",
 		edits: []edit{{"read.go", `	if yields {
 		runtime.Gosched()`, `	if !yields {
 		runtime.Gosched()`}},
 		pkg: ".", tests: "TestReadLetsItsAcknowledgementOut",
-	},
-	{
-		name:   "nobody looks for acknowledgements",
-		breaks: "Where all processors are busy a Write that waits for room goes on when nothing is left to send.",
-		edits:  []edit{{"busy.go", `if c.receiver == roleFree || !c.writers.waited()`, `if c.receiver != roleFree || !c.writers.waited()`}},
-		pkg:    ".", tests: "TestSenderLooksForAcknowledgements",
-	},
-	{
-		name:   "readers are interrupted for nothing",
-		breaks: "A sender interrupts whoever reads the transport although no Write waits.",
-		edits:  []edit{{"busy.go", `|| !c.writers.waited() || c.out.Room() > 0 {`, `{`}},
-		pkg:    ".", tests: "TestSenderLooksForAcknowledgements",
-	},
-	{
-		name:   "a slow transport is given turns",
-		breaks: "What is to go out next waits for 256 KiB, however slow the network is.",
-		edits:  []edit{{"pace.go", `	case takesTurn:`, `	case true:`}},
-		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
-	},
-	{
-		name:   "a transport is quick at once",
-		breaks: "A slow transport with a little room in its buffer is given a turn, behind which what is to go out next waits for long.",
-		edits:  []edit{{"write.go", `p.quick >= turnRun && !p.own`, `p.quick > 0 && !p.own`}},
-		pkg:    ".", tests: "TestTurnsAreForQuickTransports",
-	},
-	{
-		name:   "a turn in one piece",
-		breaks: "A transport is handed all that a sender has taken along at once.",
-		edits:  []edit{{"write.go", `for most := l.mostAtOnce(); len(data) > most; {`, `for most := turn; len(data) > most; {`}},
-		pkg:    ".", tests: "TestTransportIsHandedPieces",
-	},
-	{
-		name:   "the rest of a turn is forgotten",
-		breaks: "After a Write of the transport that took a part, the pieces behind it never go out.",
-		edits: []edit{{"write.go", `			*l.wire = l.records(*l.wire, data, next.control)
-`, ``}},
-		pkg: ".", tests: "TestIncompleteWriteInATurn",
-	},
-	{
-		name:   "a count that cannot be is believed within a turn",
-		breaks: "A transport that claims to have taken more than it was given goes on as the link, and part of the stream is missing.",
-		edits: []edit{{"write.go", `			n, err = judgeWrite(n, len(piece), err)
-`, ``}},
-		pkg: ".", tests: "TestIncompleteWriteInATurn",
 	},
 	{
 		name:   "what a Write has copied counts as not there",

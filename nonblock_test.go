@@ -1,0 +1,175 @@
+package relink_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+)
+
+// Where there is room a Write returns at once, whatever its size and whatever the
+// transport does with it: a peer that does not read holds nobody up.
+func TestWriteWaitsForNothingButRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T, s relink.Suite) {
+		for _, o := range []faultnet.Options{{Buffer: -1}, {Buffer: 1}, {Buffer: 100}, {Buffer: 64 << 10}, {Buffer: 100, ShortWrites: true}, {Opaque: true, Buffer: 100}} {
+			for _, size := range []int{1, 200, 1000, 1500, 20_000, 70_000, 200_000} {
+				what := fmt.Sprintf("%d bytes over %+v", size, o)
+				r := newRig(t, s, func(r *rig, _ *relink.Config) { r.net.SetOptions(o) })
+				if o.Buffer < 100 {
+					r.exchange(2)
+				} else {
+					r.exchange(1000)
+				}
+				r.net.Last().Stall(faultnet.Up)
+				data := rigData(3 * size)
+				sent := 0
+				for sent < len(data) && r.client.Room() >= size {
+					requireInstant(t, func() {
+						n, err := r.client.Write(data[sent : sent+size])
+						require.NoError(t, err, what)
+						sent += n
+					})
+					synctest.Wait()
+				}
+				require.Positive(t, sent, what)
+				r.net.Last().Release(faultnet.Up)
+				requireRead(t, r.server, data[:sent])
+				r.stop()
+				time.Sleep(time.Second) // for what an Abort still says to a transport that holds nothing
+			}
+		}
+	})
+}
+
+// A filteringConn changes what is written to it, as crypto/tls does.
+type filteringConn struct {
+	*net.TCPConn
+	written atomic.Int64
+}
+
+func (c *filteringConn) Write(p []byte) (int, error) {
+	c.written.Add(int64(len(p))) // before the peer can have it
+	return c.TCPConn.Write(p)
+}
+
+// What a type that embeds a TCP connection does in its Write is done to every byte.
+func TestWrapperIsNotBypassed(t *testing.T) {
+	t.Parallel()
+	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+		l, err := relink.Listen("tcp", "127.0.0.1:0", s)
+		require.NoError(t, err)
+		defer l.Close()
+		var transport *filteringConn
+		d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			transport = &filteringConn{TCPConn: c.(*net.TCPConn)}
+			return transport, nil
+		}}
+		client, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer client.Abort()
+		server, err := l.AcceptConn()
+		require.NoError(t, err)
+		defer server.Abort()
+		before := transport.written.Load()
+		for _, n := range []int{1, 1000, 100_000} {
+			data := rigData(n)
+			requireWrite(t, client, data)
+			requireRead(t, server, data)
+		}
+		require.GreaterOrEqual(t, transport.written.Load()-before, int64(101_001))
+	})
+}
+
+// Over real sockets a Write that the kernel does not take returns, all of it arrives
+// when the peer reads, and an error of the socket suspends the session.
+func TestNonblockingSockets(t *testing.T) {
+	t.Parallel()
+	listen := map[string]func() (net.Listener, error){
+		"tcp":  func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
+		"unix": func() (net.Listener, error) { return net.Listen("unix", filepath.Join(t.TempDir(), "s")) },
+	}
+	if runtime.GOOS == "windows" {
+		delete(listen, "unix") // not on every version
+	}
+	for network, inner := range listen {
+		t.Run(network, func(t *testing.T) {
+			forEachSuite(t, func(t *testing.T, s relink.Suite) {
+				il, err := inner()
+				require.NoError(t, err)
+				cfg := relink.Config{Suites: []relink.Suite{s}}
+				l, err := relink.NewListener(il, cfg)
+				require.NoError(t, err)
+				defer l.Close()
+				var transport net.Conn
+				d := relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+					transport, err = new(net.Dialer).DialContext(ctx, network, address)
+					return transport, err
+				}}
+				client, err := d.Dial(t.Context(), network, il.Addr().String())
+				require.NoError(t, err)
+				defer client.Abort()
+				server, err := l.AcceptConn()
+				require.NoError(t, err)
+				defer server.Abort()
+				message, sent := rigData(100_000), 0
+				for {
+					ok, err := client.TryWrite(message)
+					require.NoError(t, err)
+					if !ok {
+						break
+					}
+					sent++
+				}
+				got := make([]byte, len(message))
+				for range sent {
+					_, err := io.ReadFull(server, got)
+					require.NoError(t, err)
+					require.True(t, bytes.Equal(message, got))
+				}
+				_ = transport.Close() // a Write finds it closed
+				requireWrite(t, client, message)
+				requireRead(t, server, message)
+				require.Positive(t, client.Stats().Resumes)
+			})
+		})
+	}
+}
+
+// A Read that has called for an acknowledgement lets it out before it returns, also
+// where nobody else has a processor to send it with.
+func TestReadLetsItsAcknowledgementOut(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const reads, every = 12, 256 << 10 // well within the window
+	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: 2 * reads * every}))
+		requireWrite(t, r.client, rigData(reads*every))
+		synctest.Wait()
+		late := 0
+		for range reads {
+			_, err := io.ReadFull(r.server, make([]byte, every))
+			require.NoError(t, err)
+			if relink.AckWaits(r.server) {
+				late++
+			}
+		}
+		// The scheduler takes some other goroutine now and then, one time in 61.
+		require.Less(t, late, reads/2)
+		r.finish()
+	})
+}
