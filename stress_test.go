@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,7 +54,14 @@ func TestStress(t *testing.T) {
 			seed += (uint64(bubbles-1) - seed) % uint64(len(suites)) // says the suite too
 		}
 		if !t.Run(fmt.Sprintf("%v/seed=%d", s, seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newStress(t, s, seed).run() })
+			var running atomic.Pointer[stress]
+			stuck := time.AfterFunc(stuckAfter, func() { running.Load().hangs("without its time going on") })
+			defer stuck.Stop()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStress(t, s, seed)
+				running.Store(s)
+				s.run()
+			})
 		}) || one {
 			break
 		}
@@ -61,10 +69,15 @@ func TestStress(t *testing.T) {
 	t.Logf("%d bubbles", bubbles)
 }
 
+// stuckAfter is far longer than the computation of any bubble takes on a slow machine.
+const stuckAfter = 3 * time.Minute
+
 // A stress is one bubble: a network with a listener and some sessions.
 type stress struct {
 	t     *testing.T
+	seed  uint64
 	suite relink.Suite
+	path  faultnet.Options
 	rnd   *rand.Rand
 	net   *faultnet.Network
 	l     *relink.Listener
@@ -76,7 +89,7 @@ type stress struct {
 }
 
 func newStress(t *testing.T, s relink.Suite, seed uint64) *stress {
-	return &stress{t: t, suite: s, rnd: rand.New(rand.NewPCG(seed, 0)), net: faultnet.New(), quit: make(chan struct{})}
+	return &stress{t: t, seed: seed, suite: s, rnd: rand.New(rand.NewPCG(seed, 0)), net: faultnet.New(), quit: make(chan struct{})}
 }
 
 // fork returns a source of random numbers for a goroutine.
@@ -96,6 +109,7 @@ func (s *stress) run() {
 		o.Delay = 0 // a handshake would take longer than it may
 	}
 	s.t.Logf("%+v", o)
+	s.path = o
 	s.net.SetOptions(o)
 	// Without acknowledgements half the limit is history, which must be as much
 	// as the network swallows and a Read has in hand.
@@ -106,10 +120,7 @@ func (s *stress) run() {
 	s.until = time.Now().Add(time.Duration(s.rnd.IntN(20)) * time.Second)
 
 	// Nothing takes this long unless it hangs.
-	watchdog := time.AfterFunc(4*time.Hour, func() {
-		stacks := make([]byte, 1<<20)
-		panic(fmt.Sprintf("hangs with %+v:\n%s", o, stacks[:runtime.Stack(stacks, true)]))
-	})
+	watchdog := time.AfterFunc(4*time.Hour, func() { s.hangs("for hours of its time") })
 	defer watchdog.Stop()
 
 	for range 1 + s.rnd.IntN(4) {
@@ -125,8 +136,23 @@ func (s *stress) run() {
 	for _, e := range s.ends {
 		_ = e.c.Close()
 		<-e.c.Done()
-		require.Zero(s.t, e.c.Stats().Memory)
 	}
+	time.Sleep(time.Second) // for transports to be closed, some of them with last words
+	for _, e := range s.ends {
+		require.Zero(s.t, e.c.Stats().Memory, "RELINK_SEED=%d", s.seed)
+	}
+}
+
+// hangs says all there is to know of a bubble that does not end, and ends everything.
+func (s *stress) hangs(how string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "hangs %s: RELINK_SEED=%d, suite %v, %+v, ReplayLimit %d, GOMAXPROCS %d\n",
+		how, s.seed, s.suite, s.path, s.cfg.ReplayLimit, runtime.GOMAXPROCS(0))
+	for i, e := range s.ends {
+		fmt.Fprintf(&b, "end %d: to write %d, written %d, closes at %d, closed %v\n%s\n", i, e.total, e.written.Load(), e.closeAt, e.closed.Load(), relink.Describe(e.c))
+	}
+	stacks := make([]byte, 1<<20)
+	panic(b.String() + string(stacks[:runtime.Stack(stacks, true)]))
 }
 
 // open opens a session and starts its users.
@@ -214,6 +240,9 @@ func (s *stress) faults(rnd *rand.Rand) {
 	for _, p := range s.net.Paths() {
 		p.Release(faultnet.Up)
 		p.Release(faultnet.Down)
+		// A client that is gone tells nobody, and on a wire without pings its server
+		// would wait in a black hole for ever: a kernel's keep-alive ends it.
+		p.Cut(faultnet.Reset)
 	}
 	s.changeNetworks()
 }
