@@ -26,7 +26,7 @@ func (temporaryError) Temporary() bool { return true }
 // Temporary errors of the inner listener cost pauses that grow to a second, and
 // nothing else.
 func TestTemporaryAcceptErrors(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		errno := func(e syscall.Errno) error { return os.NewSyscallError("accept4", e) }
 		for _, err := range []error{
@@ -48,9 +48,10 @@ func TestTemporaryAcceptErrors(t *testing.T) {
 		r.inner.FailNext(many...)
 		accept := background(func() (int, error) { _, err := r.l.Accept(); return 0, err })
 		c, err := (&relink.Dialer{
-			Config:        relink.Config{Suites: []relink.Suite{s}, HandshakeTimeout: time.Minute},
+			Suite:         s,
+			Config:        relink.Config{HandshakeTimeout: time.Minute},
 			DialTransport: r.net.Dial,
-		}).Dial(t.Context(), "tcp", "server")
+		}).DialConn(t.Context(), "tcp", "server")
 		require.NoError(t, err)
 		// Only the session that is established is accepted; some wires need a
 		// first record for that.
@@ -99,7 +100,7 @@ func TestBrokenInnerListener(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inner := &brokenListener{Listener: faultnet.New().Listen(), accept: tt.accept}
-				l, err := relink.NewListener(inner, relink.Config{Suites: []relink.Suite{relink.SCP()}})
+				l, err := relink.NewListener(inner, relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite}})
 				require.NoError(t, err)
 				for range 3 {
 					_, err = l.Accept()
@@ -123,7 +124,7 @@ func TestBrokenInnerListener(t *testing.T) {
 func TestTemporaryErrorsAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &brokenListener{Listener: faultnet.New().Listen(), accept: func() (net.Conn, error) { return nil, temporaryError{} }}
-		l, err := relink.NewListener(inner, relink.Config{Suites: []relink.Suite{relink.SCP()}})
+		l, err := relink.NewListener(inner, relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite}})
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
 		require.NoError(t, l.Close())
@@ -138,7 +139,7 @@ func TestTemporaryErrorsAfterClose(t *testing.T) {
 func TestAcceptErrorsAndTheLogger(t *testing.T) {
 	for _, mistake := range []string{"hangs", "panics"} {
 		t.Run(mistake, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				release := make(chan struct{})
 				var records atomic.Int32
 				handler := handlerFunc(func(slog.Record) {
@@ -148,7 +149,7 @@ func TestAcceptErrorsAndTheLogger(t *testing.T) {
 					}
 					<-release
 				})
-				r := newRig(t, s, withServer(func(c *relink.Config) { c.Logger, c.OnEvent = slog.New(handler), nil }))
+				r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.Logger, c.OnEvent = slog.New(handler), nil }))
 				r.inner.FailNext(faultnet.ErrTooManyFiles, faultnet.ErrTooManyFiles)
 				c, server := r.open()
 				requireExchange(t, c, server, 100)
@@ -165,7 +166,7 @@ func TestAcceptErrorsAndTheLogger(t *testing.T) {
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged []slog.Record // read when nothing is left to deliver
-		r := newRig(t, relink.SCP(), withServer(func(c *relink.Config) {
+		r := newRig(t, scpSuite, withServer(func(c *relink.ListenConfig) {
 			c.Logger = slog.New(handlerFunc(func(r slog.Record) { logged = append(logged, r) }))
 		}))
 		r.inner.FailNext(faultnet.ErrTooManyFiles)

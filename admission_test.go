@@ -41,11 +41,11 @@ func (c *gatedConn) Write(p []byte) (int, error) {
 func TestAdmissionIsJudgedLast(t *testing.T) {
 	for _, why := range []string{"MaxSessions", "Shutdown"} {
 		t.Run(why, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				if s.String() == "SCP" {
 					t.Skip("an SCP client's first message is its last one")
 				}
-				r := newRig(t, s, withServer(func(c *relink.Config) {
+				r := newRig(t, s, withServer(func(c *relink.ListenConfig) {
 					if why == "MaxSessions" {
 						c.MaxSessions = 2
 					}
@@ -60,7 +60,7 @@ func TestAdmissionIsJudgedLast(t *testing.T) {
 				var clients sync.WaitGroup
 				for range dials {
 					clients.Go(func() {
-						if c, err := d.Dial(context.Background(), "tcp", "server"); err == nil {
+						if c, err := d.DialConn(context.Background(), "tcp", "server"); err == nil {
 							_, _ = c.Read(make([]byte, 1))
 							_ = c.Abort()
 						}
@@ -124,8 +124,8 @@ func (h oneKey) Offer(s suite.Session, _ suite.Key) error { return h.Host.Offer(
 func TestKeyIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrap := func(h suite.Host) suite.Host { return oneKey{h} }
-		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
-		_, err := r.dialer.Dial(t.Context(), "tcp", "server")
+		r := newRig(t, spoken{wrappedHost{new(records), wrap}})
+		_, err := r.dialer.DialConn(t.Context(), "tcp", "server")
 		require.Error(t, err)
 		require.ErrorIs(t, r.serverEvents.all(relink.EventRefused)[0].Err, suite.ErrKeyTaken)
 		r.exchange(100)
@@ -165,13 +165,13 @@ func TestProtocolIsLate(t *testing.T) {
 			}
 			return h
 		}
-		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r := newRig(t, spoken{wrappedHost{new(records), wrap}})
 		r.exchange(100)
 		transport := r.net.Last()
 		refusals := func() []relink.Event { return r.serverEvents.all(relink.EventRefused) }
 
 		isLate.Store(true)
-		_, err := r.dialer.Dial(t.Context(), "tcp", "server")
+		_, err := r.dialer.DialConn(t.Context(), "tcp", "server")
 		require.Error(t, err)
 		time.Sleep(2 * time.Minute)
 		require.Len(t, refusals(), 1)
@@ -205,7 +205,7 @@ func (h narrow) Establish(l suite.Link) error {
 func TestNarrowWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrap := func(h suite.Host) suite.Host { return narrow{h} }
-		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r := newRig(t, spoken{wrappedHost{new(records), wrap}})
 		r.net.Last().Stall(faultnet.Up) // so that nothing is acknowledged
 		data := rigData(1000)
 		requireWrite(t, r.server, data)
@@ -248,7 +248,7 @@ func (p lengthy) Serve(s suite.Stream, _ suite.Host) error {
 func TestHandshakeMemoryFollowsWhatArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := lengthy{new(records), make(chan []byte, 1)}
-		sc := newScene(t, relink.NewTestSuite(p), relink.Config{}, faultnet.Options{})
+		sc := newScene(t, spoken{p}, setup{}, faultnet.Options{})
 		message := rigData(suite.MaxMessage)
 		c, err := sc.net.Dial(t.Context(), "tcp", "server")
 		require.NoError(t, err)
@@ -272,8 +272,8 @@ func TestHandshakeMemoryFollowsWhatArrives(t *testing.T) {
 // for.
 func TestMessageIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sc := newScene(t, relink.NewTestSuite(greedy{new(records)}), relink.Config{}, faultnet.Options{})
-		_, err := sc.dialer.Dial(t.Context(), "tcp", "server")
+		sc := newScene(t, spoken{greedy{new(records)}}, setup{}, faultnet.Options{})
+		_, err := sc.dialer.DialConn(t.Context(), "tcp", "server")
 		require.Error(t, err)
 		require.ErrorIs(t, sc.server.events.all(relink.EventRefused)[0].Err, relink.ErrProtocol)
 		require.NoError(t, sc.listener.Close())
@@ -302,7 +302,7 @@ func (t forgetfulTarget) Claim() suite.Claim {
 func TestServerTakesAcknowledgementBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrap := func(h suite.Host) suite.Host { return forgetful{h} }
-		r := newRig(t, relink.NewTestSuite(wrappedHost{new(records), wrap}))
+		r := newRig(t, spoken{wrappedHost{new(records), wrap}})
 		r.exchange(1000)
 		require.NoError(t, r.client.WaitAcked(t.Context(), 1000))
 		r.net.Last().Cut(faultnet.Reset)

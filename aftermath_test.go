@@ -13,7 +13,7 @@ import (
 
 // After the peer has closed there is nobody to whom a stream could be ended.
 func TestCloseWriteAfterThePeerClosed(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		require.NoError(t, r.server.Close())
@@ -26,7 +26,7 @@ func TestCloseWriteAfterThePeerClosed(t *testing.T) {
 
 // What a listener remembers of ended sessions goes when its time is up.
 func TestEndedSessionsAreForgotten(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		for range 20 {
 			c, server := r.open()
@@ -35,9 +35,9 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 			<-c.Done()
 			<-server.Done()
 			require.LessOrEqual(t, relink.Remembered(r.l), 4)
-			time.Sleep(relink.DefaultResumeTimeout/3 + time.Second)
+			time.Sleep(defaultResumeTimeout/3 + time.Second)
 		}
-		time.Sleep(relink.DefaultResumeTimeout)
+		time.Sleep(defaultResumeTimeout)
 		require.Zero(t, relink.Remembered(r.l)) // their keys are not to be kept
 		c, server := r.open()
 		require.NoError(t, c.Abort())
@@ -51,7 +51,7 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 
 // What a listener remembers of ended sessions is bounded: the oldest give way.
 func TestRememberedSessionsAreBounded(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		relink.Bury(r.l, relink.MaxTombstones+100)
 		require.Equal(t, relink.MaxTombstones, relink.Remembered(r.l))
@@ -61,7 +61,7 @@ func TestRememberedSessionsAreBounded(t *testing.T) {
 		r.net.SetDown(faultnet.NotDown)
 		_, err := r.client.Read(make([]byte, 1))
 		require.ErrorIs(t, err, relink.ErrSessionLost) // it was the newest
-		time.Sleep(relink.DefaultResumeTimeout)
+		time.Sleep(defaultResumeTimeout)
 		require.Zero(t, relink.Remembered(r.l))
 		r.stop()
 	})
@@ -70,7 +70,7 @@ func TestRememberedSessionsAreBounded(t *testing.T) {
 // Abort during a Write that is encrypting: the Write returns, and the memory is
 // given back although the Write had it in hand.
 func TestAbortDuringWrite(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 		r := newRig(t, s)
 		gate := make(chan struct{})
 		wait := func() { <-gate }
@@ -92,7 +92,7 @@ func TestAbortDuringWrite(t *testing.T) {
 // transport open: after CloseTimeout the client is done, and nothing says that
 // bytes were lost.
 func TestCloseTimeoutWithATransport(t *testing.T) {
-	for _, s := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+	for _, s := range []testSuite{dh64rc4Suite, scpSuite} {
 		t.Run(s.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, s)
@@ -100,7 +100,7 @@ func TestCloseTimeoutWithATransport(t *testing.T) {
 				start := time.Now()
 				require.NoError(t, r.client.Close())
 				<-r.client.Done()
-				require.Equal(t, relink.DefaultCloseTimeout, time.Since(start))
+				require.Equal(t, defaultCloseTimeout, time.Since(start))
 				require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
 				r.stop()
 			})

@@ -257,12 +257,88 @@ func TestEverythingExportedIsDocumented(t *testing.T) {
 	}
 }
 
+// What users see mentions no package that they cannot import. The exception are
+// the methods that keep suites to this module.
+func TestNothingExportedIsInternal(t *testing.T) {
+	files := sources(t)
+	seam := []string{"ServerProtocol", "ClientProtocol"}
+	for _, dir := range publicPackages {
+		internal := make(map[string]bool) // the names of such imports
+		for _, f := range files {
+			if f.dir() != dir || f.isTest() {
+				continue
+			}
+			for _, imported := range f.imports {
+				if strings.HasPrefix(imported, modulePath+"/internal/") {
+					internal[path.Base(imported)] = true
+				}
+			}
+		}
+		check := func(n ast.Node, name string) {
+			ast.Inspect(n, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.BlockStmt:
+					return false
+				case *ast.Field: // of a struct, an interface, parameters
+					hidden := len(n.Names) > 0
+					for _, id := range n.Names {
+						hidden = hidden && !id.IsExported() && id.Name != "_"
+						if slices.Contains(seam, id.Name) {
+							return false
+						}
+					}
+					_, isFunc := n.Type.(*ast.FuncType)
+					return !hidden || isFunc
+				case *ast.SelectorExpr:
+					if id, ok := n.X.(*ast.Ident); ok && internal[id.Name] {
+						t.Errorf("%s: %s mentions %s.%s", dir, name, id.Name, n.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+		signature := func(f *doc.Func) {
+			if slices.Contains(seam, f.Name) {
+				return
+			}
+			for _, list := range []*ast.FieldList{f.Decl.Type.Params, f.Decl.Type.Results} {
+				if list == nil {
+					continue
+				}
+				for _, field := range list.List {
+					check(field.Type, f.Name)
+				}
+			}
+		}
+		p := publicDoc(t, files, dir)
+		for _, f := range p.Funcs {
+			signature(f)
+		}
+		for _, v := range p.Consts {
+			check(v.Decl, v.Names[0])
+		}
+		for _, typ := range p.Types {
+			check(typ.Decl, typ.Name)
+			for _, v := range typ.Consts {
+				check(v.Decl, v.Names[0])
+			}
+			for _, f := range append(slices.Clone(typ.Funcs), typ.Methods...) {
+				signature(f)
+			}
+		}
+	}
+}
+
 // Every exported function, method and type has an Example or is used in one,
 // here or in examples/. What an interface asks for is used where the interface
 // is.
 func TestEverythingExportedHasAnExample(t *testing.T) {
 	files := sources(t)
-	implied := []string{"String", "Error", "Unwrap", "Is", "Temporary", "Timeout"}
+	implied := []string{
+		"String", "Error", "Unwrap", "Is", "Temporary", "Timeout",
+		"Format", "GoString", "LogValue", "MarshalText", "UnmarshalText",
+		"ServerProtocol", "ClientProtocol",
+	}
 	for _, dir := range publicPackages {
 		used := make(map[string]bool)
 		for _, f := range files {

@@ -89,11 +89,11 @@ var transportMistakes = []transportMistake{
 func TestBadTransports(t *testing.T) {
 	for _, m := range transportMistakes {
 		t.Run(m.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				for _, interruptible := range []bool{true, false} {
 					var bad atomic.Bool
 					first := true
-					r := newRig(t, s, func(r *rig, _ *relink.Config) {
+					r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 						r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 							c, err := r.net.Dial(ctx, network, address)
 							if err != nil || !first {
@@ -124,7 +124,7 @@ func TestBadTransports(t *testing.T) {
 func TestBadTransportsInHandshakes(t *testing.T) {
 	for _, m := range transportMistakes {
 		t.Run(m.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				var bad atomic.Bool
 				bad.Store(true)
 				wrap := func(c net.Conn) net.Conn {
@@ -138,7 +138,7 @@ func TestBadTransportsInHandshakes(t *testing.T) {
 					c, err := r.net.Dial(ctx, network, address)
 					return wrap(c), err
 				}
-				c, err := d.Dial(t.Context(), "tcp", "server")
+				c, err := d.DialConn(t.Context(), "tcp", "server")
 				if m.harmless {
 					require.NoError(t, err)
 					server, err := r.l.AcceptConn()
@@ -157,10 +157,10 @@ func TestBadTransportsInHandshakes(t *testing.T) {
 						return nil, err
 					}
 					return wrap(c), nil
-				}}, relink.Config{Suites: []relink.Suite{s}})
+				}}, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
 				require.NoError(t, err)
 				d.DialTransport = n.Dial
-				c, err = d.Dial(t.Context(), "tcp", "server")
+				c, err = d.DialConn(t.Context(), "tcp", "server")
 				if err == nil { // a wire whose client hears nothing in the end
 					if !m.harmless {
 						require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
@@ -179,7 +179,7 @@ func TestBadTransportsInHandshakes(t *testing.T) {
 
 // A transport that panics in the listener's hands ends its handshake.
 func TestPanickingTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, what := range []string{"read", "write"} {
 			bang := func(net.Conn, []byte) (int, error) { panic("the test's panic") }
 			var bad atomic.Bool
@@ -197,15 +197,15 @@ func TestPanickingTransport(t *testing.T) {
 					b.read, b.write = nil, bang
 				}
 				return b, nil
-			}}, relink.Config{Suites: []relink.Suite{s}, OnEvent: events.add})
+			}}, setup{OnEvent: events.add}.listener(s))
 			require.NoError(t, err)
-			d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: n.Dial}
-			_, err = d.Dial(t.Context(), "tcp", "server")
+			d := relink.Dialer{Suite: s, DialTransport: n.Dial}
+			_, err = d.DialConn(t.Context(), "tcp", "server")
 			require.Error(t, err)
 			synctest.Wait()
 			require.ErrorIs(t, events.all(relink.EventRefused)[0].Err, relink.ErrInternal)
 			bad.Store(false)
-			c, err := d.Dial(t.Context(), "tcp", "server")
+			c, err := d.DialConn(t.Context(), "tcp", "server")
 			require.NoError(t, err)
 			_, err = c.Write([]byte("x"))
 			require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestOddTransports(t *testing.T) {
 		"all but opaque": {Opaque: true, ShortWrites: true, EOFWithData: true, Segment: 50, Buffer: 300},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s, withPath(o))
 				for range 3 {
 					r.exchange(1500)

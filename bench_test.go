@@ -94,9 +94,9 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
-func relinkPair(s relink.Suite) func(t testing.TB) (client, server net.Conn) {
+func relinkPair(s testSuite) func(t testing.TB) (client, server net.Conn) {
 	return func(t testing.TB) (net.Conn, net.Conn) {
-		c, sc, l := pair(t, s, transportKinds[0], relink.Config{})
+		c, sc, l := pair(t, s, transportKinds[0], setup{})
 		t.Cleanup(func() { _ = l.Close() })
 		return c, sc
 	}
@@ -151,8 +151,8 @@ var implementations = []implementation{
 	{"crypto-rc4", "rc4", rivalPair(true)},
 	{"tls", "", tlsPair(tls.TLS_AES_256_GCM_SHA384)},
 	{"tls-aes128", "tls", tlsPair(tls.TLS_AES_128_GCM_SHA256)},
-	{"relink-dh64rc4", "rc4", relinkPair(relink.DH64RC4())},
-	{"relink-scp", "rc4", relinkPair(relink.SCP())},
+	{"relink-dh64rc4", "rc4", relinkPair(dh64rc4Suite)},
+	{"relink-scp", "rc4", relinkPair(scpSuite)},
 	{"relink-noise", "tls", relinkPair(noiseSuite)},
 }
 

@@ -17,7 +17,7 @@ func TestEndWhileTheTransportHolds(t *testing.T) {
 	for name, end := range map[string]func(*relink.Conn) error{"Close": (*relink.Conn).Close, "Abort": (*relink.Conn).Abort} {
 		for _, held := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
-				inBubble(t, func(t *testing.T, s relink.Suite) {
+				inBubble(t, func(t *testing.T, s testSuite) {
 					r := newRig(t, s, withPath(faultnet.Options{Buffer: -1}))
 					reader := background(func() (int, error) { return r.client.Read(make([]byte, 1)) })
 					standby := background(func() (int, error) { return r.server.Read(make([]byte, 1)) })

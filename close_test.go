@@ -22,13 +22,13 @@ import (
 // context, no method but Read and Write waits for anything, and what is left
 // after the end is the dialer's call alone.
 func TestMethodsWhileTheDialerHangs(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for name, end := range map[string]func(*relink.Conn) error{"Close": (*relink.Conn).Close, "Abort": (*relink.Conn).Abort} {
 			release := make(chan struct{})
 			var mu sync.Mutex
 			var late []*closeCounter
 			hang := false
-			r := newRig(t, s, func(r *rig, _ *relink.Config) {
+			r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 				r.dialer.CloseTimeout, r.dialer.ReplayLimit = 3*time.Second, 64<<10
 				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 					if !hang { // set while nothing dials
@@ -89,7 +89,7 @@ func TestMethodsWhileTheDialerHangs(t *testing.T) {
 
 // On a server that waits for its client nothing waits either.
 func TestMethodsWhileTheClientIsAway(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		r.suspend(faultnet.Refuse, faultnet.Reset)
@@ -116,7 +116,7 @@ func TestMethodsWhileTheClientIsAway(t *testing.T) {
 // A writer, a reader and a closer on one Conn at once: everybody returns, with
 // net.ErrClosed where it was too late.
 func TestReaderWriterAndCloserAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for i := range 9 {
 			r := newRig(t, s, withPath(faultnet.Options{Opaque: i%3 == 2, Buffer: 2 << 10}))
 			// Time stands still while everybody is busy, so that the moment is
@@ -182,7 +182,7 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 
 // The end of a Conn, seen from its own methods.
 func TestStates(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		c := r.client
 		require.Equal(t, relink.StateConnected, c.State())
@@ -224,7 +224,7 @@ func nilOrClosed(err error) error {
 }
 
 func TestStats(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		require.Equal(t, relink.Stats{}, r.client.Stats())
 		r.exchange(1000)
@@ -263,7 +263,7 @@ func (w *selfWrapper) NetConn() net.Conn { return w }
 
 func TestFromConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, relink.SCP())
+		r := newRig(t, scpSuite)
 		for _, conn := range []net.Conn{
 			r.client, netConnWrapper{r.client}, netConnWrapper{netConnWrapper{r.client}}, tls.Client(r.client, nil),
 		} {
@@ -282,7 +282,7 @@ func TestFromConn(t *testing.T) {
 
 // What a wire cannot do is unsupported, and does nothing.
 func TestUnsupported(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		if relink.IsClassic(s) {
 			for _, c := range r.ends() {
@@ -301,16 +301,16 @@ func TestUnsupported(t *testing.T) {
 // What an SCP client asks for reaches the server's application.
 func TestSCPRequest(t *testing.T) {
 	for _, tt := range []struct {
-		options []relink.SCPOption
-		want    relink.SCPRequest
+		client relink.SCPClient
+		want   relink.SCPRequest
 	}{
-		{nil, relink.SCPRequest{}},
-		{[]relink.SCPOption{relink.WithTargetServer("world_01")}, relink.SCPRequest{TargetServer: "world_01", HasTarget: true}},
-		{[]relink.SCPOption{relink.WithSCPFlag(relink.SCPFlagForbidForwardIP)}, relink.SCPRequest{Flag: 1, HasTarget: true, HasFlag: true}},
-		{[]relink.SCPOption{relink.WithTargetServer("A"), relink.WithSCPFlag(1<<32 - 1)}, relink.SCPRequest{TargetServer: "A", Flag: 1<<32 - 1, HasTarget: true, HasFlag: true}},
+		{relink.SCPClient{}, relink.SCPRequest{}},
+		{relink.SCPClient{TargetServer: "world_01"}, relink.SCPRequest{TargetServer: "world_01", HasTarget: true}},
+		{relink.SCPClient{Flag: relink.SCPFlagForbidForwardIP}, relink.SCPRequest{Flag: 1, HasTarget: true, HasFlag: true}},
+		{relink.SCPClient{TargetServer: "A", Flag: 1<<32 - 1}, relink.SCPRequest{TargetServer: "A", Flag: 1<<32 - 1, HasTarget: true, HasFlag: true}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, relink.SCP(tt.options...))
+			r := newRig(t, sides{relink.SCPServer{}, tt.client})
 			for range 2 { // a resume does not change it
 				for _, c := range r.ends() {
 					got, ok := relink.SCPRequestOf(c)
@@ -329,7 +329,7 @@ func TestSCPRequest(t *testing.T) {
 // it has everything, ends without an error when its old transport does, however
 // that ends.
 func TestClosedServerHasBeenAsked(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // it takes the new transport
 		}
@@ -356,7 +356,7 @@ func TestClosedServerHasBeenAsked(t *testing.T) {
 // Close over a transport whose direction cannot be ended by itself leaves what is
 // under way to that transport, and does not take the session over to ask.
 func TestCloseOverOpaqueTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Opaque: true}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
 		r.exchange(100)
 		data := rigData(40 << 10)

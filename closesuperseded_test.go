@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -46,8 +45,8 @@ func superseded(sc *scene) (release func()) {
 // assent to the end. The client must not take it for that: the bytes that went
 // over the loser are nowhere.
 func TestCloseOnASupersededTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		sc := newScene(t, s, relink.Config{ResumeTimeout: 20 * time.Second}, faultnet.Options{})
+	inBubble(t, func(t *testing.T, s testSuite) {
+		sc := newScene(t, s, setup{ResumeTimeout: 20 * time.Second}, faultnet.Options{})
 		sc.open()
 		sc.echo(100, time.Minute)
 		release := superseded(sc)
@@ -70,9 +69,9 @@ func TestCloseOnASupersededTransport(t *testing.T) {
 // on there: what it reads the client takes for delivered, and the classic suites
 // keep no more than half of ReplayLimit of that.
 func TestALostRaceSwallowsLittle(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const capacity = 4 << 10
-		sc := newScene(t, s, relink.Config{ReplayLimit: 4 * capacity}, faultnet.Options{Buffer: capacity})
+		sc := newScene(t, s, setup{ReplayLimit: 4 * capacity}, faultnet.Options{Buffer: capacity})
 		sc.open()
 		sc.echo(100, time.Minute)
 		release := superseded(sc)

@@ -20,7 +20,7 @@ func TestCloseWrite(t *testing.T) {
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End} {
 		for _, fromClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%v/client=%v", kind, fromClient), func(t *testing.T) {
-				inAckBubble(t, func(t *testing.T, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s testSuite) {
 					r := newRig(t, s)
 					from, to := r.client, r.server
 					if !fromClient {
@@ -57,7 +57,7 @@ func TestCloseWrite(t *testing.T) {
 func TestCloseDuringWrite(t *testing.T) {
 	for _, name := range []string{"CloseWrite", "Close"} {
 		t.Run(name, func(t *testing.T) {
-			inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+			inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 				r := newRig(t, s)
 				gate := make(chan struct{})
 				wait := func() { <-gate }
@@ -95,7 +95,7 @@ func TestCloseDelivers(t *testing.T) {
 		for _, fromClient := range []bool{true, false} {
 			for _, unread := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%v/client=%v/unread=%v", kind, fromClient, unread), func(t *testing.T) {
-					inAckBubble(t, func(t *testing.T, s relink.Suite) {
+					inAckBubble(t, func(t *testing.T, s testSuite) {
 						r := newRig(t, s, withPath(faultnet.Options{ResetOnUnread: true, Buffer: 16 << 10}))
 						from, to := r.client, r.server
 						if !fromClient {
@@ -130,7 +130,7 @@ func TestCloseDelivers(t *testing.T) {
 func TestClosesMeet(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut=%v", cut), func(t *testing.T) {
-			inAckBubble(t, func(t *testing.T, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s, withPath(faultnet.Options{ResetOnUnread: true, Delay: 10 * time.Millisecond}))
 				requireWrite(t, r.client, rigData(100_000))
 				requireWrite(t, r.server, rigData(100_000))
@@ -142,7 +142,7 @@ func TestClosesMeet(t *testing.T) {
 				before := time.Now()
 				<-r.client.Done()
 				<-r.server.Done()
-				require.LessOrEqual(t, time.Since(before), relink.DefaultCloseTimeout)
+				require.LessOrEqual(t, time.Since(before), defaultCloseTimeout)
 				_ = r.l.Close()
 			})
 		})
@@ -154,7 +154,7 @@ func TestClosesMeet(t *testing.T) {
 func TestCloseAfterCloseWrite(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut=%v", cut), func(t *testing.T) {
-			inAckBubble(t, func(t *testing.T, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s)
 				data := rigData(1000)
 				requireWrite(t, r.client, data)
@@ -190,7 +190,7 @@ func TestAbortIsTyped(t *testing.T) {
 	for _, opaque := range []bool{false, true} {
 		for _, fromClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, fromClient), func(t *testing.T) {
-				inAckBubble(t, func(t *testing.T, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s testSuite) {
 					r := newRig(t, s, withPath(faultnet.Options{Opaque: opaque}))
 					from, to := r.client, r.server
 					if !fromClient {
@@ -217,7 +217,7 @@ func TestAbortIsTyped(t *testing.T) {
 // Abort in the middle of an attempt takes the buffer away that the attempt is
 // about to look into.
 func TestAbortDuringAttempt(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 		r := newRig(t, s)
 		r.net.Last().Stall(faultnet.Down) // nothing is acknowledged
 		requireWrite(t, r.client, rigData(1000))

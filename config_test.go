@@ -15,123 +15,210 @@ import (
 )
 
 func TestConfigErrors(t *testing.T) {
-	dh, scp := relink.DH64RC4(), relink.SCP()
 	for _, tt := range []struct {
 		name  string
 		cfg   relink.Config
 		hints []string // what the message must name
 	}{
-		{"no suite", relink.Config{}, []string{"Suites", "relink.Noise"}},
-		{"nil suite", relink.Config{Suites: []relink.Suite{nil}}, []string{"Suites[0]"}},
-		{"same suite twice", relink.Config{Suites: []relink.Suite{scp, scp}}, []string{"Suites", "SCP"}},
-		{"two variants of one wire", relink.Config{Suites: []relink.Suite{dh, relink.DH64RC4(relink.WithClearStream())}}, []string{"Suites", "told apart"}},
-		{"negative ReplayLimit", relink.Config{ReplayLimit: -1}, []string{"ReplayLimit", "1024"}},
-		{"small ReplayLimit", relink.Config{ReplayLimit: relink.MinReplayLimit - 1}, []string{"ReplayLimit", "1024"}},
-		{"large ReplayLimit", relink.Config{ReplayLimit: relink.MaxReplayLimit + 1}, []string{"ReplayLimit", "at most"}},
-		{"ResumeTimeout", relink.Config{ResumeTimeout: -1}, []string{"ResumeTimeout", "2m0s"}},
-		{"HandshakeTimeout", relink.Config{HandshakeTimeout: -1}, []string{"HandshakeTimeout", "10s"}},
-		{"CloseTimeout", relink.Config{CloseTimeout: -1}, []string{"CloseTimeout", "5s"}},
-		{"AttemptTimeout", relink.Config{AttemptTimeout: -1}, []string{"AttemptTimeout", "5s"}},
-		{"MinBackoff", relink.Config{MinBackoff: -1}, []string{"MinBackoff", "50ms"}},
-		{"MaxBackoff", relink.Config{MaxBackoff: -1}, []string{"MaxBackoff", "3s"}},
-		{"MaxBackoff below MinBackoff", relink.Config{MinBackoff: 2, MaxBackoff: 1}, []string{"MaxBackoff", "MinBackoff"}},
-		{"small LivenessTimeout", relink.Config{LivenessTimeout: time.Millisecond}, []string{"LivenessTimeout", "1s", "negative"}},
-		{"MaxSessions", relink.Config{MaxSessions: -1}, []string{"MaxSessions"}},
-		{"MaxHandshakes", relink.Config{MaxHandshakes: -1}, []string{"MaxHandshakes", "4096"}},
-		{"SCP flag below", relink.Config{Suites: []relink.Suite{relink.SCP(relink.WithSCPFlag(-1))}}, []string{"flag"}},
-		{"SCP flag above", relink.Config{Suites: []relink.Suite{relink.SCP(relink.WithSCPFlag(1 << 32))}}, []string{"flag"}},
-		{"SCP target", relink.Config{Suites: []relink.Suite{relink.SCP(relink.WithTargetServer("a-b"))}}, []string{"target"}},
-		{"long SCP target", relink.Config{Suites: []relink.Suite{relink.SCP(relink.WithTargetServer(strings.Repeat("a", 1024)))}}, []string{"target"}},
+		{"negative ReplayLimit", relink.Config{ReplayLimit: -1}, []string{"Config.ReplayLimit", "1024"}},
+		{"small ReplayLimit", relink.Config{ReplayLimit: relink.MinReplayLimit - 1}, []string{"Config.ReplayLimit", "1024"}},
+		{"large ReplayLimit", relink.Config{ReplayLimit: relink.MaxReplayLimit + 1}, []string{"Config.ReplayLimit", "at most"}},
+		{"ResumeTimeout", relink.Config{ResumeTimeout: -1}, []string{"Config.ResumeTimeout", "2m0s"}},
+		{"HandshakeTimeout", relink.Config{HandshakeTimeout: -1}, []string{"Config.HandshakeTimeout", "10s"}},
+		{"CloseTimeout", relink.Config{CloseTimeout: -1}, []string{"Config.CloseTimeout", "5s"}},
+		{"small LivenessTimeout", relink.Config{LivenessTimeout: time.Millisecond}, []string{"Config.LivenessTimeout", "1s", "negative"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			requireListenError(t, relink.ListenConfig{Config: tt.cfg, Suites: []relink.ServerSuite{scpSuite}}, tt.hints...)
+			requireDialError(t, relink.Dialer{Config: tt.cfg, Suite: scpSuite}, tt.hints...)
+		})
+	}
+}
+
+func TestListenConfigErrors(t *testing.T) {
+	key := relink.GenerateKey()
+	noise := func(keys ...relink.PrivateKey) relink.ServerSuite { return relink.NoiseServer{Keys: keys} }
+	for _, tt := range []struct {
+		name  string
+		cfg   relink.ListenConfig
+		hints []string
+	}{
+		{"no suite", relink.ListenConfig{}, []string{"ListenConfig.Suites", "relink.NoiseServer"}},
+		{"nil suite", relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite, nil}}, []string{"ListenConfig.Suites[1]"}},
+		{"same suite twice", relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite, scpSuite}}, []string{"ListenConfig.Suites", "SCP"}},
+		{"two variants of one wire", relink.ListenConfig{Suites: []relink.ServerSuite{dh64rc4Suite, clearSuite}}, []string{"ListenConfig.Suites", "told apart"}},
+		{"MaxSessions", relink.ListenConfig{MaxSessions: -1}, []string{"ListenConfig.MaxSessions"}},
+		{"MaxHandshakes", relink.ListenConfig{MaxHandshakes: -1}, []string{"ListenConfig.MaxHandshakes", "4096"}},
+		{"no key", relink.ListenConfig{Suites: []relink.ServerSuite{noise()}}, []string{"NoiseServer.Keys is empty"}},
+		{"zero key", relink.ListenConfig{Suites: []relink.ServerSuite{noise(key, relink.PrivateKey{})}}, []string{"NoiseServer.Keys[1]", "GenerateKey"}},
+		{"key twice", relink.ListenConfig{Suites: []relink.ServerSuite{noise(key, key)}}, []string{"NoiseServer.Keys[1]"}},
+		{"five keys", relink.ListenConfig{Suites: []relink.ServerSuite{noise(make([]relink.PrivateKey, 5)...)}}, []string{"NoiseServer.Keys", "at most 4"}},
+		{"node below", relink.ListenConfig{Suites: []relink.ServerSuite{relink.NoiseServer{Keys: []relink.PrivateKey{key}, Node: -1}}}, []string{"NoiseServer.Node"}},
+		{"node above", relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{Node: 1 << 32}}}, []string{"InsecureNoiseServer.Node"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.cfg.Suites == nil && tt.name != "no suite" {
-				tt.cfg.Suites = []relink.Suite{dh}
+				tt.cfg.Suites = []relink.ServerSuite{scpSuite}
 			}
-			inner := faultnet.New().Listen()
-			_, lerr := relink.NewListener(inner, tt.cfg)
-			d := relink.Dialer{Config: tt.cfg, DialTransport: func(context.Context, string, string) (net.Conn, error) {
-				t.Error("dialled with a wrong configuration")
-				return nil, net.ErrClosed
-			}}
-			_, derr := d.Dial(context.Background(), "tcp", "server")
-			for _, err := range []error{lerr, derr} {
-				require.Error(t, err)
-				require.True(t, strings.HasPrefix(err.Error(), "relink: "), err)
-				for _, h := range tt.hints {
-					require.ErrorContains(t, err, h)
-				}
-			}
-			// Whoever made the listener still owns it.
-			require.NoError(t, inner.Close())
+			requireListenError(t, tt.cfg, tt.hints...)
 		})
 	}
+}
+
+func TestDialerErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		d     relink.Dialer
+		hints []string
+	}{
+		{"no suite", relink.Dialer{}, []string{"Dialer.Suite", "relink.NoiseClient"}},
+		{"AttemptTimeout", relink.Dialer{AttemptTimeout: -1}, []string{"Dialer.AttemptTimeout", "5s"}},
+		{"MinBackoff", relink.Dialer{MinBackoff: -1}, []string{"Dialer.MinBackoff", "50ms"}},
+		{"MaxBackoff", relink.Dialer{MaxBackoff: -1}, []string{"Dialer.MaxBackoff", "3s"}},
+		{"MaxBackoff below MinBackoff", relink.Dialer{MinBackoff: 2, MaxBackoff: 1}, []string{"Dialer.MaxBackoff", "MinBackoff"}},
+		{"no key", relink.Dialer{Suite: relink.NoiseClient{}}, []string{"NoiseClient.ServerKeys is empty"}},
+		{"zero key", relink.Dialer{Suite: relink.NoiseClient{ServerKeys: []relink.PublicKey{{1}, {}}}}, []string{"NoiseClient.ServerKeys[1]", "zero"}},
+		{"five keys", relink.Dialer{Suite: relink.NoiseClient{ServerKeys: make([]relink.PublicKey, 5)}}, []string{"NoiseClient.ServerKeys", "at most 4"}},
+		{"flag below", relink.Dialer{Suite: relink.SCPClient{Flag: -1}}, []string{"SCPClient.Flag"}},
+		{"flag above", relink.Dialer{Suite: relink.SCPClient{Flag: 1 << 32}}, []string{"SCPClient.Flag"}},
+		{"target", relink.Dialer{Suite: relink.SCPClient{TargetServer: "a-b"}}, []string{"SCPClient.TargetServer"}},
+		{"long target", relink.Dialer{Suite: relink.SCPClient{TargetServer: strings.Repeat("a", 1024)}}, []string{"SCPClient.TargetServer"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.d.Suite == nil && tt.name != "no suite" {
+				tt.d.Suite = scpSuite
+			}
+			requireDialError(t, tt.d, tt.hints...)
+		})
+	}
+}
+
+// requireListenError requires an error that names what is wrong, from each
+// function that makes a Listener.
+func requireListenError(t *testing.T, cfg relink.ListenConfig, hints ...string) {
+	t.Helper()
+	inner := faultnet.New().Listen()
+	_, err := relink.NewListener(inner, cfg)
+	_, lerr := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	for _, err := range []error{err, lerr} {
+		require.Error(t, err)
+		require.True(t, strings.HasPrefix(err.Error(), "relink: "), err)
+		for _, h := range hints {
+			require.ErrorContains(t, err, h)
+		}
+	}
+	// Whoever made the listener still owns it.
+	require.NoError(t, inner.Close())
+}
+
+// requireDialError requires an error that names what is wrong, in what a failed
+// Dial returns.
+func requireDialError(t *testing.T, d relink.Dialer, hints ...string) {
+	t.Helper()
+	d.DialTransport = func(context.Context, string, string) (net.Conn, error) {
+		t.Error("dialled with a wrong configuration")
+		return nil, net.ErrClosed
+	}
+	_, err := d.DialConn(t.Context(), "tcp", "server:1")
+	require.Error(t, err)
+	op := requireOpError(t, err)
+	require.Equal(t, "server:1", op.Addr.String())
+	require.Equal(t, "tcp", op.Addr.Network())
+	require.False(t, op.Timeout())
+	require.True(t, strings.HasPrefix(op.Err.Error(), "relink: "), err)
+	for _, h := range hints {
+		require.ErrorContains(t, err, h)
+	}
+}
+
+// requireOpError requires what every error of Dial is.
+func requireOpError(t *testing.T, err error) *net.OpError {
+	t.Helper()
+	op, ok := err.(*net.OpError) //nolint:errorlint // it has to be the outermost
+	require.True(t, ok, "%T: %v", err, err)
+	require.Equal(t, "dial", op.Op)
+	return op
 }
 
 func TestListenAndDialErrors(t *testing.T) {
 	_, err := relink.Listen("tcp", "127.0.0.1:0")
 	require.ErrorContains(t, err, "Suites")
-	_, err = relink.Listen("no such network", "", relink.SCP())
+	_, err = relink.Listen("no such network", "", scpSuite)
 	require.Error(t, err)
-	_, err = relink.NewListener(nil, relink.Config{Suites: []relink.Suite{relink.SCP()}})
+	_, err = relink.NewListener(nil, relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite}})
 	require.ErrorContains(t, err, "inner listener")
 	_, err = relink.Dial("tcp", "127.0.0.1:1", nil)
-	require.ErrorContains(t, err, "Suites[0]")
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.SCP(), relink.DH64RC4()}}}
-	_, err = d.Dial(context.Background(), "tcp", "127.0.0.1:1")
-	require.ErrorContains(t, err, "exactly one suite")
-	require.Contains(t, relink.SCP(relink.WithSCPFlag(-1)).String(), "invalid suite")
+	require.ErrorContains(t, err, "Dialer.Suite")
+	d := relink.Dialer{Suite: scpSuite}
+	c, err := d.Dial("no such network", "127.0.0.1:1")
+	_ = requireOpError(t, err)
+	require.Nil(t, c) // and not a nil *Conn in it
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, err = d.DialContext(ctx, "tcp", "127.0.0.1:1")
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, c)
 }
 
 func TestConfigDefaults(t *testing.T) {
-	cfg := relink.Config{Suites: []relink.Suite{relink.SCP()}}
-	got, err := cfg.Resolved()
+	shared := relink.Config{
+		ReplayLimit:      defaultReplayLimit,
+		ResumeTimeout:    defaultResumeTimeout,
+		HandshakeTimeout: defaultHandshakeTimeout,
+		CloseTimeout:     defaultCloseTimeout,
+		LivenessTimeout:  defaultLivenessTimeout,
+	}
+	list := []relink.ServerSuite{scpSuite}
+	l, err := relink.ListenConfig{Suites: list}.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, relink.Config{
-		Suites:           cfg.Suites,
-		ReplayLimit:      4 << 20,
-		ResumeTimeout:    2 * time.Minute,
-		HandshakeTimeout: 10 * time.Second,
-		CloseTimeout:     5 * time.Second,
-		LivenessTimeout:  15 * time.Second,
-		AttemptTimeout:   5 * time.Second,
-		MinBackoff:       50 * time.Millisecond,
-		MaxBackoff:       3 * time.Second,
-		MaxHandshakes:    4096,
-	}, got)
+	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxHandshakes: defaultMaxHandshakes}, l)
+	d, err := relink.Dialer{Suite: scpSuite}.Resolved()
+	require.NoError(t, err)
+	require.Equal(t, relink.Dialer{
+		Config:         shared,
+		Suite:          scpSuite,
+		AttemptTimeout: defaultAttemptTimeout,
+		MinBackoff:     defaultMinBackoff,
+		MaxBackoff:     defaultMaxBackoff,
+	}, d)
 
 	// What is set stays, at both ends of what is allowed.
-	set := relink.Config{
-		Suites: cfg.Suites, ReplayLimit: relink.MaxReplayLimit, ResumeTimeout: math.MaxInt64,
-		HandshakeTimeout: 1, CloseTimeout: 2, LivenessTimeout: -1, AttemptTimeout: 3,
-		MinBackoff: 4, MaxBackoff: 4, MaxSessions: 5, MaxHandshakes: 6,
+	shared = relink.Config{
+		ReplayLimit: relink.MaxReplayLimit, ResumeTimeout: math.MaxInt64,
+		HandshakeTimeout: 1, CloseTimeout: 2, LivenessTimeout: -1,
 	}
-	got, err = set.Resolved()
+	set := relink.ListenConfig{Config: shared, Suites: list, MaxSessions: 5, MaxHandshakes: 6}
+	l, err = set.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, set, got)
+	require.Equal(t, set, l)
+	shared.ReplayLimit = relink.MinReplayLimit
+	dialer := relink.Dialer{Config: shared, Suite: scpSuite, AttemptTimeout: 3, MinBackoff: 4, MaxBackoff: 4}
+	d, err = dialer.Resolved()
+	require.NoError(t, err)
+	require.Equal(t, dialer, d)
 
 	// A long MinBackoff alone is no contradiction to a default.
-	got, err = relink.Config{Suites: cfg.Suites, MinBackoff: time.Minute}.Resolved()
+	d, err = relink.Dialer{Suite: scpSuite, MinBackoff: time.Minute}.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, time.Minute, got.MaxBackoff)
+	require.Equal(t, time.Minute, d.MaxBackoff)
 }
 
-// The caller may go on to use its Config for something else.
+// The caller may go on to use its settings for something else.
 func TestConfigIsCopied(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		n := faultnet.New()
-		cfg := relink.Config{Suites: []relink.Suite{s}}
+		cfg := relink.ListenConfig{Suites: []relink.ServerSuite{s}}
 		l, err := relink.NewListener(n.Listen(), cfg)
 		require.NoError(t, err)
-		d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: n.Dial}
+		d := relink.Dialer{Suite: s, DialTransport: n.Dial}
 		cfg.Suites[0] = nil
-		c, err := d.Dial(context.Background(), "tcp", "server")
+		c, err := d.DialConn(t.Context(), "tcp", "server")
 		require.NoError(t, err)
-		d.Suites[0], d.DialTransport, d.AttemptTimeout = nil, nil, -1
+		d.Suite, d.DialTransport, d.AttemptTimeout = nil, nil, -1
 		sc, err := l.AcceptConn()
 		require.NoError(t, err)
 		n.Last().Cut(faultnet.Reset)
 		requireExchange(t, c, sc, 100)
-		require.Nil(t, cfg.Suites[0])
 		require.Zero(t, cfg.ReplayLimit)
 		_, _, _ = c.Abort(), sc.Abort(), l.Close()
 	})

@@ -14,31 +14,8 @@ import (
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
-// suites are what the tests of the contract run for.
-var suites = []relink.Suite{
-	relink.DH64RC4(),
-	relink.DH64RC4(relink.WithClearStream()),
-	relink.SCP(),
-	recordSuite,
-	noiseSuite,
-	relink.InsecureNoise(),
-}
-
-// noiseSuite has both sides' options.
-var noiseSuite = func() relink.Suite {
-	k := relink.GenerateKey()
-	public, err := k.PublicKey()
-	if err != nil {
-		panic(err)
-	}
-	return relink.Noise(relink.NoiseServer(k), relink.NoiseClient(public))
-}()
-
-// recordSuite has what the wires above have not: see records.
-var _, recordSuite = newRecords()
-
 // forEachSuite runs a test for every suite.
-func forEachSuite(t *testing.T, f func(t *testing.T, s relink.Suite)) {
+func forEachSuite(t *testing.T, f func(t *testing.T, s testSuite)) {
 	for _, s := range suites {
 		t.Run(s.String(), func(t *testing.T) { f(t, s) })
 	}
@@ -119,13 +96,12 @@ func (l *pipeListener) Close() error   { close(l.quit); return nil }
 func (l *pipeListener) Addr() net.Addr { return faultnet.Addr("pipe") }
 
 // pair opens a session and returns both ends.
-func pair(t testing.TB, s relink.Suite, k transportKind, cfg relink.Config) (client, server *relink.Conn, l *relink.Listener) {
-	cfg.Suites = []relink.Suite{s}
+func pair(t testing.TB, s testSuite, k transportKind, cfg setup) (client, server *relink.Conn, l *relink.Listener) {
 	inner, dial := k.open(t)
-	l, err := relink.NewListener(inner, cfg)
+	l, err := relink.NewListener(inner, cfg.listener(s))
 	require.NoError(t, err)
-	d := relink.Dialer{Config: cfg, DialTransport: dial}
-	client, err = d.Dial(context.Background(), "tcp", "server")
+	d := cfg.dialer(s, dial)
+	client, err = d.DialConn(context.Background(), "tcp", "server")
 	require.NoError(t, err)
 	server, err = l.AcceptConn()
 	require.NoError(t, err)
@@ -135,11 +111,11 @@ func pair(t testing.TB, s relink.Suite, k transportKind, cfg relink.Config) (cli
 func TestNetConn(t *testing.T) {
 	for _, k := range transportKinds {
 		t.Run(k.name, func(t *testing.T) {
-			forEachSuite(t, func(t *testing.T, s relink.Suite) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
 				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
 					// Short, because the end of a classic session shows only then. Cuts
 					// can hit many resumes in a row: these must fit in, and hurry.
-					cfg := relink.Config{
+					cfg := setup{
 						ResumeTimeout: 300 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 					}
 					if k.name == "cut" {

@@ -13,7 +13,7 @@ import (
 )
 
 // A Conn is one session: a net.Conn that outlives the transports below it.
-// [Dialer.Dial] and [Listener.Accept] return one. All methods may be called
+// [Dialer.DialConn] and [Listener.AcceptConn] return one. All methods may be called
 // from any goroutine at any time.
 type Conn struct {
 	// The order of the fields is for the processor: what a request and its answer

@@ -44,7 +44,7 @@ var linkConditions = []linkCondition{
 // the absence of one.
 func TestDeadlineAtTheBeginningOfUnixTime(t *testing.T) {
 	epoch := time.Unix(0, 0)
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), withPath(faultnet.Options{Buffer: 4 << 10}))
 		r.exchange(100)
 		for _, c := range r.ends() {
@@ -113,9 +113,9 @@ func (c *hasty) Write(p []byte) (int, error) {
 // A transport that takes a deadline for passed too early is told again, and not
 // asked again and again.
 func TestTransportTakesDeadlineForPassed(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		var transport *hasty
-		r := newRig(t, s, withPath(faultnet.Options{Buffer: 4 << 10}), withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), func(r *rig, _ *relink.Config) {
+		r := newRig(t, s, withPath(faultnet.Options{Buffer: 4 << 10}), withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), func(r *rig, _ *relink.ListenConfig) {
 			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := r.net.Dial(ctx, network, address)
 				transport = &hasty{Conn: c}
@@ -149,13 +149,14 @@ func TestTransportTakesDeadlineForPassed(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	for _, condition := range linkConditions {
 		t.Run(condition.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				slow := withBoth(func(c *relink.Config) {
 					c.ReplayLimit = 16 << 10
-					c.AttemptTimeout, c.HandshakeTimeout = time.Hour, time.Hour
+					c.HandshakeTimeout = time.Hour
 					c.ResumeTimeout, c.LivenessTimeout = time.Hour, -1
 				})
-				r := newRig(t, s, slow, withPath(faultnet.Options{Buffer: 4 << 10}))
+				patient := withClient(func(d *relink.Dialer) { d.AttemptTimeout = time.Hour })
+				r := newRig(t, s, slow, patient, withPath(faultnet.Options{Buffer: 4 << 10}))
 				condition.enter(r)
 				synctest.Wait()
 				for _, c := range r.ends() {
@@ -229,7 +230,7 @@ func checkDeadlines(t *testing.T, do func() (int, error), set func(time.Time) er
 // A deadline belongs to the session: it outlives the transport under which it
 // was set, in both directions of time.
 func TestDeadlineSurvivesResume(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		start := time.Now()
 		var reads []<-chan outcome
@@ -261,16 +262,16 @@ func TestDeadlineSurvivesResume(t *testing.T) {
 // A deadline that is set as soon as Accept or Dial returns survives whatever
 // the handshake has still to do.
 func TestDeadlineRightAfterAccept(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, opaque := range []bool{false, true} {
 			n := faultnet.New()
 			n.SetOptions(faultnet.Options{Opaque: opaque, Delay: 10 * time.Millisecond})
-			cfg := relink.Config{Suites: []relink.Suite{s}}
-			l, err := relink.NewListener(n.Listen(), cfg)
+			cfg := setup{}
+			l, err := relink.NewListener(n.Listen(), cfg.listener(s))
 			require.NoError(t, err)
 			dialed := make(chan *relink.Conn, 1)
 			go func() {
-				c, err := (&relink.Dialer{Config: cfg, DialTransport: n.Dial}).Dial(context.Background(), "tcp", "server")
+				c, err := (&relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}).DialConn(context.Background(), "tcp", "server")
 				if err == nil {
 					_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 				}
@@ -299,7 +300,7 @@ func TestDeadlineRightAfterAccept(t *testing.T) {
 // What a Write that ran into its deadline says to have taken is what arrives,
 // no byte more or less, also when it is repeated over a transport that is cut.
 func TestWriteCountIsExact(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = 16 << 10 }), withPath(faultnet.Options{Buffer: 1 << 10}))
 		data := rigData(200_000)
 		got := make(chan []byte, 1)
@@ -338,7 +339,7 @@ func TestWriteCountIsExact(t *testing.T) {
 
 // Deadlines on a closed Conn are an error, as net.Conn has it.
 func TestDeadlineAfterClose(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		require.NoError(t, r.client.SetReadDeadline(time.Now().Add(-time.Second)))
 		n, err := r.client.Read(nil)
@@ -357,7 +358,7 @@ func TestDeadlineAfterClose(t *testing.T) {
 // The kernel's sockets keep to it as the transport in memory does: over a relay
 // that stalls, black-holes and resets.
 func TestDeadlinesOverTCP(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		l, err := relink.Listen("tcp", "127.0.0.1:0", s)
 		require.NoError(t, err)
 		relay, err := faultnet.NewRelay(l.Addr().String())

@@ -5,42 +5,72 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"reflect"
+	"time"
 )
 
-// A Dialer opens sessions. The zero value lacks only Config.Suites, which must
-// name exactly one suite. It may be used by any number of goroutines, and
-// must not be changed while it is.
+// A Dialer opens sessions. The zero value lacks only Suite. It may be used by any
+// number of goroutines, and must not be changed while it is.
 type Dialer struct {
 	Config
+
+	// Suite is the wire protocol to speak. There is no default, so that whoever
+	// reads the call sees what protects the stream.
+	Suite ClientSuite
 
 	// DialTransport opens a transport: at first, and again each time that the
 	// last one is lost, with the same network and address, which it resolves
 	// anew. It must give up when ctx ends; if it does not, it is abandoned, and
 	// what it returns late is closed. Nil means a net.Dialer.
 	DialTransport func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// AttemptTimeout bounds one attempt to redial and resume. Default 5
+	// seconds.
+	AttemptTimeout time.Duration
+
+	// MinBackoff and MaxBackoff bound the pause after a failed attempt to
+	// resume: the n-th pause is a random time up to MinBackoff·2ⁿ, but never
+	// above MaxBackoff. The first attempt is made at once. Defaults 50
+	// milliseconds and 3 seconds.
+	MinBackoff, MaxBackoff time.Duration
 }
 
 // Dial opens a session with the suite and otherwise default settings; see
-// [Dialer.Dial].
-func Dial(network, address string, suite Suite) (*Conn, error) {
-	d := Dialer{Config: Config{Suites: []Suite{suite}}}
-	return d.Dial(context.Background(), network, address)
+// [Dialer.DialConn].
+func Dial(network, address string, suite ClientSuite) (*Conn, error) {
+	d := Dialer{Suite: suite}
+	return d.DialConn(context.Background(), network, address)
 }
 
-// Dial dials the address and opens a new session. ctx bounds the dialling and
-// the handshake, not the life of the Conn; HandshakeTimeout bounds the
-// handshake in any case. The first dial is tried once.
-func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, error) {
-	set, err := d.Config.resolve()
+// Dial is [Dialer.DialConn] without a context, as net.Dialer has it.
+func (d *Dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext is [Dialer.DialConn] as net.Dialer, http.Transport and others have
+// it; it returns a *[Conn].
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.DialConn(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if len(set.protocols) != 1 {
-		return nil, fmt.Errorf("relink: a Dialer takes exactly one suite, and Config.Suites has %d", len(set.protocols))
-	}
-	if err := set.configure(false); err != nil {
-		return nil, err
+	return c, nil
+}
+
+// DialConn dials the address and opens a new session. ctx bounds the dialling
+// and the handshake, not the life of the Conn; HandshakeTimeout bounds the
+// handshake in any case. The first dial is tried once.
+//
+// Every error is a *net.OpError. Its Timeout method reports whether a time limit
+// has passed: that of ctx, HandshakeTimeout, which is also [ErrHandshakeTimeout],
+// or one of the transport's. It does not where ctx was cancelled, and then the
+// error is context.Canceled. A wrong setting is an error that names the field.
+func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, error) {
+	dialled := dialledAddr{network, address}
+	set, err := d.resolve()
+	if err != nil {
+		return nil, dialError(ctx, err, nil, dialled)
 	}
 	r := &redialer{wake: make(chan struct{}, 1)}
 	if transport := d.DialTransport; transport != nil {
@@ -53,24 +83,55 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	}
 	t, err := r.dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, dialError(ctx, err, nil, dialled)
 	}
 	c, err := openSession(ctx, t, set, r)
 	if err != nil {
 		closeTransport(t)
-		return nil, &net.OpError{Op: "dial", Net: "relink", Source: t.LocalAddr(), Addr: t.RemoteAddr(), Err: err}
+		return nil, dialError(ctx, err, t.LocalAddr(), t.RemoteAddr())
 	}
 	return c, nil
 }
 
-// DialContext is [Dialer.Dial] as http.Transport and others want it.
-func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.Dial(ctx, network, address)
-	if err != nil {
-		return nil, err
+// dialError makes what Dial returns of an error: a *net.OpError, which a
+// transport's mostly is already, whose Timeout tells the truth.
+func dialError(ctx context.Context, err error, source, addr net.Addr) error {
+	late := isTimeout(err)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		late = false // a transport may be made to give up by a deadline, and say so
+		if !errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w (%s)", ctxError(ctx), err.Error())
+		}
 	}
-	return c, nil
+	if op, ok := err.(*net.OpError); ok && op.Timeout() == late { //nolint:errorlint // only the outermost is what users see
+		return op
+	}
+	if late {
+		err = timeoutError{err}
+	}
+	return &net.OpError{Op: "dial", Net: "relink", Source: source, Addr: addr, Err: err}
 }
+
+// isTimeout reports whether a time limit is somewhere in an error.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() || errors.Is(err, ErrHandshakeTimeout) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// A timeoutError says of an error that it is a time limit's, as net.Error has
+// it.
+type timeoutError struct{ error }
+
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+func (e timeoutError) Unwrap() error { return e.error }
+
+// A dialledAddr is what Dial was told to dial.
+type dialledAddr struct{ network, address string }
+
+func (a dialledAddr) Network() string { return a.network }
+func (a dialledAddr) String() string  { return a.address }
 
 // openSession runs the client's handshake on a transport.
 func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*Conn, error) {
@@ -81,7 +142,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 	err := within(ctx, t, func() error {
 		session, sl, err := set.protocols[0].Open(s)
 		if err != nil {
-			return err
+			return publicError(err)
 		}
 		c = newConn(set, set.protocols[0], session, newNotifier(set))
 		c.redial = r
@@ -140,7 +201,7 @@ func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, er
 	case r := <-results:
 		return r.t, r.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("relink: dial: %w", ctx.Err())
+		return nil, fmt.Errorf("relink: DialTransport: %w", ctxError(ctx))
 	}
 }
 

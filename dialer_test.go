@@ -72,15 +72,16 @@ func TestDialMistakes(t *testing.T) {
 				defer b.Close()
 				transport := &closeCounter{Conn: a}
 				d := relink.Dialer{
-					Config:        relink.Config{Suites: []relink.Suite{relink.SCP()}},
+					Suite:         scpSuite,
 					DialTransport: func(ctx context.Context, _, _ string) (net.Conn, error) { return m.dial(ctx, transport) },
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				start := time.Now()
-				c, err := d.Dial(ctx, "tcp", "server")
+				c, err := d.DialConn(ctx, "tcp", "server")
 				require.Error(t, err)
 				require.Nil(t, c)
+				require.Equal(t, time.Since(start) == time.Second, requireOpError(t, err).Timeout())
 				require.LessOrEqual(t, time.Since(start), time.Second)
 				if m.want != nil {
 					require.ErrorIs(t, err, m.want)
@@ -94,7 +95,7 @@ func TestDialMistakes(t *testing.T) {
 
 // The same mistakes while a session resumes cost attempts, not the session.
 func TestRedialMistakes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		var mu sync.Mutex
 		var late []*closeCounter
 		next := 0
@@ -116,7 +117,7 @@ func TestRedialMistakes(t *testing.T) {
 			}
 			return dialMistakes[i].dial(ctx, transport)
 		}
-		r = newRig(t, s, func(rr *rig, _ *relink.Config) { r = rr; rr.dialer.DialTransport = dial })
+		r = newRig(t, s, func(rr *rig, _ *relink.ListenConfig) { r = rr; rr.dialer.DialTransport = dial })
 		r.exchange(1000)
 		r.net.Last().Cut(faultnet.Reset)
 		r.exchange(1000)
@@ -141,15 +142,16 @@ func TestRedialMistakes(t *testing.T) {
 // Scenario: a process at its limit of descriptors completes TCP handshakes
 // without accepting. Only the time limits get a client out of that.
 func TestServerThatNeverAccepts(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		n := faultnet.New()
 		inner := n.Listen()
 		d := relink.Dialer{
-			Config:        relink.Config{Suites: []relink.Suite{s}, HandshakeTimeout: 7 * time.Second},
+			Suite:         s,
+			Config:        relink.Config{HandshakeTimeout: 7 * time.Second},
 			DialTransport: n.Dial,
 		}
 		start := time.Now()
-		_, err := d.Dial(t.Context(), "tcp", "server")
+		_, err := d.DialConn(t.Context(), "tcp", "server")
 		require.ErrorIs(t, err, relink.ErrHandshakeTimeout)
 		require.Equal(t, 7*time.Second, time.Since(start))
 		var op *net.OpError
@@ -159,7 +161,7 @@ func TestServerThatNeverAccepts(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errDialTest) })
 		start = time.Now()
-		_, err = d.Dial(ctx, "tcp", "server")
+		_, err = d.DialConn(ctx, "tcp", "server")
 		require.ErrorIs(t, err, errDialTest)
 		require.Equal(t, time.Second, time.Since(start))
 		require.NoError(t, inner.Close())
@@ -167,8 +169,8 @@ func TestServerThatNeverAccepts(t *testing.T) {
 }
 
 func TestResumeAtServerThatNeverAccepts(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withClient(func(c *relink.Config) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) {
 			c.AttemptTimeout = 2 * time.Second
 			c.MinBackoff, c.MaxBackoff = time.Millisecond, time.Millisecond
 		}))
@@ -195,7 +197,7 @@ func TestResumeAtServerThatNeverAccepts(t *testing.T) {
 
 // The first attempt is made at once, and each pause is within its bound.
 func TestBackoffBounds(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const least, most = 50 * time.Millisecond, 3 * time.Second
 		r := newRig(t, s)
 		r.net.SetDown(faultnet.Refuse)
@@ -222,11 +224,12 @@ func TestBackoffBounds(t *testing.T) {
 
 // The longest times that a Config allows overflow nothing.
 func TestLongestTimes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withBoth(func(c *relink.Config) {
-			c.MinBackoff, c.MaxBackoff = math.MaxInt64, math.MaxInt64
 			c.ResumeTimeout, c.HandshakeTimeout, c.CloseTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64
-			c.AttemptTimeout, c.LivenessTimeout = math.MaxInt64, math.MaxInt64
+			c.LivenessTimeout = math.MaxInt64
+		}), withClient(func(d *relink.Dialer) {
+			d.AttemptTimeout, d.MinBackoff, d.MaxBackoff = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		}))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		synctest.Wait()
@@ -238,9 +241,9 @@ func TestLongestTimes(t *testing.T) {
 }
 
 func TestNetworkChanged(t *testing.T) {
-	quiet := withClient(func(c *relink.Config) { c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour })
+	quiet := withClient(func(c *relink.Dialer) { c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour })
 	t.Run("connected", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s, quiet)
 			r.exchange(1000)
 			r.net.Last().Cut(faultnet.BlackHole)
@@ -256,7 +259,7 @@ func TestNetworkChanged(t *testing.T) {
 		})
 	})
 	t.Run("suspended", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s, quiet)
 			r.suspend(faultnet.Refuse, faultnet.Reset)
 			synctest.Wait() // in the pause of an hour
@@ -269,7 +272,7 @@ func TestNetworkChanged(t *testing.T) {
 		})
 	})
 	t.Run("while an attempt hangs", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s, quiet)
 			r.suspend(faultnet.Refuse, faultnet.Reset)
 			r.net.SetDown(faultnet.Hang)
@@ -291,7 +294,7 @@ func TestNetworkChanged(t *testing.T) {
 		})
 	})
 	t.Run("again and again", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s)
 			for range 50 {
 				r.client.NetworkChanged()
@@ -302,7 +305,7 @@ func TestNetworkChanged(t *testing.T) {
 		})
 	})
 	t.Run("on a server, after Close, after the end", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s)
 			r.server.NetworkChanged()
 			r.exchange(100)
@@ -322,14 +325,14 @@ func TestNetworkChanged(t *testing.T) {
 func TestAttemptAfterTheDeadline(t *testing.T) {
 	for _, where := range []string{"pause", "dial", "handshake"} {
 		t.Run(where, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				const limit, asleep = 10 * time.Second, time.Hour
 				r := newRig(t, s,
-					withClient(func(c *relink.Config) {
+					withClient(func(c *relink.Dialer) {
 						c.ResumeTimeout, c.AttemptTimeout = limit, asleep
 						c.MinBackoff, c.MaxBackoff = asleep, asleep
 					}),
-					withServer(func(c *relink.Config) { c.ResumeTimeout, c.HandshakeTimeout = 2*asleep, 2*asleep }))
+					withServer(func(c *relink.ListenConfig) { c.ResumeTimeout, c.HandshakeTimeout = 2*asleep, 2*asleep }))
 				r.exchange(100)
 				switch where {
 				case "pause":
@@ -361,9 +364,9 @@ func TestAttemptAfterTheDeadline(t *testing.T) {
 // When the deadline is over, so is the session, but not before an attempt that
 // began after it has failed.
 func TestClientExpiry(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit = 10 * time.Second
-		r := newRig(t, s, withClient(func(c *relink.Config) { c.ResumeTimeout = limit }))
+		r := newRig(t, s, withClient(func(c *relink.Dialer) { c.ResumeTimeout = limit }))
 		read := background(func() (int, error) { return r.client.Read(make([]byte, 1)) })
 		synctest.Wait()
 		start := time.Now()
@@ -392,9 +395,9 @@ func TestClientExpiry(t *testing.T) {
 // With an attempt that hangs the end comes one AttemptTimeout after the
 // deadline at the latest.
 func TestClientExpiryInAHangingAttempt(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit, attempt = 10 * time.Second, 3 * time.Second
-		r := newRig(t, s, withClient(func(c *relink.Config) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) {
 			c.ResumeTimeout, c.AttemptTimeout = limit, attempt
 			c.MinBackoff, c.MaxBackoff = time.Millisecond, time.Millisecond
 		}))

@@ -16,7 +16,7 @@ import (
 // whether it came before the Close or after.
 func TestDiscardedIsNotTaken(t *testing.T) {
 	for _, abort := range []bool{false, true} {
-		inBubble(t, func(t *testing.T, s relink.Suite) {
+		inBubble(t, func(t *testing.T, s testSuite) {
 			r := newRig(t, s)
 			r.exchange(100)
 			_, err := r.client.Write(rigData(500))

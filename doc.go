@@ -7,19 +7,21 @@
 // they have received, what is missing is sent again, and the application sees
 // one unbroken stream.
 //
-//	l, err := relink.Listen("tcp", ":7000", relink.Noise(relink.NoiseServer(privateKey)))
+//	l, err := relink.Listen("tcp", ":7000", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
 //	conn, err := l.Accept()
 //
-//	conn, err := relink.Dial("tcp", "example.com:7000", relink.Noise(relink.NoiseClient(publicKey)))
+//	conn, err := relink.Dial("tcp", "example.com:7000", relink.NoiseClient{ServerKeys: []relink.PublicKey{publicKey}})
 //
 // [Listen] and [Dial] use TCP and the defaults. [NewListener] takes the
 // transports of any net.Listener, [Dialer.DialTransport] makes them on the
-// client, and [Config] holds the settings of both.
+// client; [ListenConfig] and the [Dialer] hold the settings of each side, and [Config]
+// in them those of both. Each suite has a struct for each side: a [ServerSuite] for
+// listeners, a [ClientSuite] for dialers.
 //
 // # What is guaranteed
 //
 //   - Every byte arrives exactly once and in order, or the Conn ends with an
-//     error that says why. On the classic suites ([DH64RC4], [SCP]) this holds as
+//     error that says why. On the classic suites (DH64RC4, SCP) this holds as
 //     far as their wire can tell: see Security, and The end of a session.
 //   - A Conn is a net.Conn to the letter: deadlines, concurrent use and
 //     errors behave as those of package net do, whether the session is connected,
@@ -29,7 +31,7 @@
 //   - A client, however slow, silent or hostile, delays no other.
 //   - After [Conn.Close] and CloseTimeout, and after [Conn.Abort], nothing of a
 //     Conn is left: no goroutine, no timer, no socket. What closes the transport
-//     may take a moment, on [Noise] up to 100 ms for the last words.
+//     may take a moment, on Noise up to 100 ms for the last words.
 //
 // # What is not
 //
@@ -38,7 +40,7 @@
 //     [ErrExpired].
 //   - A Write that has returned has not arrived. Its bytes are in the buffer and
 //     will arrive unless the session ends. Where an application has to know, its
-//     peer must answer, or the suite must acknowledge, as [Noise] does
+//     peer must answer, or the suite must acknowledge, as Noise does
 //     ([Conn.WaitAcked]).
 //   - Latency is that of the transport. A byte that is lost with its link waits
 //     for the next one.
@@ -57,7 +59,7 @@
 // receiver counts too, and skips what it has received already.
 //
 // A suite fills one of the two places. The classic suites encrypt above the buffer, so
-// that bytes which are sent again are the same cipher text. [Noise] encrypts below
+// that bytes which are sent again are the same cipher text. Noise encrypts below
 // it, in records, under fresh keys for each transport.
 //
 // # Roles
@@ -130,7 +132,7 @@
 //
 // No suite is a default: whoever reads the call sees what protects the stream.
 //
-// [Noise] is the one to choose on the internet. The client has the server's
+// Noise ([NoiseServer], [NoiseClient]) is the one to choose on the internet. The client has the server's
 // public key and knows that it speaks with the server; nobody on the path can
 // read the stream, change, repeat, reorder or cut it short unnoticed, end a session
 // by a forged refusal or end, or take it over. What was recorded stays closed when
@@ -140,14 +142,14 @@
 // exactly. Client keys (IK), pre-shared keys and moving clients to another server
 // (drain) are specified there too, and are not available yet.
 //
-// The private key belongs in a file that only the server's user can read. The
-// String method of a [PrivateKey] returns the secret itself, so that fmt and
-// loggers print it: keep it, and structs that have it, out of logs.
+// The private key belongs in a file that only the server's user can read.
+// Printed, logged or encoded a [PrivateKey] names its public key; only
+// [PrivateKey.EncodeSecret] gives the secret away.
 //
-// [InsecureNoise] is the same without the server's key. Whoever is on the path
+// InsecureNoise ([InsecureNoiseServer]) is the same without the server's key. Whoever is on the path
 // when a session opens can be the server, and read and change everything.
 //
-// [DH64RC4] and [SCP] are obfuscation, not protection. They exist for deployed
+// DH64RC4 ([DH64RC4Server]) and SCP ([SCPServer]) are obfuscation, not protection. They exist for deployed
 // clients and servers that speak them. Their Diffie-Hellman group has 64 bits, and
 // p − 1 = 4·11·137·547·5594472617641 has only small factors, so a recorded session is
 // opened in under a second of plain Go on one core. Both directions share one
@@ -163,7 +165,7 @@
 // it is delivered, over a new transport if need be, or until CloseTimeout;
 // [Conn.Done] tells when it is over, for a program that is about to exit.
 //
-// On [Noise] the end is exact. Close sends it after the last byte and waits in the
+// On Noise the end is exact. Close sends it after the last byte and waits in the
 // background for its acknowledgement; the peer's Read returns io.EOF after
 // everything, and never otherwise. [Conn.CloseWrite] ends one direction.
 // [Conn.Abort] is [ErrSessionLost] on the other side, and so is a Close that could
@@ -187,7 +189,7 @@
 //
 // # Liveness
 //
-// A path that has gone silent is found after about LivenessTimeout. [Noise] pings
+// A path that has gone silent is found after about LivenessTimeout. Noise pings
 // where an answer is due, over any transport, and leaves an idle TCP connection
 // to the kernel's keep-alive. On the classic suites this needs a transport that
 // is TCP underneath: the kernel's keep-alive probes a connection that is quiet,
@@ -200,7 +202,7 @@
 // # Memory
 //
 // An idle session that has carried nothing takes about 1.5 KiB beside its
-// transport, or 3 KiB on [Noise]. The
+// transport, or 3 KiB on Noise. The
 // rest grows with use, in chunks of 1 KiB to 256 KiB that all sessions share.
 // For each session:
 //

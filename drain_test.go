@@ -16,7 +16,7 @@ import (
 // application does not read.
 func TestDrainOfDistantReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, relink.SCP(), withPath(faultnet.Options{Delay: 400 * time.Millisecond}))
+		r := newRig(t, scpSuite, withPath(faultnet.Options{Delay: 400 * time.Millisecond}))
 		r.net.Last().Cut(faultnet.ResetNow)
 		_, err := r.client.Write(make([]byte, 3<<20))
 		require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestDrainOfDistantReplay(t *testing.T) {
 // from a client whose data its application does not want.
 func TestDrainEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, relink.SCP())
+		r := newRig(t, scpSuite)
 		r.client.NetworkChanged()
 		time.Sleep(10 * time.Second)
 		require.Equal(t, relink.StateConnected, r.client.State())

@@ -15,7 +15,7 @@ import (
 // What a client's handshake says about the data that comes with it is a number
 // from a peer. Data behind a gap must not close the gap.
 func TestEarlyDataBehindAGap(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		data := rigData(1000)
@@ -34,7 +34,7 @@ func TestEarlyDataBehindAGap(t *testing.T) {
 // to send again anyway. The limit is the server's, whatever the client does.
 func TestEarlyDataBeyondTheRoom(t *testing.T) {
 	const limit = 8 << 10
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withLimit(limit))
 		data := rigData(limit)
 		requireWrite(t, r.client, data)

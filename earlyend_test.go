@@ -17,10 +17,10 @@ import (
 // A client ends its stream over a new link at an offset that it has passed over
 // the old one. It contradicts itself, and the session ends.
 func TestEndBeforeWhatHasArrived(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 		gate := make(chan struct{})
 		dials := 0
-		r := newRig(t, s, func(r *rig, _ *relink.Config) {
+		r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := r.net.Dial(ctx, network, address)
 				if dials++; dials != 2 || err != nil {

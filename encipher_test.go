@@ -23,7 +23,7 @@ type leftRig struct {
 	classic bool // else the suite has records, and nothing is ever left
 }
 
-func newLeftRig(t *testing.T, s relink.Suite) *leftRig {
+func newLeftRig(t *testing.T, s testSuite) *leftRig {
 	t.Helper()
 	r := &leftRig{rig: newRig(t, s, withPath(faultnet.Options{Buffer: 100})), data: rigData(300 << 10)}
 	r.classic = relink.IsClassic(s)
@@ -73,7 +73,7 @@ func (r *leftRig) requireAll() {
 }
 
 func TestSenderEnciphersWhatWritesLeave(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		r.requireAll()
 		r.exchange(1000)
@@ -83,7 +83,7 @@ func TestSenderEnciphersWhatWritesLeave(t *testing.T) {
 
 // Behind bytes that were left a Write of any length has to leave its own.
 func TestLongWriteBehindShortOnes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		r.write(100 << 10)
 		require.Equal(t, r.leaves(200+100<<10), relink.LeftOf(r.client))
@@ -96,7 +96,7 @@ func TestLongWriteBehindShortOnes(t *testing.T) {
 // What was left when a transport was lost is enciphered for the next one, with
 // what was written between them.
 func TestLeftCipherOutlivesTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, between := range []int{0, 1, 500, 100 << 10} {
 			r := newLeftRig(t, s)
 			r.net.SetDown(faultnet.Refuse)
@@ -116,7 +116,7 @@ func TestLeftCipherOutlivesTransport(t *testing.T) {
 }
 
 func TestCloseWithCipherLeft(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		require.NoError(t, r.client.Close())
 		r.requireAll()
@@ -129,7 +129,7 @@ func TestCloseWithCipherLeft(t *testing.T) {
 }
 
 func TestAbortWithCipherLeft(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		require.NoError(t, r.client.Abort())
 		synctest.Wait()
@@ -140,7 +140,7 @@ func TestAbortWithCipherLeft(t *testing.T) {
 
 // A peer cannot have received what was not yet fit to be sent.
 func TestPeerClaimsWhatIsLeft(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		end := r.client.Stats().BytesWritten
 		fit := end - relink.LeftOf(r.client)

@@ -49,7 +49,7 @@ func TestCloseDeliversToTheEnd(t *testing.T) {
 	for _, k := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End} {
 		for _, when := range []string{"uncut", "before", "after"} {
 			t.Run(k.String()+" "+when, func(t *testing.T) {
-				inBubble(t, func(t *testing.T, s relink.Suite) {
+				inBubble(t, func(t *testing.T, s testSuite) {
 					for _, name := range []string{"client", "server"} {
 						r := newRig(t, s, withPath(faultnet.Options{ResetOnUnread: true, Delay: time.Millisecond}))
 						c, peer := r.client, r.server
@@ -107,7 +107,7 @@ func TestClientEnd(t *testing.T) {
 		{"reset and refusal", faultnet.Reset, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s)
 				r.exchange(100)
 				data := rigData(5000)
@@ -118,7 +118,7 @@ func TestClientEnd(t *testing.T) {
 				// kernel sends FINs for a process that was killed.
 				_ = r.inner.Close()
 				path := r.net.Last()
-				fresh, err := relink.NewListener(r.net.Listen(), relink.Config{Suites: []relink.Suite{s}})
+				fresh, err := relink.NewListener(r.net.Listen(), relink.ListenConfig{Suites: []relink.ServerSuite{s}})
 				require.NoError(t, err)
 				start := time.Now()
 				path.Cut(tt.kind)
@@ -146,9 +146,9 @@ func TestClientEnd(t *testing.T) {
 func TestServerExpiry(t *testing.T) {
 	for _, k := range []faultnet.Kind{faultnet.End, faultnet.Reset} {
 		t.Run(k.String(), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				const limit = 20 * time.Second
-				r := newRig(t, s, withServer(func(c *relink.Config) { c.ResumeTimeout = limit }))
+				r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.ResumeTimeout = limit }))
 				data := rigData(1000)
 				_, err := r.client.Write(data)
 				require.NoError(t, err)
@@ -179,9 +179,9 @@ func TestServerExpiry(t *testing.T) {
 // An aborted session is a loss for the peer, at once, where the transport can
 // tell a reset from an end.
 func TestAbortIsALoss(t *testing.T) {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4(), relink.SCP())
+	l, err := relink.Listen("tcp", "127.0.0.1:0", dh64rc4Suite, scpSuite)
 	require.NoError(t, err)
-	for _, s := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+	for _, s := range []testSuite{dh64rc4Suite, scpSuite} {
 		c, err := relink.Dial("tcp", l.Addr().String(), s)
 		require.NoError(t, err)
 		server, err := l.AcceptConn()
@@ -203,13 +203,13 @@ func TestAbortIsALoss(t *testing.T) {
 // works or is refused: what the client sent is either all there, or the session
 // is lost on both sides.
 func TestResumeAtTheInstantOfExpiry(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit = 10 * time.Second
 		worked, refused := 0, 0
 		for i := range 30 {
 			r := newRig(t, s,
-				withServer(func(c *relink.Config) { c.ResumeTimeout = limit }),
-				withClient(func(c *relink.Config) { c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour }))
+				withServer(func(c *relink.ListenConfig) { c.ResumeTimeout = limit }),
+				withClient(func(c *relink.Dialer) { c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour }))
 			r.exchange(100)
 			start := time.Now()
 			r.suspend(faultnet.Refuse, faultnet.Reset)
@@ -268,7 +268,7 @@ func TestResumeAtTheInstantOfExpiry(t *testing.T) {
 // replay that stopped half-way is a loss, on either side, for whoever closes
 // sends everything first. SCP does not tell how much it replays.
 func TestCleanEndWithinReplay(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // its streams end by a message
 		}
@@ -319,7 +319,7 @@ func TestCleanEndWithinReplay(t *testing.T) {
 
 // The first terminal error sticks, whatever comes after it.
 func TestFirstErrorSticks(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ResumeTimeout = time.Second }))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		time.Sleep(time.Minute)

@@ -29,7 +29,7 @@ func (f handlerFunc) WithGroup(string) slog.Handler                 { return f }
 
 // Events tell a session's life in order, with what belongs to each.
 func TestEventsInOrder(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(1000)
 		r.suspend(faultnet.Refuse, faultnet.ResetNow)
@@ -97,7 +97,7 @@ func TestEventsInOrder(t *testing.T) {
 
 // A replay is told with its length.
 func TestReplayedBytes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		r.net.Last().Cut(faultnet.BlackHole)
@@ -129,7 +129,7 @@ func TestHangingObserver(t *testing.T) {
 		release := make(chan struct{})
 		var mu sync.Mutex
 		var got []relink.Event
-		r := newRig(t, relink.DH64RC4(), withClient(func(c *relink.Config) {
+		r := newRig(t, dh64rc4Suite, withClient(func(c *relink.Dialer) {
 			c.OnEvent = func(e relink.Event) {
 				<-release
 				mu.Lock()
@@ -167,7 +167,7 @@ func TestDroppedEvents(t *testing.T) {
 		release := make(chan struct{})
 		var mu sync.Mutex
 		var got []relink.Event
-		r := newRig(t, relink.SCP(), withServer(func(c *relink.Config) {
+		r := newRig(t, scpSuite, withServer(func(c *relink.ListenConfig) {
 			c.OnEvent = func(e relink.Event) {
 				<-release
 				mu.Lock()
@@ -208,7 +208,7 @@ func TestPanickingObservers(t *testing.T) {
 		"Goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				var events, records atomic.Int32
 				r := newRig(t, s, withBoth(func(c *relink.Config) {
 					c.OnEvent = func(relink.Event) { events.Add(1); mistake() }
@@ -233,11 +233,11 @@ func TestPanickingObservers(t *testing.T) {
 
 // The Logger gets what OnEvent gets, in the same order.
 func TestLoggerGetsTheEvents(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		var mu sync.Mutex
 		var messages []string
 		attrs := map[string]bool{}
-		r := newRig(t, s, withClient(func(c *relink.Config) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) {
 			c.Logger = slog.New(handlerFunc(func(r slog.Record) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -59,18 +59,18 @@ func conversation(r *rig) {
 }
 
 // cutConversation runs the conversation on paths that are cut as f says.
-func cutConversation(t *testing.T, s relink.Suite, f func(i int, p *faultnet.Path)) (sent [2]int64) {
+func cutConversation(t *testing.T, s testSuite, f func(i int, p *faultnet.Path)) (sent [2]int64) {
 	synctest.Test(t, func(t *testing.T) {
 		n := faultnet.New()
 		n.OnDial(func(i int, p *faultnet.Path) error { f(i, p); return nil })
 		inner := n.Listen()
 		// A close, and the time that a client has to confirm its session, last
 		// longer than it takes to notice a silent loss.
-		cfg := relink.Config{Suites: []relink.Suite{s}, CloseTimeout: time.Minute, HandshakeTimeout: time.Minute}
-		l, err := relink.NewListener(inner, cfg)
+		cfg := setup{CloseTimeout: time.Minute, HandshakeTimeout: time.Minute}
+		l, err := relink.NewListener(inner, cfg.listener(s))
 		require.NoError(t, err)
-		d := &relink.Dialer{Config: cfg, DialTransport: n.Dial}
-		client, err := d.Dial(context.Background(), "tcp", "server")
+		d := &relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
+		client, err := d.DialConn(context.Background(), "tcp", "server")
 		require.NoError(t, err)
 		server, err := l.AcceptConn()
 		require.NoError(t, err)
@@ -83,7 +83,7 @@ func cutConversation(t *testing.T, s relink.Suite, f func(i int, p *faultnet.Pat
 
 // firstCut is the first byte of a direction at which a cut leaves Dial what it
 // needs, because it is tried once.
-func firstCut(s relink.Suite, d faultnet.Dir) int64 {
+func firstCut(s testSuite, d faultnet.Dir) int64 {
 	if d == faultnet.Down {
 		return lengthsOf(s).answer + 1
 	}
@@ -101,7 +101,7 @@ func TestEveryCut(t *testing.T) {
 	}
 }
 
-func testEveryCut(t *testing.T, s relink.Suite) {
+func testEveryCut(t *testing.T, s testSuite) {
 	whole := cutConversation(t, s, func(int, *faultnet.Path) {})
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End, faultnet.BlackHole} {
 		for _, dir := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
@@ -132,7 +132,7 @@ func TestCutTwice(t *testing.T) {
 	}
 }
 
-func testCutTwice(t *testing.T, s relink.Suite) {
+func testCutTwice(t *testing.T, s testSuite) {
 	whole := cutConversation(t, s, func(int, *faultnet.Path) {})
 	kinds := []faultnet.Kind{faultnet.Reset, faultnet.End, faultnet.BlackHole}
 	for _, first := range []faultnet.Dir{faultnet.Up, faultnet.Down} {

@@ -21,11 +21,7 @@ import (
 // side notices.
 func Example() {
 	key := relink.GenerateKey() // the server's
-	public, err := key.PublicKey()
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.Noise(relink.NoiseServer(key)))
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +37,7 @@ func Example() {
 
 	var transport net.Conn // the newest one, for the sake of the example
 	d := relink.Dialer{
-		Config: relink.Config{Suites: []relink.Suite{relink.Noise(relink.NoiseClient(public))}},
+		Suite: relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}},
 		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			var nd net.Dialer
 			t, err := nd.DialContext(ctx, network, address)
@@ -49,7 +45,7 @@ func Example() {
 			return t, err
 		},
 	}
-	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,7 +67,7 @@ func Example() {
 }
 
 // echo starts a server that the examples talk to.
-func echo(suite relink.Suite) *relink.Listener {
+func echo(suite relink.ServerSuite) *relink.Listener {
 	l, err := relink.Listen("tcp", "127.0.0.1:0", suite)
 	if err != nil {
 		log.Fatal(err)
@@ -92,10 +88,10 @@ func echo(suite relink.Suite) *relink.Listener {
 }
 
 func ExampleDial() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 
-	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -111,11 +107,7 @@ func ExampleDial() {
 // an old one to Noise.
 func ExampleListen() {
 	key := relink.GenerateKey()
-	public, err := key.PublicKey()
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.Noise(relink.NoiseServer(key)), relink.DH64RC4())
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{key}}, relink.DH64RC4Server{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -130,7 +122,10 @@ func ExampleListen() {
 		}
 	}()
 
-	for _, suite := range []relink.Suite{relink.Noise(relink.NoiseClient(public)), relink.DH64RC4()} {
+	for _, suite := range []relink.ClientSuite{
+		relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}},
+		relink.DH64RC4Client{},
+	} {
 		conn, err := relink.Dial("tcp", l.Addr().String(), suite)
 		if err != nil {
 			log.Fatal(err)
@@ -151,12 +146,14 @@ func ExampleNewListener() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, err := relink.NewListener(inner, relink.Config{
-		Suites:        []relink.Suite{relink.DH64RC4()},
-		ReplayLimit:   1 << 20, // a game sends little
-		ResumeTimeout: 30 * time.Second,
-		MaxSessions:   10_000,
-		Logger:        slog.New(slog.DiscardHandler),
+	l, err := relink.NewListener(inner, relink.ListenConfig{
+		Suites:      []relink.ServerSuite{relink.DH64RC4Server{}},
+		MaxSessions: 10_000,
+		Config: relink.Config{
+			ReplayLimit:   1 << 20, // a game sends little
+			ResumeTimeout: 30 * time.Second,
+			Logger:        slog.New(slog.DiscardHandler),
+		},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -165,20 +162,35 @@ func ExampleNewListener() {
 	fmt.Println(l.Addr().Network())
 
 	// A wrong configuration is an error that says what to do.
-	_, err = relink.NewListener(inner, relink.Config{})
+	_, err = relink.NewListener(inner, relink.ListenConfig{})
 	fmt.Println(err)
 	// Output:
 	// tcp
-	// relink: Config.Suites is empty: name a suite, for instance relink.Noise
+	// relink: ListenConfig.Suites is empty: name a suite, for instance relink.NoiseServer
 }
 
-func ExampleListener_AcceptConn() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+// A ListenConfig listens itself, as net.ListenConfig does.
+func ExampleListenConfig_Listen() {
+	lc := relink.ListenConfig{
+		Suites: []relink.ServerSuite{relink.DH64RC4Server{}},
+		Config: relink.Config{ResumeTimeout: 10 * time.Minute},
+	}
+	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer l.Close()
-	client, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	fmt.Println(l.Addr().Network())
+	// Output: tcp
+}
+
+func ExampleListener_AcceptConn() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	client, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -196,8 +208,8 @@ func ExampleListener_AcceptConn() {
 // Before a server stops, it lets its sessions end in their own time, up to a
 // limit. Clients that lose their transport meanwhile can still resume.
 func ExampleListener_Shutdown() {
-	l := echo(relink.DH64RC4())
-	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
+	conn, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -212,20 +224,18 @@ func ExampleListener_Shutdown() {
 }
 
 func ExampleDialer() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 
 	d := relink.Dialer{
-		Config: relink.Config{
-			Suites:         []relink.Suite{relink.DH64RC4()},
-			ResumeTimeout:  10 * time.Minute, // a long tunnel
-			AttemptTimeout: 8 * time.Second,  // a slow network
-			MaxBackoff:     10 * time.Second,
-		},
+		Suite:          relink.DH64RC4Client{},
+		Config:         relink.Config{ResumeTimeout: 10 * time.Minute}, // a long tunnel
+		AttemptTimeout: 8 * time.Second,                                // a slow network
+		MaxBackoff:     10 * time.Second,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel() // bounds Dial, not the life of the Conn
-	conn, err := d.Dial(ctx, "tcp", l.Addr().String())
+	defer cancel() // bounds DialConn, not the life of the Conn
+	conn, err := d.DialConn(ctx, "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -234,10 +244,26 @@ func ExampleDialer() {
 	// Output: connected
 }
 
+// A Dialer stands in for a net.Dialer.
+func ExampleDialer_Dial() {
+	l := echo(relink.DH64RC4Server{})
+	defer l.Close()
+	var d interface {
+		Dial(network, address string) (net.Conn, error)
+	} = &relink.Dialer{Suite: relink.DH64RC4Client{}}
+	conn, err := d.Dial("tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Println(conn.RemoteAddr().String() == l.Addr().String())
+	// Output: true
+}
+
 // net/http runs over relink as it is: a download goes on where it was when the
 // connection is cut.
 func ExampleDialer_DialContext() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -250,7 +276,7 @@ func ExampleDialer_DialContext() {
 	go server.Serve(l)
 	defer server.Close()
 
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}}}
+	d := relink.Dialer{Suite: relink.DH64RC4Client{}}
 	transport := &http.Transport{DialContext: d.DialContext}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -265,12 +291,12 @@ func ExampleDialer_DialContext() {
 }
 
 // session opens a session and returns its ends.
-func session(suite relink.Suite) (client, server *relink.Conn) {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", suite)
+func session(s relink.ServerSuite, c relink.ClientSuite) (client, server *relink.Conn) {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", s)
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err = relink.Dial("tcp", l.Addr().String(), suite)
+	client, err = relink.Dial("tcp", l.Addr().String(), c)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -282,7 +308,7 @@ func session(suite relink.Suite) (client, server *relink.Conn) {
 }
 
 func ExampleConn_Read() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	fmt.Fprint(server, "last words")
 	server.Close()
@@ -296,7 +322,7 @@ func ExampleConn_Read() {
 // A Write that times out has still taken some bytes, and can be repeated with
 // the rest.
 func ExampleConn_Write() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -317,7 +343,7 @@ func ExampleConn_Write() {
 // A server that broadcasts drops what a client that is away has no room for. Nothing
 // holds it up.
 func ExampleConn_TryWrite() {
-	player, server := session(relink.InsecureNoise())
+	player, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
 	defer player.Abort()
 	defer server.Abort()
 
@@ -339,7 +365,7 @@ func ExampleConn_TryWrite() {
 }
 
 func ExampleConn_Room() {
-	client, server := session(relink.InsecureNoise())
+	client, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -352,7 +378,7 @@ func ExampleConn_Room() {
 
 // A deadline belongs to the session, whatever becomes of its transports.
 func ExampleConn_SetReadDeadline() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -371,7 +397,7 @@ func ExampleConn_SetReadDeadline() {
 }
 
 func ExampleConn_SetDeadline() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -385,7 +411,7 @@ func ExampleConn_SetDeadline() {
 // CloseWrite ends one direction, and the other goes on. The classic suites cannot
 // say that: there it says so, and does nothing.
 func ExampleConn_CloseWrite() {
-	client, server := session(relink.InsecureNoise())
+	client, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -398,7 +424,7 @@ func ExampleConn_CloseWrite() {
 	answer, err := io.ReadAll(client)
 	fmt.Printf("%s, %v\n", answer, err)
 
-	client, server = session(relink.DH64RC4())
+	client, server = session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 	fmt.Println(errors.Is(client.CloseWrite(), errors.ErrUnsupported))
@@ -411,7 +437,7 @@ func ExampleConn_CloseWrite() {
 // Close returns at once. A program that is about to exit waits for Done, so that
 // its last bytes are delivered, over a new transport if need be.
 func ExampleConn_Done() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	go func() {
 		io.ReadAll(server)
 	}()
@@ -429,7 +455,7 @@ func ExampleConn_Done() {
 
 // Abort gives up what is not delivered; nothing of the Conn is left afterwards.
 func ExampleConn_Abort() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer server.Abort()
 
 	client.Abort()
@@ -443,18 +469,16 @@ func ExampleConn_Abort() {
 // to the foreground: the platform's callback tells the Conn, which moves at
 // once instead of waiting for a time-out.
 func ExampleConn_NetworkChanged() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 	resumed := make(chan struct{}, 1)
-	d := relink.Dialer{Config: relink.Config{
-		Suites: []relink.Suite{relink.DH64RC4()},
-		OnEvent: func(e relink.Event) {
-			if e.Kind == relink.EventResumed {
-				resumed <- struct{}{}
-			}
-		},
-	}}
-	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	d := relink.Dialer{Suite: relink.DH64RC4Client{}}
+	d.OnEvent = func(e relink.Event) {
+		if e.Kind == relink.EventResumed {
+			resumed <- struct{}{}
+		}
+	}
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -468,7 +492,7 @@ func ExampleConn_NetworkChanged() {
 }
 
 func ExampleConn_Stats() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -482,7 +506,7 @@ func ExampleConn_Stats() {
 // On a suite with acknowledgements WaitAcked tells that the peer's application has
 // taken the bytes. The classic suites have none.
 func ExampleConn_WaitAcked() {
-	client, server := session(relink.InsecureNoise())
+	client, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -491,7 +515,7 @@ func ExampleConn_WaitAcked() {
 	err := client.WaitAcked(context.Background(), int64(n))
 	fmt.Println(err, client.Acked())
 
-	client, server = session(relink.DH64RC4())
+	client, server = session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	defer server.Abort()
 	err = client.WaitAcked(context.Background(), 0)
@@ -505,7 +529,7 @@ func ExampleConn_WaitAcked() {
 // its Conn. Here an HTTP handler finds the session that it serves.
 func ExampleFromConn() {
 	type key struct{}
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -525,7 +549,7 @@ func ExampleFromConn() {
 	go server.Serve(l)
 	defer server.Close()
 
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}}}
+	d := relink.Dialer{Suite: relink.DH64RC4Client{}}
 	transport := &http.Transport{DialContext: d.DialContext}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String())
@@ -539,14 +563,14 @@ func ExampleFromConn() {
 
 // OnEvent sees what the stream does not show.
 func ExampleConfig_onEvent() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 	events := make(chan relink.Event, 10)
-	d := relink.Dialer{Config: relink.Config{
-		Suites:  []relink.Suite{relink.DH64RC4()},
-		OnEvent: func(e relink.Event) { events <- e },
-	}}
-	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	d := relink.Dialer{
+		Suite:  relink.DH64RC4Client{},
+		Config: relink.Config{OnEvent: func(e relink.Event) { events <- e }},
+	}
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -594,7 +618,7 @@ func ExampleEventKind() {
 }
 
 func ExampleState() {
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer server.Abort()
 	fmt.Println(client.State())
 	client.Abort()
@@ -623,7 +647,7 @@ func Example_errors() {
 			return "report it"
 		}
 	}
-	client, server := session(relink.DH64RC4())
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
 	defer client.Abort()
 	server.Abort()
 	_, err := client.Read(make([]byte, 1))
@@ -631,9 +655,9 @@ func Example_errors() {
 	// Output: dial again, and log in again
 }
 
-// Suites are values that listeners and dialers share.
-func ExampleSuite() {
-	for _, suite := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+// Suites are values that any number of listeners share.
+func ExampleServerSuite() {
+	for _, suite := range []relink.ServerSuite{relink.DH64RC4Server{}, relink.SCPServer{}} {
 		fmt.Println(suite)
 	}
 	// Output:
@@ -641,13 +665,21 @@ func ExampleSuite() {
 	// SCP
 }
 
+// What is wrong with a suite is an error of Dial, and of Listen.
+func ExampleClientSuite() {
+	for _, suite := range []relink.ClientSuite{relink.NoiseClient{}, relink.SCPClient{Flag: -1}} {
+		_, err := relink.Dial("tcp", "127.0.0.1:1", suite)
+		fmt.Println(errors.Unwrap(err))
+	}
+	// Output:
+	// relink: NoiseClient.ServerKeys is empty: a client needs the server's public key
+	// relink: SCPClient.Flag -1 is not from 0 to 2^32-1
+}
+
 // Some deployments of the snet protocol switch the encryption off. Both sides
 // must agree on it beforehand.
-func ExampleWithClearStream() {
-	var options []relink.DH64RC4Option
-	options = append(options, relink.WithClearStream())
-	suite := relink.DH64RC4(options...)
-	client, server := session(suite)
+func ExampleDH64RC4Server() {
+	client, server := session(relink.DH64RC4Server{ClearStream: true}, relink.DH64RC4Client{ClearStream: true})
 	defer client.Abort()
 	defer server.Abort()
 	fmt.Fprint(client, "in the clear")
@@ -659,12 +691,11 @@ func ExampleWithClearStream() {
 
 // A client of goscon's protocol says which back end it prefers, and the server's
 // application decides what to make of it.
-func ExampleSCP() {
-	options := []relink.SCPOption{
-		relink.WithTargetServer("zone_7"),
-		relink.WithSCPFlag(relink.SCPFlagForbidForwardIP),
-	}
-	client, server := session(relink.SCP(options...))
+func ExampleSCPClient() {
+	client, server := session(relink.SCPServer{}, relink.SCPClient{
+		TargetServer: "zone_7",
+		Flag:         relink.SCPFlagForbidForwardIP,
+	})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -675,7 +706,7 @@ func ExampleSCP() {
 }
 
 func ExampleSCPRequestOf() {
-	client, server := session(relink.SCP())
+	client, server := session(relink.SCPServer{}, relink.SCPClient{})
 	defer client.Abort()
 	defer server.Abort()
 
@@ -687,24 +718,24 @@ func ExampleSCPRequestOf() {
 // A server of the suite SCP answers with a status code when it does not want
 // a client.
 func ExampleSCPStatusError() {
-	l, err := relink.NewListener(listenTCP(), relink.Config{Suites: []relink.Suite{relink.SCP()}, MaxSessions: 1})
+	l, err := relink.NewListener(listenTCP(), relink.ListenConfig{Suites: []relink.ServerSuite{relink.SCPServer{}}, MaxSessions: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer l.Close()
-	first, err := relink.Dial("tcp", l.Addr().String(), relink.SCP())
+	first, err := relink.Dial("tcp", l.Addr().String(), relink.SCPClient{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer first.Abort()
 	l.Accept()
 
-	_, err = relink.Dial("tcp", l.Addr().String(), relink.SCP())
+	_, err = relink.Dial("tcp", l.Addr().String(), relink.SCPClient{})
 	var status relink.SCPStatusError
 	if errors.As(err, &status) {
-		fmt.Println(status.Code)
+		fmt.Println(status.Code, status.Name())
 	}
-	// Output: 501
+	// Output: 501 network error
 }
 
 func listenTCP() net.Listener {
@@ -739,11 +770,11 @@ func (c *countingConn) NetConn() net.Conn { return c.Conn }
 var _ relink.Interruptible = (*countingConn)(nil)
 
 func ExampleInterruptible() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 	var counting *countingConn
 	d := relink.Dialer{
-		Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}},
+		Suite: relink.DH64RC4Client{},
 		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			t, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
@@ -753,7 +784,7 @@ func ExampleInterruptible() {
 			return counting, nil
 		},
 	}
-	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -47,11 +47,11 @@ func (c *meteredConn) Interruptible() bool { return true }
 var _ relink.NonblockingWriter = (*meteredConn)(nil)
 
 func ExampleNonblockingWriter() {
-	l := echo(relink.DH64RC4())
+	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
 	var metered *meteredConn
 	d := relink.Dialer{
-		Config: relink.Config{Suites: []relink.Suite{relink.DH64RC4()}},
+		Suite: relink.DH64RC4Client{},
 		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			t, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
@@ -62,7 +62,7 @@ func ExampleNonblockingWriter() {
 			return metered, err
 		},
 	}
-	conn, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -56,9 +56,9 @@ const talk = 12
 // it: each side gets every byte once and in order, then the end, promptly, and
 // nothing is left. It returns how many bytes the paths carried, by number and
 // direction.
-func converse(t *testing.T, s relink.Suite, cuts ...plannedCut) (carried [][2]int64) {
+func converse(t *testing.T, s testSuite, cuts ...plannedCut) (carried [][2]int64) {
 	synctest.Test(t, func(t *testing.T) {
-		sc := newScene(t, s, relink.Config{ResumeTimeout: 20 * time.Second, HandshakeTimeout: 4 * time.Second, AttemptTimeout: 2 * time.Second}, faultnet.Options{})
+		sc := newScene(t, s, setup{ResumeTimeout: 20 * time.Second, HandshakeTimeout: 4 * time.Second, AttemptTimeout: 2 * time.Second}, faultnet.Options{})
 		sc.label("%v", cuts)
 		sc.net.OnDial(func(i int, p *faultnet.Path) error {
 			for _, c := range cuts {
@@ -137,7 +137,7 @@ func silences(c plannedCut) bool { return slices.Contains(holes, c.kind) }
 // cut is an error of it.
 func dialThrough(sc *scene, cuts int) *relink.Conn {
 	for i := 0; ; i++ {
-		c, err := sc.dialer.Dial(context.Background(), "tcp", "server")
+		c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
 		if err == nil {
 			return c
 		}
@@ -188,7 +188,7 @@ func watchNetwork(c *relink.Conn, cuts []plannedCut, stop <-chan struct{}) {
 // positions returns the cuts that hit the conversation at each byte, by a dry
 // run: all of it, or, with a first cut, what follows on the paths after that
 // one's. Messages can differ in length from run to run by a few bytes.
-func positions(t *testing.T, s relink.Suite, first ...plannedCut) (all []plannedCut) {
+func positions(t *testing.T, s testSuite, first ...plannedCut) (all []plannedCut) {
 	for i, carried := range converse(t, s, first...) {
 		if len(first) > 0 && i <= first[0].path {
 			continue
@@ -206,7 +206,7 @@ func positions(t *testing.T, s relink.Suite, first ...plannedCut) (all []planned
 func TestExhaustiveCut(t *testing.T) {
 	t.Parallel()
 	all := everything || exhaustive == exhaustiveSingle
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		count := 0
 		for i, c := range positions(t, s) {
 			kinds := everyKind
@@ -238,7 +238,7 @@ func TestExhaustiveCutTwice(t *testing.T) {
 		return
 	}
 	require.True(t, 1 <= share && share <= shares, "no such share: %s", exhaustive)
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		count, next := 0, share-1
 		for _, a := range positions(t, s) {
 			// What follows does not depend on the kind of the first cut by more than
@@ -259,7 +259,7 @@ func TestExhaustiveCutTwice(t *testing.T) {
 
 func cutTwiceAtRandom(t *testing.T) {
 	const samples = 150
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		all := positions(t, s)
 		random := rand.New(rand.NewPCG(9, 9))
 		for range samples / strideOf(s) {

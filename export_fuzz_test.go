@@ -10,8 +10,8 @@ import (
 
 // Chosen returns the place in the list of the suite that a listener finds for a
 // client's first bytes, which it reads from the transport.
-func Chosen(suites []Suite, t net.Conn) (int, error) {
-	set, err := Config{Suites: suites}.resolve()
+func Chosen(suites []ServerSuite, t net.Conn) (int, error) {
+	set, err := (&ListenConfig{Suites: suites}).resolve()
 	if err != nil {
 		return 0, err
 	}
@@ -28,12 +28,9 @@ type RawClient struct {
 }
 
 // OpenRaw runs a client's handshake on a transport. The client tells the window.
-func OpenRaw(s Suite, t net.Conn, window int) (*RawClient, error) {
-	set, err := Config{Suites: []Suite{s}, ReplayLimit: window}.resolve()
+func OpenRaw(s ClientSuite, t net.Conn, window int) (*RawClient, error) {
+	set, err := (&Dialer{Suite: s, Config: Config{ReplayLimit: window}}).resolve()
 	if err != nil {
-		return nil, err
-	}
-	if err := set.configure(false); err != nil {
 		return nil, err
 	}
 	r := &RawClient{s: newStream(t)}

@@ -8,8 +8,8 @@ import (
 
 // IsClassic reports whether the suite's wire carries the stream alone, without
 // acknowledgements or the end of a direction.
-func IsClassic(s Suite) bool {
-	p, err := s.protocol()
+func IsClassic(s ClientSuite) bool {
+	p, err := s.ClientProtocol()
 	return err == nil && !p.Traits().Acks && !p.Traits().HalfClose
 }
 

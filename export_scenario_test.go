@@ -33,8 +33,8 @@ func EpochOf(c *Conn) int64 {
 }
 
 // TraitsOf returns what the wire of the suite can carry.
-func TraitsOf(s Suite) suite.Traits {
-	p, err := s.protocol()
+func TraitsOf(s ClientSuite) suite.Traits {
+	p, err := s.ClientProtocol()
 	if err != nil {
 		return suite.Traits{}
 	}

@@ -7,26 +7,29 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// NewTestSuite makes a Suite of a protocol that exists only in tests.
-func NewTestSuite(p suite.Protocol) Suite { return wire{p: p} }
-
-// Resolved returns the configuration with its defaults filled in.
-func (cfg Config) Resolved() (Config, error) {
-	s, err := cfg.resolve()
+// Resolved returns the settings with their defaults filled in.
+func (lc ListenConfig) Resolved() (ListenConfig, error) {
+	s, err := lc.resolve()
 	if err != nil {
-		return Config{}, err
+		return ListenConfig{}, err
 	}
-	return s.Config, nil
+	return ListenConfig{Config: s.Config, Suites: lc.Suites, MaxSessions: s.MaxSessions, MaxHandshakes: s.MaxHandshakes}, nil
+}
+
+// Resolved returns the settings with their defaults filled in.
+func (d Dialer) Resolved() (Dialer, error) {
+	s, err := d.resolve()
+	if err != nil {
+		return Dialer{}, err
+	}
+	return Dialer{Config: s.Config, Suite: d.Suite, AttemptTimeout: s.AttemptTimeout, MinBackoff: s.MinBackoff, MaxBackoff: s.MaxBackoff}, nil
 }
 
 // OpenOn runs a client's handshake on a transport and keeps nothing of the
 // session.
-func OpenOn(s Suite, t net.Conn) error {
-	set, err := Config{Suites: []Suite{s}}.resolve()
+func OpenOn(s ClientSuite, t net.Conn) error {
+	set, err := (&Dialer{Suite: s}).resolve()
 	if err != nil {
-		return err
-	}
-	if err := set.configure(false); err != nil {
 		return err
 	}
 	_, sl, err := set.protocols[0].Open(newStream(t))

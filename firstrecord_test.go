@@ -17,11 +17,11 @@ import (
 // The first record of a resumed link says where the server's stream goes on. One
 // that does not is a violation, and takes nothing over.
 func TestFirstRecordWithoutACount(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !strings.HasPrefix(s.String(), "Noise") {
 			t.Skip("the other wires have no such record")
 		}
-		r := newRig(t, s, withClient(func(c *relink.Config) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) {
 			c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour // keeps its own attempts away
 		}))
 		r.exchange(100)

@@ -48,7 +48,7 @@ func FuzzClient(f *testing.F) {
 	})
 }
 
-func fuzzClient(t *testing.T, s relink.Suite, opened, resumed []byte, piece int) {
+func fuzzClient(t *testing.T, s testSuite, opened, resumed []byte, piece int) {
 	n := faultnet.New()
 	n.SetOptions(faultnet.Options{Segment: piece})
 	inner := n.Listen()
@@ -71,10 +71,12 @@ func fuzzClient(t *testing.T, s relink.Suite, opened, resumed []byte, piece int)
 	}()
 	defer func() { _ = inner.Close() }()
 	d := relink.Dialer{
-		Config:        relink.Config{Suites: []relink.Suite{s}, ResumeTimeout: 3 * time.Second, MinBackoff: 50 * time.Millisecond},
+		Config:        relink.Config{ResumeTimeout: 3 * time.Second},
+		Suite:         s,
+		MinBackoff:    50 * time.Millisecond,
 		DialTransport: n.Dial,
 	}
-	c, err := d.Dial(context.Background(), "tcp", "server")
+	c, err := d.DialConn(context.Background(), "tcp", "server")
 	if err != nil {
 		requireHandshakeError(t, err)
 		return

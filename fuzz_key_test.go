@@ -3,6 +3,7 @@ package relink_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // file may have, a key has one spelling; and what was given in its place, which
 // may be a secret with a mistake in it, is not repeated.
 func FuzzParseKey(f *testing.F) {
-	var key relink.PrivateKey
+	var key relink.PublicKey
 	for i := range key {
 		key[i] = byte(i)
 	}
@@ -30,11 +31,11 @@ func FuzzParseKey(f *testing.F) {
 		public, publicErr := relink.ParsePublicKey(text)
 		spelling := strings.NewReplacer("\r", "", "\n", "").Replace(text)
 		raw, err := base64.StdEncoding.Strict().DecodeString(spelling)
-		valid := err == nil && len(raw) == len(private) && !bytes.Equal(raw, make([]byte, len(raw)))
+		valid := err == nil && len(raw) == len(public) && !bytes.Equal(raw, make([]byte, len(raw)))
 		switch {
 		case (privateErr == nil) != valid || (publicErr == nil) != valid:
 			t.Fatalf("%q: %v, %v", text, privateErr, publicErr)
-		case !valid && (private != relink.PrivateKey{} || public != relink.PublicKey{}):
+		case !valid && (!private.IsZero() || public != relink.PublicKey{}):
 			t.Fatalf("%q: a key and an error", text)
 		case !valid:
 			_, same := relink.ParsePrivateKey("no key") // says no more than its own text
@@ -42,12 +43,12 @@ func FuzzParseKey(f *testing.F) {
 				t.Fatalf("the error repeats the key: %v", privateErr)
 			}
 			return
-		case private.String() != spelling || public.String() != spelling:
+		case private.EncodeSecret() != spelling || public.String() != spelling:
 			t.Fatalf("%q is written as %v", text, public)
 		}
-		// Every key but zero is one that a server can have.
-		if _, err := private.PublicKey(); err != nil {
-			t.Fatal(err)
+		// Every key but zero is one that a server can have, and none shows.
+		if private.PublicKey() == (relink.PublicKey{}) || strings.Contains(fmt.Sprint(private), spelling) {
+			t.Fatal(private)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func FuzzChoose(f *testing.F) {
 		if len(first) > 200 {
 			return // nothing looks so far
 		}
-		list := []relink.Suite{relink.DH64RC4(), relink.SCP(), noiseSuite}
+		list := []relink.ServerSuite{dh64rc4Suite, scpSuite, noiseSuite}
 		var names []string
 		for range int(order) % len(list) {
 			list = append(list[1:], list[0])

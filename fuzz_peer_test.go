@@ -22,7 +22,7 @@ import (
 // told and has itself, and end what breaks the protocol with a typed error. With
 // a client that has told no lie, everything arrives.
 func FuzzPeer(f *testing.F) {
-	suites := []relink.Suite{noiseSuite, relink.InsecureNoise()}
+	suites := []testSuite{noiseSuite, insecureSuite}
 	for which := range uint8(len(suites)) {
 		f.Add(which, []byte("\x00\x50\x02\x06\xff\x05\x60\x02\x00\x90\x06\xff"))                 // data both ways
 		f.Add(which, []byte("\x05\xff\x00\xff\x09\x00\x06\xff\x05\xff\x09\x01\x02\x09\x02"))     // resumes
@@ -82,10 +82,10 @@ type fuzzedPeer struct {
 	over bool // the client has nothing more to expect: it was told of an end
 }
 
-func newFuzzedPeer(t *testing.T, s relink.Suite, ops []byte) *fuzzedPeer {
+func newFuzzedPeer(t *testing.T, s testSuite, ops []byte) *fuzzedPeer {
 	p := &fuzzedPeer{t: t, ops: ops, net: faultnet.New(), limit: fuzzedLimit, granted: relink.MinReplayLimit}
 	var err error
-	p.l, err = relink.NewListener(p.net.Listen(), relink.Config{Suites: []relink.Suite{s}, ReplayLimit: fuzzedLimit})
+	p.l, err = relink.NewListener(p.net.Listen(), setup{ReplayLimit: fuzzedLimit}.listener(s))
 	p.must(err)
 	p.conn, err = p.net.Dial(context.Background(), "tcp", "server")
 	p.must(err)

@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -74,8 +73,8 @@ func FuzzTamper(f *testing.F) {
 	})
 }
 
-func fuzzTamper(t *testing.T, s relink.Suite, way *tamperedConn) {
-	cfg := relink.Config{ResumeTimeout: 30 * time.Second, LivenessTimeout: 4 * time.Second}
+func fuzzTamper(t *testing.T, s testSuite, way *tamperedConn) {
+	cfg := setup{ResumeTimeout: 30 * time.Second, LivenessTimeout: 4 * time.Second}
 	sc := newScene(t, s, cfg, faultnet.Options{})
 	tamper := false
 	dial := sc.dialer.DialTransport

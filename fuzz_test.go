@@ -36,20 +36,19 @@ func fuzzServerHandshake(t *testing.T, said []byte, piece int) {
 	n := faultnet.New()
 	n.SetOptions(faultnet.Options{Segment: piece})
 	var internal atomic.Pointer[error]
-	l, err := relink.NewListener(n.Listen(), relink.Config{
-		Suites: fuzzSuites(),
+	l, err := relink.NewListener(n.Listen(), setup{
 		OnEvent: func(e relink.Event) {
 			if errors.Is(e.Err, relink.ErrInternal) {
 				internal.Store(&e.Err)
 			}
 		},
-	})
+	}.listener(fuzzSuites()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.SCP()}}, DialTransport: n.Dial}
-	c, err := d.Dial(context.Background(), "tcp", "server")
+	d := relink.Dialer{Suite: scpSuite, DialTransport: n.Dial}
+	c, err := d.DialConn(context.Background(), "tcp", "server")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +109,10 @@ func fuzzServerHandshake(t *testing.T, said []byte, piece int) {
 }
 
 // fuzzSuites returns one suite of every wire there is.
-func fuzzSuites() []relink.Suite {
-	var all []relink.Suite
+func fuzzSuites() []relink.ServerSuite {
+	var all []relink.ServerSuite
 	for _, s := range suites {
-		if _, err := (relink.Config{Suites: append(all[:len(all):len(all)], s)}).Resolved(); err == nil {
+		if _, err := (relink.ListenConfig{Suites: append(all[:len(all):len(all)], s)}).Resolved(); err == nil {
 			all = append(all, s)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // session would go to a transport that nobody reads, and the client would need
 // another resume.
 func TestLateProofOfALinkGivenUp(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !strings.HasPrefix(s.String(), "Noise") {
 			t.Skip("on the other wires the proof that comes first wins: see TestCloseOnASupersededTransport")
 		}
@@ -59,11 +59,11 @@ func TestLateProofOfALinkGivenUp(t *testing.T) {
 // believes in the session, resumes it before. The handshake that comes to its
 // end then must not open the session once more.
 func TestLateProofOfANewSession(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if s.String() == "SCP" {
 			t.Skip("an SCP client's first message is its last one")
 		}
-		sc := newScene(t, s, relink.Config{}, faultnet.Options{})
+		sc := newScene(t, s, setup{}, faultnet.Options{})
 		sc.net.OnDial(func(i int, p *faultnet.Path) error {
 			if i == 0 {
 				p.Stall(faultnet.Down)
@@ -71,7 +71,7 @@ func TestLateProofOfANewSession(t *testing.T) {
 			return nil
 		})
 		dialled := background(func() (n int, err error) {
-			sc.client.Conn, err = sc.dialer.Dial(context.Background(), "tcp", "server")
+			sc.client.Conn, err = sc.dialer.DialConn(context.Background(), "tcp", "server")
 			return 0, err
 		})
 		synctest.Wait()

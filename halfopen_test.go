@@ -35,8 +35,8 @@ func TestHalfOpenServer(t *testing.T) {
 					name += "/writing"
 				}
 				t.Run(name, func(t *testing.T) {
-					forEachSuite(t, func(t *testing.T, s relink.Suite) {
-						inScene(t, s, relink.Config{}, o.opts, func(sc *scene) { testHalfOpen(sc, kind, writing) })
+					forEachSuite(t, func(t *testing.T, s testSuite) {
+						inScene(t, s, setup{}, o.opts, func(sc *scene) { testHalfOpen(sc, kind, writing) })
 					})
 				})
 			}
@@ -86,9 +86,9 @@ func testHalfOpen(sc *scene, kind faultnet.Kind, writing bool) {
 
 // TestHalfOpenServerTCP is TestHalfOpenServer with real sockets.
 func TestHalfOpenServerTCP(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		t.Parallel()
-		sc, relay := relayed(t, s, relink.Config{})
+		sc, relay := relayed(t, s, setup{})
 		sc.echo(1000, 10*time.Second)
 		read := sc.server.reading(1000)
 		relay.Cut(faultnet.BlackHole)
@@ -103,13 +103,13 @@ func TestHalfOpenServerTCP(t *testing.T) {
 // TestOldTransportDelivers lets the old transport deliver what was under way on
 // it after the client has sent the same bytes again over the new one.
 func TestOldTransportDelivers(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		for _, o := range halfOpen {
 			if o.opts.Buffer < 0 {
 				continue // nothing is ever under way on it
 			}
 			t.Run(o.name, func(t *testing.T) {
-				inScene(t, s, relink.Config{}, o.opts, func(sc *scene) {
+				inScene(t, s, setup{}, o.opts, func(sc *scene) {
 					sc.echo(100, time.Second)
 					old := sc.net.Last()
 					old.Stall(faultnet.Up)
@@ -138,9 +138,9 @@ func TestOldTransportDelivers(t *testing.T) {
 // has gone on: those bytes come again and are skipped.
 func TestOldTransportDeliversDuringResume(t *testing.T) {
 	const total = 40
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		for k := 0; k <= total; k += int(strideOf(s)) {
-			inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) {
+			inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) {
 				sc.label("k = %d", k)
 				sc.echo(10, time.Second)
 				old := sc.net.Last()

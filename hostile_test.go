@@ -105,7 +105,7 @@ var hostileConversations = map[string][]hostileConversation{
 // handshake is refused with a typed error, and a living session beside it, of
 // whose id the stranger knows, notices nothing.
 func TestHostileHandshakes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		accepted := background(func() (int, error) { _, err := r.l.Accept(); return 0, err })
@@ -154,7 +154,7 @@ func TestHostileHandshakes(t *testing.T) {
 
 // Random bytes, by themselves and behind an honest beginning.
 func TestGarbage(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		random := rand.New(rand.NewPCG(1, 2))
 		before := heapNow()
@@ -191,9 +191,9 @@ func readToEnd(c net.Conn) error {
 // A thousand clients that say little or nothing: only MaxHandshakes of them
 // are kept, the oldest give way, and an honest client gets through.
 func TestSlowloris(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const most, flood = 64, 1000
-		r := newRig(t, s, withServer(func(c *relink.Config) { c.MaxHandshakes = most }))
+		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.MaxHandshakes = most }))
 		var slow []net.Conn
 		before := heapNow()
 		for i := range flood {
@@ -238,7 +238,7 @@ func TestSlowloris(t *testing.T) {
 // A flood of resumes, with ids that exist and that do not, changes nothing for
 // the session that is meant.
 func TestResumeFlood(t *testing.T) {
-	for _, s := range []relink.Suite{relink.DH64RC4(), relink.SCP()} {
+	for _, s := range []testSuite{dh64rc4Suite, scpSuite} {
 		t.Run(s.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, s)
@@ -284,7 +284,7 @@ func TestResumeFlood(t *testing.T) {
 // A server that answers with garbage costs a client its attempt, and its memory
 // nothing.
 func TestHostileServer(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		random := rand.New(rand.NewPCG(3, 4))
 		for i := range 60 {
 			n := faultnet.New()
@@ -302,8 +302,8 @@ func TestHostileServer(t *testing.T) {
 				_, _ = io.CopyN(io.Discard, c, 9)
 				_ = c.Close()
 			}()
-			d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: n.Dial}
-			c, err := d.Dial(t.Context(), "tcp", "server")
+			d := relink.Dialer{Suite: s, DialTransport: n.Dial}
+			c, err := d.DialConn(t.Context(), "tcp", "server")
 			if err == nil { // a wire without an authenticated server
 				require.True(t, relink.IsClassic(s))
 				_ = c.Abort()

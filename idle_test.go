@@ -14,8 +14,8 @@ import (
 // While both applications wait in Read over TCP, the library has no goroutine
 // and looks after no session.
 func TestIdleServerHasNothing(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
-		client, server, l := pair(t, s, transportKinds[0], relink.Config{})
+	forEachSuite(t, func(t *testing.T, s testSuite) {
+		client, server, l := pair(t, s, transportKinds[0], setup{})
 		defer func() {
 			_, _ = client.Abort(), server.Abort()
 			_ = l.Close()
@@ -51,7 +51,7 @@ func TestIdleAfterMuch(t *testing.T) {
 			before := heap()
 			var ends []*relink.Conn
 			for range sessions {
-				client, server, l := pair(t, noiseSuite, transportKinds[0], relink.Config{})
+				client, server, l := pair(t, noiseSuite, transportKinds[0], setup{})
 				defer func() {
 					_, _ = client.Abort(), server.Abort()
 					_ = l.Close()
@@ -85,11 +85,11 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 		t.Skip("under the race detector sync.Pool drops what it is given at random")
 	}
 	const size = 512
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		if s == recordSuite {
 			t.Skip("the codec of the tests' own suite is written to be read, and allocates")
 		}
-		client, server, l := pair(t, s, transportKinds[0], relink.Config{ReplayLimit: 64 << 10})
+		client, server, l := pair(t, s, transportKinds[0], setup{ReplayLimit: 64 << 10})
 		defer func() {
 			_, _ = client.Abort(), server.Abort()
 			_ = l.Close()

@@ -42,14 +42,14 @@ func (s *stubbornTransport) Close() error {
 // counts comes again over the next one, and does not contradict the server's
 // counts, which are older.
 func TestLostTransportBringsMoreThanWasTold(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		synctest.Test(t, func(t *testing.T) {
 			n := faultnet.New()
-			cfg := relink.Config{Suites: []relink.Suite{s}}
-			l, err := relink.NewListener(n.Listen(), cfg)
+			cfg := setup{}
+			l, err := relink.NewListener(n.Listen(), cfg.listener(s))
 			require.NoError(t, err)
 			var first *stubbornTransport
-			d := relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			d := relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := n.Dial(ctx, network, address)
 				if err != nil || first != nil {
 					return c, err
@@ -57,7 +57,7 @@ func TestLostTransportBringsMoreThanWasTold(t *testing.T) {
 				first = &stubbornTransport{Conn: c}
 				return first, nil
 			}}
-			client, err := d.Dial(t.Context(), "tcp", "server")
+			client, err := d.DialConn(t.Context(), "tcp", "server")
 			require.NoError(t, err)
 			server, err := l.AcceptConn()
 			require.NoError(t, err)

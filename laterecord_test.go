@@ -58,10 +58,10 @@ func (h *holdingTransport) Write(p []byte) (int, error) {
 // same record the end of the stream, where the wire has one. The data is dropped
 // because it comes again, and the end must not be taken for an end before it.
 func TestLateDataBesideANewLink(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		t.Cleanup(func() { time.Sleep(2 * time.Second) }) // the transports close
 		first := &holdingTransport{letGo: make(chan struct{})}
-		r := newRig(t, s, func(r *rig, _ *relink.Config) {
+		r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 			r.wrap = func(l net.Listener) net.Listener { return tardyListener{l} }
 			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := r.net.Dial(ctx, network, address)

@@ -25,7 +25,7 @@ import (
 func TestWriteBeyondLimitWhileSuspended(t *testing.T) {
 	for _, limit := range []int{relink.MinReplayLimit, 40 << 10} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 				for name, c := range r.ends() {
 					peer := r.client
@@ -72,7 +72,7 @@ func TestWriteBeyondLimitWhileSuspended(t *testing.T) {
 // A blocked Write of a suspended session ends with Close, Abort and expiry, and
 // tells what it had taken.
 func TestBlockedWriteIsWoken(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit = 4 << 10
 		for name, wake := range map[string]func(c *relink.Conn){
 			"close":  func(c *relink.Conn) { _ = c.Close() },
@@ -108,7 +108,7 @@ func TestBlockedWriteIsWoken(t *testing.T) {
 // While connected to a peer that does not read, no more than the documented
 // amounts are taken, and no more memory held.
 func TestWriteToStalledPeer(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit, buffer = 512 << 10, 32 << 10
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }), withPath(faultnet.Options{Buffer: buffer}))
 		for _, c := range r.ends() {
@@ -131,7 +131,7 @@ func TestWriteToStalledPeer(t *testing.T) {
 
 // Half the limit stays free for a suspension, also right after a lot was sent.
 func TestHalfTheLimitIsFreeForASuspension(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit = 16 << 10
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 		r.exchange(4*limit + 3)
@@ -158,7 +158,7 @@ func TestHalfTheLimitIsFreeForASuspension(t *testing.T) {
 // What half the limit can lose to the network is kept, also while more than
 // that waits because a suspension has filled the buffer.
 func TestHistoryAfterASuspension(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const limit = 16 << 10
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: limit / 2}), withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
@@ -193,7 +193,7 @@ var counters = []int64{
 // Resumes work when the counts of bytes cross 2^31, 2^32 (which is where the
 // counts of SCP wrap), and far beyond.
 func TestCountersNearPowersOfTwo(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // the offsets of records are in the records, not only in the counts
 		}
@@ -218,7 +218,7 @@ func TestCountersNearPowersOfTwo(t *testing.T) {
 // A stream ends at offset 2^63-1 with a typed error, not with a panic, a wrap
 // or a wait for room that can never be.
 func TestEndOfCounters(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // as above
 		}
@@ -249,7 +249,7 @@ func TestEndOfCounters(t *testing.T) {
 
 // A peer whose stream passes 2^63-1 ends the session.
 func TestPeerPassesEndOfCounters(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // as above
 		}
@@ -288,7 +288,7 @@ func TestCountersThatContradict(t *testing.T) {
 		{"server misses far more than is buffered", [2]int64{far, 0}, [2]int64{}, relink.ErrReplayGap},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				if !relink.IsClassic(s) {
 					return // as above
 				}
@@ -318,7 +318,7 @@ func TestCountersThatContradict(t *testing.T) {
 // server neither allocate nor wait: it has to drain the replay, but within a
 // bound.
 func TestClaimOfReplayThatNeverComes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if s.String() == "SCP" || !relink.IsClassic(s) {
 			return // the wire does not tell how much the peer will replay
 		}
@@ -357,15 +357,15 @@ func TestLongSCP(t *testing.T) {
 	const total int64 = 4<<30 + 300<<20
 	// What the kernels of both sides of the relay hold can be missing after a
 	// cut, and they grow their buffers to several MiB on a fast path.
-	cfg := relink.Config{Suites: []relink.Suite{relink.SCP()}, ReplayLimit: 64 << 20}
+	cfg := setup{ReplayLimit: 64 << 20}
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l, err := relink.NewListener(inner, cfg)
+	l, err := relink.NewListener(inner, cfg.listener(scpSuite))
 	require.NoError(t, err)
 	relay, err := faultnet.NewRelay(l.Addr().String())
 	require.NoError(t, err)
 	relay.SetBuffers(128 << 10)
-	c, err := (&relink.Dialer{Config: cfg}).Dial(t.Context(), "tcp", relay.Addr())
+	c, err := (&relink.Dialer{Suite: scpSuite, Config: cfg.shared()}).DialConn(t.Context(), "tcp", relay.Addr())
 	require.NoError(t, err)
 	server, err := l.AcceptConn()
 	require.NoError(t, err)
@@ -429,7 +429,7 @@ func longStream(t *testing.T, total int64, f func([]byte, hash.Hash) error) []by
 // A session that has carried nothing holds no buffer memory, and gives back
 // what it had once it has ended.
 func TestMemoryIsGivenBack(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		for _, c := range r.ends() {
 			require.Zero(t, c.Stats().Memory)

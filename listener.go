@@ -58,14 +58,22 @@ type place struct {
 }
 
 // Listen listens on the address with package net and accepts sessions of the
-// suites there, with otherwise default settings.
-func Listen(network, address string, suites ...Suite) (*Listener, error) {
-	set, err := Config{Suites: suites}.serverSettings()
+// suites there, with otherwise default settings; see [ListenConfig.Listen].
+func Listen(network, address string, suites ...ServerSuite) (*Listener, error) {
+	lc := ListenConfig{Suites: suites}
+	return lc.Listen(context.Background(), network, address)
+}
+
+// Listen listens on the address with package net and accepts sessions there. ctx
+// bounds the look-up of the address. A wrong setting is an error that names the
+// field.
+func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*Listener, error) {
+	set, err := lc.resolve()
 	if err != nil {
 		return nil, err
 	}
 	own := net.ListenConfig{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
-	inner, err := own.Listen(context.Background(), network, address)
+	inner, err := own.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -74,25 +82,17 @@ func Listen(network, address string, suites ...Suite) (*Listener, error) {
 
 // NewListener returns a Listener that takes its transports from inner, of
 // whatever kind they are. It accepts from inner at once, and closes it when it
-// is closed.
-func NewListener(inner net.Listener, cfg Config) (*Listener, error) {
+// is closed. A wrong setting is an error that names the field, and leaves inner
+// as it is.
+func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
 	if inner == nil {
 		return nil, errors.New("relink: NewListener needs an inner listener")
 	}
-	set, err := cfg.serverSettings()
+	set, err := cfg.resolve()
 	if err != nil {
 		return nil, err
 	}
 	return newListener(inner, set, false), nil
-}
-
-// serverSettings are those of a listener.
-func (cfg Config) serverSettings() (*settings, error) {
-	set, err := cfg.resolve()
-	if err == nil {
-		err = set.configure(true)
-	}
-	return set, err
 }
 
 func newListener(inner net.Listener, set *settings, made bool) *Listener {

@@ -26,7 +26,7 @@ type crowd struct {
 	handshaking                net.Conn     // has sent nothing
 }
 
-func newCrowd(t *testing.T, s relink.Suite, options ...rigOption) *crowd {
+func newCrowd(t *testing.T, s testSuite, options ...rigOption) *crowd {
 	c := &crowd{rig: newRig(t, s, options...)}
 	c.suspendedClient, c.suspended = c.open()
 	path := c.net.Last()
@@ -39,7 +39,7 @@ func newCrowd(t *testing.T, s relink.Suite, options ...rigOption) *crowd {
 	require.Equal(t, relink.StateSuspended, c.suspended.State())
 	require.Equal(t, relink.StateSuspended, c.suspendedClient.State())
 	c.net.SetDown(faultnet.NotDown)
-	c.unaccepted, err = c.dialer.Dial(t.Context(), "tcp", "server")
+	c.unaccepted, err = c.dialer.DialConn(t.Context(), "tcp", "server")
 	require.NoError(t, err)
 	if !relink.IsClassic(s) {
 		requireSent(t, c.unaccepted) // a server may wait for the client's first record
@@ -67,7 +67,7 @@ func (c *crowd) stop() {
 // Close ends what nobody has accepted and what cannot be resumed any more. Live
 // sessions go on until they lose their transport.
 func TestListenerClose(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		c := newCrowd(t, s)
 		accepted, err := c.l.AcceptConn()
 		require.NoError(t, err)
@@ -108,8 +108,8 @@ func TestListenerClose(t *testing.T) {
 // A session that nobody has accepted ends with the listener, and its client
 // sees that.
 func TestListenerCloseEndsUnaccepted(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		c := newCrowd(t, s, withClient(func(cfg *relink.Config) { cfg.ResumeTimeout = 5 * time.Second }))
+	inBubble(t, func(t *testing.T, s testSuite) {
+		c := newCrowd(t, s, withClient(func(cfg *relink.Dialer) { cfg.ResumeTimeout = 5 * time.Second }))
 		require.NoError(t, c.l.Close())
 		_, err := c.unaccepted.Read(make([]byte, 1))
 		require.Error(t, err)
@@ -122,7 +122,7 @@ func TestListenerCloseEndsUnaccepted(t *testing.T) {
 // Shutdown refuses new sessions, resumes the others, hands out those that wait
 // for Accept, and returns when all have ended.
 func TestShutdown(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		c := newCrowd(t, s)
 		shutdown := background(func() (int, error) { return 0, c.l.Shutdown(context.Background()) })
 		stillBlocked(t, shutdown)
@@ -143,7 +143,7 @@ func TestShutdown(t *testing.T) {
 		c.client.NetworkChanged()
 		c.exchange(100)
 		// New ones are refused, those included whose handshake had begun.
-		fresh, err := c.dialer.Dial(t.Context(), "tcp", "server")
+		fresh, err := c.dialer.DialConn(t.Context(), "tcp", "server")
 		if err == nil { // a client may believe in its session until it hears more
 			_, err = fresh.Read(make([]byte, 1))
 			_ = fresh.Abort()
@@ -169,7 +169,7 @@ func TestShutdown(t *testing.T) {
 // When its context ends Shutdown closes the listener, with Close's effect on
 // what is left.
 func TestShutdownTimeout(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		c := newCrowd(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -189,7 +189,7 @@ func TestShutdownWithoutSessions(t *testing.T) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 50 {
-			l, err := relink.NewListener(faultnet.New().Listen(), relink.Config{Suites: []relink.Suite{relink.SCP()}})
+			l, err := relink.NewListener(faultnet.New().Listen(), relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite}})
 			require.NoError(t, err)
 			require.NoError(t, l.Shutdown(ended))
 		}
@@ -199,14 +199,14 @@ func TestShutdownWithoutSessions(t *testing.T) {
 // A handshake that is under way when the last session ends must not bring the
 // listener back to life, nor down with it.
 func TestShutdownDuringHandshakes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for range 5 {
 			r := newRig(t, s)
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					if c, err := r.dialer.Dial(ctx, "tcp", "server"); err == nil {
+					if c, err := r.dialer.DialConn(ctx, "tcp", "server"); err == nil {
 						_ = c.Abort()
 					}
 				})
@@ -232,11 +232,11 @@ func TestShutdownDuringHandshakes(t *testing.T) {
 // No more than MaxSessions live at a time, suspended ones included. Resumes do
 // not count, and the end of one makes room.
 func TestMaxSessions(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withServer(func(c *relink.Config) { c.MaxSessions = 2 }))
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.MaxSessions = 2 }))
 		second, secondServer := r.open()
 		try := func() error {
-			c, err := r.dialer.Dial(t.Context(), "tcp", "server")
+			c, err := r.dialer.DialConn(t.Context(), "tcp", "server")
 			if err != nil {
 				return err
 			}
@@ -271,21 +271,21 @@ func TestSeveralSuites(t *testing.T) {
 				n := faultnet.New()
 				n.SetOptions(faultnet.Options{Segment: piece})
 				events := new(eventLog)
-				l, err := relink.NewListener(n.Listen(), relink.Config{
-					Suites:  []relink.Suite{relink.DH64RC4(), relink.SCP(), noiseSuite},
-					OnEvent: events.add,
+				l, err := relink.NewListener(n.Listen(), relink.ListenConfig{
+					Suites: []relink.ServerSuite{dh64rc4Suite, scpSuite, noiseSuite},
+					Config: relink.Config{OnEvent: events.add},
 				})
 				require.NoError(t, err)
 				for range 8 {
 					for _, s := range mixedClients {
-						d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: n.Dial}
-						c, err := d.Dial(t.Context(), "tcp", "server")
+						d := relink.Dialer{Suite: s, DialTransport: n.Dial}
+						c, err := d.DialConn(t.Context(), "tcp", "server")
 						require.NoError(t, err)
 						server, err := l.AcceptConn()
 						require.NoError(t, err)
 						_, isSCP := relink.SCPRequestOf(server)
 						require.Equal(t, s.String() == "SCP", isSCP)
-						require.Equal(t, s == noiseSuite, server.WaitAcked(t.Context(), 0) == nil)
+						require.Equal(t, s.String() == noiseSuite.String(), server.WaitAcked(t.Context(), 0) == nil)
 						requireExchange(t, c, server, 200)
 						n.Last().Cut(faultnet.Reset)
 						requireExchange(t, c, server, 200)
@@ -324,15 +324,15 @@ func TestSeveralSuites(t *testing.T) {
 	}
 }
 
-var mixedClients = []relink.Suite{relink.SCP(relink.WithTargetServer("a")), relink.DH64RC4(), noiseSuite, relink.SCP()}
+var mixedClients = []relink.ClientSuite{relink.SCPClient{TargetServer: "a"}, dh64rc4Suite, noiseSuite, scpSuite}
 
 // net/http serves over sessions as over any other connections, and its own
 // Shutdown goes together with the listener's.
 func TestHTTP(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		n := faultnet.New()
-		cfg := relink.Config{Suites: []relink.Suite{s}}
-		l, err := relink.NewListener(n.Listen(), cfg)
+		cfg := setup{}
+		l, err := relink.NewListener(n.Listen(), cfg.listener(s))
 		require.NoError(t, err)
 		body := rigData(100_000)
 		slow := make(chan struct{})
@@ -344,7 +344,7 @@ func TestHTTP(t *testing.T) {
 		})}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
-		d := &relink.Dialer{Config: cfg, DialTransport: n.Dial}
+		d := &relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
 		transport := &http.Transport{DialContext: d.DialContext}
 		client := http.Client{Transport: transport}
 		response, err := client.Get("http://server/")

@@ -36,12 +36,12 @@ type livenessRig struct {
 	lost      chan struct{} // a value for each
 }
 
-func newLivenessRig(t *testing.T, s relink.Suite, buffers int) *livenessRig {
+func newLivenessRig(t *testing.T, s testSuite, buffers int) *livenessRig {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells what a silent connection has under way, and lets the relay drop segments unseen")
 	}
 	r := &livenessRig{lost: make(chan struct{}, 100)}
-	cfg := relink.Config{Suites: []relink.Suite{s}, LivenessTimeout: livenessTimeout}
+	cfg := setup{LivenessTimeout: livenessTimeout}
 	l, err := relink.Listen("tcp", "127.0.0.1:0", s)
 	require.NoError(t, err)
 	r.relay, err = faultnet.NewRelay(l.Addr().String())
@@ -58,8 +58,8 @@ func newLivenessRig(t *testing.T, s relink.Suite, buffers int) *livenessRig {
 		r.mu.Unlock()
 		r.lost <- struct{}{}
 	}
-	d := relink.Dialer{Config: cfg}
-	r.client, err = d.Dial(context.Background(), "tcp", r.relay.Addr())
+	d := relink.Dialer{Suite: s, Config: cfg.shared()}
+	r.client, err = d.DialConn(context.Background(), "tcp", r.relay.Addr())
 	require.NoError(t, err)
 	r.server, err = l.AcceptConn()
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func (r *livenessRig) waitLost(t *testing.T) {
 // on over the next transport.
 func TestSilentDropUnderData(t *testing.T) {
 	t.Parallel()
-	r := newLivenessRig(t, relink.DH64RC4(), 0)
+	r := newLivenessRig(t, dh64rc4Suite, 0)
 	r.exchange(t)
 	r.fallSilent()
 	_, err := r.client.Write([]byte("into the void"))
@@ -123,7 +123,7 @@ func TestSilentDropUnderData(t *testing.T) {
 // A silent drop of a link on which nothing is under way is found by keep-alive.
 func TestSilentDropWhileIdle(t *testing.T) {
 	t.Parallel()
-	r := newLivenessRig(t, relink.DH64RC4(), 0)
+	r := newLivenessRig(t, dh64rc4Suite, 0)
 	r.exchange(t)
 	r.fallSilent()
 	r.waitLost(t)
@@ -136,7 +136,7 @@ func TestSilentDropWhileIdle(t *testing.T) {
 // it reads again.
 func TestPausedPeerIsNotDead(t *testing.T) {
 	t.Parallel()
-	r := newLivenessRig(t, relink.DH64RC4(), 16<<10)
+	r := newLivenessRig(t, dh64rc4Suite, 16<<10)
 	r.exchange(t)
 	const size = 8 << 20
 	written := make(chan error, 1)

@@ -25,7 +25,7 @@ func TestFirstRecordIsStuck(t *testing.T) {
 			stuck, end := 0, int64(math.MaxInt64)
 			for off := int64(-1); off < end; off++ {
 				synctest.Test(t, func(t *testing.T) {
-					sc := newScene(t, s, relink.Config{}, faultnet.Options{Buffer: -1, Opaque: true})
+					sc := newScene(t, s, setup{}, faultnet.Options{Buffer: -1, Opaque: true})
 					if off < 0 {
 						sc.open()
 						synctest.Wait()
@@ -38,13 +38,13 @@ func TestFirstRecordIsStuck(t *testing.T) {
 						}
 						return nil
 					})
-					c, err := sc.dialer.Dial(t.Context(), "tcp", "server")
+					c, err := sc.dialer.DialConn(t.Context(), "tcp", "server")
 					if err != nil {
 						return // the handshake was cut, which Dial reports
 					}
 					stuck++
 					sc.client.Conn = c
-					time.Sleep(relink.DefaultLivenessTimeout + time.Second)
+					time.Sleep(defaultLivenessTimeout + time.Second)
 					synctest.Wait()
 					require.GreaterOrEqual(t, len(sc.net.Paths()), 2, "cut at %d: the silence was not found", off)
 				})

@@ -14,7 +14,7 @@ import (
 // look takes place with the first tick after its time.
 func TestSilenceIsFoundInTime(t *testing.T) {
 	t.Parallel()
-	for _, timeout := range []time.Duration{relink.MinLivenessTimeout, 4 * time.Second, relink.DefaultLivenessTimeout, time.Hour} {
+	for _, timeout := range []time.Duration{relink.MinLivenessTimeout, 4 * time.Second, defaultLivenessTimeout, time.Hour} {
 		for first := time.Duration(0); first < timeout/8+relink.TickEvery; first += timeout/800 + time.Millisecond {
 			looks := 0
 			silence := first

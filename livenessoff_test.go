@@ -13,14 +13,14 @@ import (
 // With a negative LivenessTimeout the transports that the library dials are as
 // package net makes them, and a session works like any other.
 func TestLivenessOff(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		inner, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		cfg := relink.Config{Suites: []relink.Suite{s}, LivenessTimeout: -1}
-		l, err := relink.NewListener(inner, cfg)
+		cfg := setup{LivenessTimeout: -1}
+		l, err := relink.NewListener(inner, cfg.listener(s))
 		require.NoError(t, err)
-		d := relink.Dialer{Config: cfg}
-		client, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+		d := relink.Dialer{Suite: s, Config: cfg.shared()}
+		client, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 		require.NoError(t, err)
 		server, err := l.AcceptConn()
 		require.NoError(t, err)

@@ -38,7 +38,7 @@ func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		h := &slowHandler{gate: gate}
-		r := newRig(t, relink.DH64RC4(), withServer(func(c *relink.Config) {
+		r := newRig(t, dh64rc4Suite, withServer(func(c *relink.ListenConfig) {
 			c.OnEvent, c.Logger = nil, slog.New(h)
 		}))
 		const dropped = 7

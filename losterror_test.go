@@ -22,7 +22,7 @@ import (
 func TestErrorOfALostSession(t *testing.T) {
 	for _, cause := range []error{io.EOF, os.ErrDeadlineExceeded, net.ErrClosed} {
 		t.Run(cause.Error(), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s relink.Suite) {
+			inBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s)
 				r.exchange(100)
 				r.net.OnDial(func(int, *faultnet.Path) error { return fmt.Errorf("the last attempt: %w", cause) })
@@ -43,14 +43,14 @@ func TestErrorOfALostSession(t *testing.T) {
 // complete stream by who asks errors.Is(err, io.EOF). Only the classic wires
 // have nothing else to go by.
 func TestALostSessionIsNoEOF(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if relink.IsClassic(s) {
 			t.Skip("a clean end of the last transport is io.EOF on the classic wires")
 		}
 		r := newRig(t, s)
 		r.exchange(100)
 		r.suspend(faultnet.Refuse, faultnet.End)
-		time.Sleep(2 * relink.DefaultResumeTimeout)
+		time.Sleep(2 * defaultResumeTimeout)
 		synctest.Wait()
 		for name, c := range r.ends() {
 			_, err := c.Read(make([]byte, 1))
@@ -94,7 +94,7 @@ func (c *resettable) Close() error {
 func TestAbandonedResumeIsNoCleanEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 4 << 10
-		r := newRig(t, relink.SCP(), withBoth(func(c *relink.Config) { c.ReplayLimit = limit }), func(r *rig, _ *relink.Config) {
+		r := newRig(t, scpSuite, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }), func(r *rig, _ *relink.ListenConfig) {
 			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := r.net.Dial(ctx, network, address)
 				if err != nil {

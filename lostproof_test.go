@@ -17,7 +17,7 @@ import (
 // or the client believes in the session, and then it has one, also where the
 // server never got the last message.
 func TestLostProof(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		var length [2]int64
 		for _, d := range directions {
 			for off := int64(-1); off <= length[d]; off += strideOf(s) {
@@ -25,7 +25,7 @@ func TestLostProof(t *testing.T) {
 					if off < 0 && kind != faultnet.Reset {
 						continue // without a cut all are alike
 					}
-					inBubbleScene(t, s, relink.Config{}, func(sc *scene) {
+					inBubbleScene(t, s, setup{}, func(sc *scene) {
 						sc.label("%v cut at byte %d of the handshake, direction %v", kind, off, d)
 						n := testLostProof(sc, d, off, kind)
 						if off < 0 {
@@ -47,7 +47,7 @@ func testLostProof(sc *scene, d faultnet.Dir, off int64, kind faultnet.Kind) (le
 		}
 		return nil
 	})
-	c, err := sc.dialer.Dial(context.Background(), "tcp", "server")
+	c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
 	length = sc.net.Last().Sent(d)
 	if err != nil {
 		require.True(t, isTyped(err), "%v", err)
@@ -88,12 +88,12 @@ func requireForgotten(sc *scene) {
 	for range sc.server.events.all(relink.EventOpened) {
 		c, err := sc.listener.AcceptConn()
 		require.NoError(t, err)
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(2*relink.DefaultResumeTimeout)))
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(2*defaultResumeTimeout)))
 		_, err = c.Read(make([]byte, 1))
 		require.Error(t, err)
 		require.NoError(t, c.Abort())
 	}
-	time.Sleep(2 * relink.DefaultHandshakeTimeout)
+	time.Sleep(2 * defaultHandshakeTimeout)
 	require.Equal(t, relink.Holdings{}, relink.HoldingsOf(sc.listener))
 	require.NoError(t, sc.listener.Close())
 	requireNothingLeft(t)
@@ -102,22 +102,22 @@ func requireForgotten(sc *scene) {
 // TestLostProofTooLate has the client come back after the server's patience: it
 // learns promptly and finally that there is no such session.
 func TestLostProofTooLate(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		var up int64 // the length of the client's part
-		inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) { up = sc.net.Last().Sent(faultnet.Up) })
-		inBubbleScene(t, s, relink.Config{}, func(sc *scene) {
+		inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) { up = sc.net.Last().Sent(faultnet.Up) })
+		inBubbleScene(t, s, setup{}, func(sc *scene) {
 			sc.net.OnDial(func(i int, p *faultnet.Path) error {
 				if i == 0 {
 					p.CutAt(faultnet.Up, up-1, faultnet.BlackHole) // so that it hears nothing of the end either
 				}
 				return nil
 			})
-			c, err := sc.dialer.Dial(context.Background(), "tcp", "server")
+			c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
 			if err != nil {
 				return // it does not speak last, and so it knows at once
 			}
 			sc.client.Conn = c
-			time.Sleep(2 * relink.DefaultHandshakeTimeout)
+			time.Sleep(2 * defaultHandshakeTimeout)
 			c.NetworkChanged()
 			begin := time.Now()
 			_, err = c.Read(make([]byte, 1))

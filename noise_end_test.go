@@ -27,7 +27,7 @@ func TestNoiseCloseOverTCP(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		for _, byClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("cut=%v/client=%v", cut, byClient), func(t *testing.T) {
-				sc, relay := relayed(t, noiseSuite, relink.Config{})
+				sc, relay := relayed(t, noiseSuite, setup{})
 				from, to := sc.client, sc.server
 				if !byClient {
 					from, to = to, from
@@ -59,7 +59,7 @@ func TestNoiseCloseWriteAcrossResumes(t *testing.T) {
 	for _, when := range []string{"before", "while suspended", "while resuming"} {
 		for _, byClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/client=%v", when, byClient), func(t *testing.T) {
-				inScene(t, noiseSuite, relink.Config{}, faultnet.Options{Delay: time.Millisecond}, func(sc *scene) {
+				inScene(t, noiseSuite, setup{}, faultnet.Options{Delay: time.Millisecond}, func(sc *scene) {
 					from, to := sc.client, sc.server
 					if !byClient {
 						from, to = to, from
@@ -112,7 +112,7 @@ func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
 		t.Run(fmt.Sprintf("undelivered=%v,server's stream ended=%v", undelivered, ended), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const window = 64 << 10
-				r := newRig(t, noiseSuite, withServer(func(c *relink.Config) { c.ReplayLimit = window }))
+				r := newRig(t, noiseSuite, withServer(func(c *relink.ListenConfig) { c.ReplayLimit = window }))
 				if ended {
 					require.NoError(t, r.server.CloseWrite())
 					requireEOF(t, r.client)
@@ -156,7 +156,7 @@ func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
 // the client that comes back is told which.
 func TestNoiseLateResumeAfterCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, noiseSuite, withServer(func(c *relink.Config) { c.CloseTimeout = time.Second }))
+		r := newRig(t, noiseSuite, withServer(func(c *relink.ListenConfig) { c.CloseTimeout = time.Second }))
 		r.exchange(1000)
 		require.NoError(t, r.server.WaitAcked(t.Context(), 1000))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
@@ -204,8 +204,8 @@ func TestNoiseAbortAfterCloseWrite(t *testing.T) {
 func TestNoiseTombstonesGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = time.Minute
-		r := newRig(t, noiseSuite, withServer(func(c *relink.Config) { c.ResumeTimeout = timeout }),
-			withClient(func(c *relink.Config) { c.ResumeTimeout = time.Hour }))
+		r := newRig(t, noiseSuite, withServer(func(c *relink.ListenConfig) { c.ResumeTimeout = timeout }),
+			withClient(func(c *relink.Dialer) { c.ResumeTimeout = time.Hour }))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		require.NoError(t, r.server.Abort())
 		time.Sleep(timeout + time.Second)
@@ -242,11 +242,11 @@ func TestNoiseClosesMeetAndAreCut(t *testing.T) {
 				// A client that has heard all that it waits for is gone, and a server
 				// that has not waits in vain.
 				err := r.serverEvents.all(relink.EventClosed)[0].Err
-				if took := time.Since(closed); took < relink.DefaultCloseTimeout {
+				if took := time.Since(closed); took < defaultCloseTimeout {
 					require.LessOrEqual(t, took, time.Second, "%v after %v", kind, at)
 					require.NoError(t, err, "%v after %v", kind, at)
 				} else {
-					require.Equal(t, relink.DefaultCloseTimeout, took)
+					require.Equal(t, defaultCloseTimeout, took)
 					require.ErrorIs(t, err, relink.ErrExpired)
 				}
 				_ = r.l.Close()

@@ -11,38 +11,32 @@ import (
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
-// publicKey is what clients pin.
-func publicKey(t *testing.T, k relink.PrivateKey) relink.PublicKey {
-	public, err := k.PublicKey()
-	require.NoError(t, err)
-	return public
-}
-
 // A client with the wrong key, or with a key where the server has none, or
 // without one where it has, is told what to do.
 func TestNoiseMismatch(t *testing.T) {
 	key := relink.GenerateKey()
-	server := relink.Noise(relink.NoiseServer(key))
-	pinned := relink.Noise(relink.NoiseClient(publicKey(t, relink.GenerateKey()), publicKey(t, relink.GenerateKey())))
+	server := relink.NoiseServer{Keys: []relink.PrivateKey{key}}
+	pinned := relink.NoiseClient{ServerKeys: []relink.PublicKey{relink.GenerateKey().PublicKey(), relink.GenerateKey().PublicKey()}}
 	for name, tt := range map[string]struct {
-		server, client relink.Suite
-		is             error
-		says           []string
+		server relink.ServerSuite
+		client relink.ClientSuite
+		is     error
+		says   []string
 	}{
 		"wrong key":                    {server, pinned, relink.ErrAuthentication, []string{"key", "NoiseClient"}},
-		"no key for a server with one": {server, relink.InsecureNoise(), relink.ErrProtocol, []string{"NoiseClient", "InsecureNoise"}},
-		"key for a server without":     {relink.InsecureNoise(), pinned, relink.ErrProtocol, []string{"NoiseClient", "InsecureNoise"}},
+		"no key for a server with one": {server, insecureSuite, relink.ErrProtocol, []string{"NoiseClient", "InsecureNoise"}},
+		"key for a server without":     {insecureSuite, pinned, relink.ErrProtocol, []string{"NoiseClient", "InsecureNoise"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := faultnet.New()
 				events := new(eventLog)
-				l, err := relink.NewListener(n.Listen(), relink.Config{Suites: []relink.Suite{tt.server}, OnEvent: events.add})
+				l, err := relink.NewListener(n.Listen(), relink.ListenConfig{Suites: []relink.ServerSuite{tt.server}, Config: relink.Config{OnEvent: events.add}})
 				require.NoError(t, err)
 				t.Cleanup(func() { _ = l.Close() })
-				d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{tt.client}}, DialTransport: n.Dial}
+				d := relink.Dialer{Suite: tt.client, DialTransport: n.Dial}
 				before := time.Now()
-				_, err = d.Dial(t.Context(), "tcp", "server")
+				_, err = d.DialConn(t.Context(), "tcp", "server")
 				require.Less(t, time.Since(before), time.Second)
 				require.ErrorIs(t, err, tt.is)
 				for _, word := range tt.says {
@@ -67,21 +61,21 @@ func TestNoiseKeyRotation(t *testing.T) {
 		var pins []relink.PublicKey
 		for range 4 {
 			keys = append(keys, relink.GenerateKey())
-			pins = append(pins, publicKey(t, keys[len(keys)-1]))
+			pins = append(pins, keys[len(keys)-1].PublicKey())
 		}
 		client := func(pins ...relink.PublicKey) relink.Dialer {
-			return relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.Noise(relink.NoiseClient(pins...))}}}
+			return relink.Dialer{Suite: relink.NoiseClient{ServerKeys: pins}}
 		}
 		n := faultnet.New()
 		serve := func(keys ...relink.PrivateKey) *relink.Listener {
-			l, err := relink.NewListener(n.Listen(), relink.Config{Suites: []relink.Suite{relink.Noise(relink.NoiseServer(keys...))}})
+			l, err := relink.NewListener(n.Listen(), relink.ListenConfig{Suites: []relink.ServerSuite{relink.NoiseServer{Keys: keys}}})
 			require.NoError(t, err)
 			return l
 		}
 		talk := func(l *relink.Listener, d relink.Dialer) (c, s *relink.Conn) {
 			d.DialTransport = n.Dial
 			dials := n.Dials()
-			c, err := d.Dial(t.Context(), "tcp", "server")
+			c, err := d.DialConn(t.Context(), "tcp", "server")
 			require.NoError(t, err)
 			require.Equal(t, dials+1, n.Dials())
 			s, err = l.AcceptConn()

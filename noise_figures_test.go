@@ -57,7 +57,7 @@ func TestNoiseOpensInOneRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := time.Now()
 		var opened time.Time
-		r := newRig(t, noiseSuite, withPath(faultnet.Options{Delay: oneWay}), withClient(func(c *relink.Config) {
+		r := newRig(t, noiseSuite, withPath(faultnet.Options{Delay: oneWay}), withClient(func(c *relink.Dialer) {
 			c.OnEvent = func(e relink.Event) {
 				if e.Kind == relink.EventOpened {
 					opened = e.Time
@@ -133,7 +133,7 @@ func TestNoiseLeavesABlackHole(t *testing.T) {
 					up, down := arrival(t, r.server, n), arrival(t, r.client, n)
 					requireWrite(t, r.client, rigData(n))
 					requireWrite(t, r.server, rigData(n))
-					const most = relink.DefaultLivenessTimeout + 2*roundTrip
+					const most = defaultLivenessTimeout + 2*roundTrip
 					require.LessOrEqual(t, (<-up).Sub(lost), most, "%v after %v on %+v: up", kind, after, o)
 					require.LessOrEqual(t, (<-down).Sub(lost), most, "%v after %v on %+v: down", kind, after, o)
 					r.finish()

@@ -24,9 +24,9 @@ func TestNoiseNoncesAreFresh(t *testing.T) {
 		w, s, _ := newTap(t)
 		kinds := []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End, faultnet.BlackHole}
 		r := newRig(t, s, withLimit(16<<10), withPath(faultnet.Options{Buffer: 2 << 10, Delay: time.Millisecond}),
-			withBoth(func(c *relink.Config) {
-				c.LivenessTimeout, c.MinBackoff, c.MaxBackoff = time.Second, time.Millisecond, 10*time.Millisecond
-				c.AttemptTimeout = time.Second
+			withBoth(func(c *relink.Config) { c.LivenessTimeout = time.Second }),
+			withClient(func(d *relink.Dialer) {
+				d.AttemptTimeout, d.MinBackoff, d.MaxBackoff = time.Second, time.Millisecond, 10*time.Millisecond
 			}))
 		r.net.OnDial(func(i int, p *faultnet.Path) error {
 			if i < cuts {

@@ -217,9 +217,10 @@ func TestNoiseResumesHaveNothingInCommon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const node = 0x01020304
 		key := relink.GenerateKey()
-		public, err := key.PublicKey()
-		require.NoError(t, err)
-		r := newRig(t, relink.Noise(relink.NoiseServer(key), relink.NoiseClient(public), relink.NoiseNode(node)))
+		r := newRig(t, sides{
+			relink.NoiseServer{Keys: []relink.PrivateKey{key}, Node: node},
+			relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}},
+		})
 		r.exchange(100)
 		r.net.OnDial(func(_ int, p *faultnet.Path) error { p.Record(); return nil })
 		data := bytes.Repeat([]byte("same"), 8)

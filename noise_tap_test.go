@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/noise"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -41,14 +40,14 @@ type sealedWith struct {
 }
 
 // newTap returns a suite with a new server key that is tapped.
-func newTap(t *testing.T) (*tap, relink.Suite, noise.PrivateKey) {
+func newTap(t *testing.T) (*tap, testSuite, noise.PrivateKey) {
 	key := noise.GenerateKey()
 	public, err := key.PublicKey()
 	require.NoError(t, err)
 	p, err := noise.New(noise.Options{ServerKeys: []noise.PrivateKey{key}, PinnedKeys: []noise.PublicKey{public}})
 	require.NoError(t, err)
 	w := &tap{Configurable: p, seen: make(map[trafficKey]bool), sealed: make(map[sealedWith]bool)}
-	return w, relink.NewTestSuite(w), key
+	return w, spoken{w}, key
 }
 
 // Configure implements suite.Configurable.

@@ -2,7 +2,6 @@ package relink_test
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -37,7 +36,7 @@ func TestTombstones(t *testing.T) {
 				r := newRig(t, noiseSuite)
 				r.suspend(faultnet.Refuse, faultnet.Reset)
 				require.NoError(t, c.end(r.server))
-				time.Sleep(2 * relink.DefaultCloseTimeout)
+				time.Sleep(2 * defaultCloseTimeout)
 				require.Equal(t, relink.StateClosed, r.server.State())
 				r.net.SetDown(faultnet.NotDown)
 				_, err := r.client.Read(make([]byte, 1))
@@ -72,23 +71,23 @@ func TestTombstoneOfAClosedSession(t *testing.T) {
 // A server that was restarted says with its key that it does not know the
 // session, and the client believes it at once.
 func TestRestartedServer(t *testing.T) {
-	for _, s := range []relink.Suite{noiseSuite, relink.InsecureNoise()} {
+	for _, s := range []testSuite{noiseSuite, insecureSuite} {
 		t.Run(s.String(), func(t *testing.T) {
 			n := newPipeListener()
-			l, err := relink.NewListener(n, relink.Config{Suites: []relink.Suite{s}})
+			l, err := relink.NewListener(n, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
 			require.NoError(t, err)
 			var at atomic.Pointer[pipeListener]
 			at.Store(n)
-			d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}}
+			d := relink.Dialer{Suite: s}
 			d.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 				return at.Load().dial(ctx, network, address)
 			}
-			c, err := d.Dial(context.Background(), "tcp", "server")
+			c, err := d.DialConn(context.Background(), "tcp", "server")
 			require.NoError(t, err)
 			sc, err := l.AcceptConn()
 			require.NoError(t, err)
 			restarted := newPipeListener()
-			again, err := relink.NewListener(restarted, relink.Config{Suites: []relink.Suite{s}})
+			again, err := relink.NewListener(restarted, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
 			require.NoError(t, err)
 			at.Store(restarted)
 			c.NetworkChanged()
@@ -99,21 +98,5 @@ func TestRestartedServer(t *testing.T) {
 			require.NoError(t, l.Close())
 			require.NoError(t, again.Close())
 		})
-	}
-}
-
-// Wrong options are errors of the side that they are wrong for.
-func TestNoiseOptions(t *testing.T) {
-	key := relink.GenerateKey()
-	public, err := key.PublicKey()
-	require.NoError(t, err)
-	for _, s := range []relink.Suite{relink.Noise(), relink.Noise(relink.NoiseClient(public)), relink.Noise(relink.NoiseServer(key, key))} {
-		_, err := relink.Listen("tcp", "127.0.0.1:0", s)
-		require.Error(t, err)
-	}
-	for _, s := range []relink.Suite{relink.Noise(), relink.Noise(relink.NoiseServer(key)), relink.Noise(relink.NoiseNode(-1))} {
-		_, err := relink.Dial("tcp", "127.0.0.1:1", s)
-		require.Error(t, err)
-		require.NotErrorIs(t, err, io.EOF)
 	}
 }

@@ -44,7 +44,7 @@ func overTLS(t *testing.T) rigOption {
 	roots.AddCert(certificate)
 	server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	client := &tls.Config{RootCAs: roots, ServerName: "server"}
-	return func(r *rig, _ *relink.Config) {
+	return func(r *rig, _ *relink.ListenConfig) {
 		r.wrap = func(l net.Listener) net.Listener { return tls.NewListener(l, server) }
 		r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := r.net.Dial(ctx, network, address)
@@ -71,9 +71,9 @@ func TestNoiseOverFragileTransports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, noiseSuite, withLimit(32<<10), transport(t), withBoth(func(c *relink.Config) {
-					c.LivenessTimeout, c.MaxBackoff = time.Second, 100*time.Millisecond
-				}))
+				r := newRig(t, noiseSuite, withLimit(32<<10), transport(t),
+					withBoth(func(c *relink.Config) { c.LivenessTimeout = time.Second }),
+					withClient(func(d *relink.Dialer) { d.MaxBackoff = 100 * time.Millisecond }))
 				r.net.OnDial(func(i int, p *faultnet.Path) error {
 					if i < cuts {
 						kind := faultnet.Kind(i % (int(faultnet.BlackHoleDown) + 1))

@@ -22,11 +22,11 @@ import (
 // Where there is room a Write returns at once, whatever its size and whatever the
 // transport does with it: a peer that does not read holds nobody up.
 func TestWriteWaitsForNothingButRoom(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, o := range []faultnet.Options{{Buffer: -1}, {Buffer: 1}, {Buffer: 100}, {Buffer: 64 << 10}, {Buffer: 100, ShortWrites: true}, {Opaque: true, Buffer: 100}} {
 			for _, size := range []int{1, 200, 1000, 1500, 20_000, 70_000, 200_000} {
 				what := fmt.Sprintf("%d bytes over %+v", size, o)
-				r := newRig(t, s, func(r *rig, _ *relink.Config) { r.net.SetOptions(o) })
+				r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) { r.net.SetOptions(o) })
 				if o.Buffer < 100 {
 					r.exchange(2)
 				} else {
@@ -67,12 +67,12 @@ func (c *filteringConn) Write(p []byte) (int, error) {
 // What a type that embeds a TCP connection does in its Write is done to every byte.
 func TestWrapperIsNotBypassed(t *testing.T) {
 	t.Parallel()
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		l, err := relink.Listen("tcp", "127.0.0.1:0", s)
 		require.NoError(t, err)
 		defer l.Close()
 		var transport *filteringConn
-		d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s}}, DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := relink.Dialer{Suite: s, DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
@@ -80,7 +80,7 @@ func TestWrapperIsNotBypassed(t *testing.T) {
 			transport = &filteringConn{TCPConn: c.(*net.TCPConn)}
 			return transport, nil
 		}}
-		client, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+		client, err := d.DialConn(t.Context(), "tcp", l.Addr().String())
 		require.NoError(t, err)
 		defer client.Abort()
 		server, err := l.AcceptConn()
@@ -109,19 +109,18 @@ func TestNonblockingSockets(t *testing.T) {
 	}
 	for network, inner := range listen {
 		t.Run(network, func(t *testing.T) {
-			forEachSuite(t, func(t *testing.T, s relink.Suite) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
 				il, err := inner()
 				require.NoError(t, err)
-				cfg := relink.Config{Suites: []relink.Suite{s}}
-				l, err := relink.NewListener(il, cfg)
+				l, err := relink.NewListener(il, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
 				require.NoError(t, err)
 				defer l.Close()
 				var transport net.Conn
-				d := relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+				d := relink.Dialer{Suite: s, DialTransport: func(ctx context.Context, network, address string) (c net.Conn, err error) {
 					transport, err = new(net.Dialer).DialContext(ctx, network, address)
 					return transport, err
 				}}
-				client, err := d.Dial(t.Context(), network, il.Addr().String())
+				client, err := d.DialConn(t.Context(), network, il.Addr().String())
 				require.NoError(t, err)
 				defer client.Abort()
 				server, err := l.AcceptConn()
@@ -156,7 +155,7 @@ func TestNonblockingSockets(t *testing.T) {
 func TestReadLetsItsAcknowledgementOut(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const reads, every = 12, 256 << 10 // well within the window
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 2 * reads * every}))
 		requireWrite(t, r.client, rigData(reads*every))
 		synctest.Wait()

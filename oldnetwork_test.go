@@ -15,7 +15,7 @@ import (
 // has succeeded and is not yet the session's link: the transport is of the old
 // network, and another is dialled.
 func TestNetworkChangedInTheLastMoment(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		resumed, encrypted := make(chan struct{}), make(chan struct{})

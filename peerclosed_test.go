@@ -12,8 +12,8 @@ import (
 // Once the peer's application reads no more, Write says so, and goes on saying
 // so when the session is lost afterwards.
 func TestPeerClosedSticks(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withClient(func(c *relink.Config) { c.ReplayLimit = 8 << 10 }))
+	inAckBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) { c.ReplayLimit = 8 << 10 }))
 		// More than the client takes while nobody reads, so that the end waits.
 		requireWrite(t, r.server, rigData(16<<10))
 		require.NoError(t, r.server.Close())

@@ -34,11 +34,11 @@ func (c *weighed) Write(p []byte) (int, error) {
 // segment of Linux's loopback, the largest there is.
 func TestTransportIsHandedPieces(t *testing.T) {
 	const segment = 65_483
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, size := range []int{64 << 10, 256 << 10, 1 << 20} {
 			writes := 2 << 20 / size // enough for long chunks in the buffer, which no piece crosses
 			var transport *weighed
-			r := newRig(t, s, func(r *rig, _ *relink.Config) {
+			r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 					c, err := r.net.Dial(ctx, network, address)
 					transport = &weighed{Conn: c}

@@ -16,18 +16,18 @@ func TestQuietClient(t *testing.T) {
 	for _, o := range []faultnet.Options{{}, {Opaque: true}} {
 		for _, kind := range append(append([]faultnet.Kind(nil), losses...), holes...) {
 			t.Run(kind.String(), func(t *testing.T) {
-				forEachSuite(t, func(t *testing.T, s relink.Suite) {
+				forEachSuite(t, func(t *testing.T, s testSuite) {
 					if kind >= faultnet.BlackHole && !relink.TraitsOf(s).Pings {
 						t.Skip("without pings only the kernel finds a silent transport dead, and in memory there is none")
 					}
-					inScene(t, s, relink.Config{}, o, func(sc *scene) {
+					inScene(t, s, setup{}, o, func(sc *scene) {
 						sc.label("%+v", o)
 						sc.echo(10, time.Second)
 						p := sc.net.Last()
 						p.Stall(faultnet.Up)
 						sc.client.write(500)
 						p.Cut(kind)
-						require.NoError(t, sc.server.SetReadDeadline(time.Now().Add(3*relink.DefaultLivenessTimeout)))
+						require.NoError(t, sc.server.SetReadDeadline(time.Now().Add(3*defaultLivenessTimeout)))
 						sc.server.read(500)
 						require.NoError(t, sc.server.SetReadDeadline(time.Time{}))
 						sc.echo(10, time.Second)
@@ -42,9 +42,9 @@ func TestQuietClient(t *testing.T) {
 // TestQuietClientNeverRead is TestQuietClient with an application that has
 // written once and never read, and whose link is lost much later.
 func TestQuietClientNeverRead(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		for _, kind := range losses {
-			inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) {
+			inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) {
 				sc.label("%v", kind)
 				p := sc.net.Last()
 				p.Stall(faultnet.Up)
@@ -63,9 +63,9 @@ func TestQuietClientNeverRead(t *testing.T) {
 // TestQuietServer lets the server's application go quiet: the client brings its
 // data in.
 func TestQuietServer(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		for _, kind := range losses {
-			inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) {
+			inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) {
 				sc.label("%v", kind)
 				sc.echo(10, time.Second)
 				p := sc.net.Last()
@@ -94,12 +94,12 @@ func TestPausedReader(t *testing.T) {
 	t.Parallel()
 	const size = 400 << 10
 	for _, o := range []faultnet.Options{{}, {Buffer: -1}, {Opaque: true}} {
-		forEachSuite(t, func(t *testing.T, s relink.Suite) {
-			inScene(t, s, relink.Config{ReplayLimit: 64 << 10}, o, func(sc *scene) {
+		forEachSuite(t, func(t *testing.T, s testSuite) {
+			inScene(t, s, setup{ReplayLimit: 64 << 10}, o, func(sc *scene) {
 				sc.label("%+v", o)
 				sc.echo(10, time.Second)
 				up, down := sc.client.writing(size), sc.server.writing(size)
-				time.Sleep(3*relink.DefaultLivenessTimeout + relink.DefaultResumeTimeout)
+				time.Sleep(3*defaultLivenessTimeout + defaultResumeTimeout)
 				for _, e := range []*side{sc.client, sc.server} {
 					require.Equal(t, int64(1), relink.EpochOf(e.Conn))
 					require.Equal(t, relink.StateConnected, e.State())

@@ -34,7 +34,7 @@ func readmeServer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, err := relink.Listen("tcp", ":7000", relink.Noise(relink.NoiseServer(key)))
+	l, err := relink.Listen("tcp", ":7000", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func readmeClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, err := relink.Dial("tcp", "localhost:7000", relink.Noise(relink.NoiseClient(server)))
+	conn, err := relink.Dial("tcp", "localhost:7000", relink.NoiseClient{ServerKeys: []relink.PublicKey{server}})
 	if err != nil {
 		log.Fatal(err)
 	}

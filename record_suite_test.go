@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -36,9 +35,9 @@ type records struct {
 }
 
 // newRecords returns the protocol and the suite that speaks it.
-func newRecords() (*records, relink.Suite) {
+func newRecords() (*records, testSuite) {
 	p := new(records)
-	return p, relink.NewTestSuite(p)
+	return p, spoken{p}
 }
 
 // The messages, whose sums are keyed with a secret where there is one:

@@ -18,7 +18,7 @@ import (
 
 // inAckBubble runs a test in a bubble of its own for every suite with
 // acknowledgements.
-func inAckBubble(t *testing.T, f func(t *testing.T, s relink.Suite)) {
+func inAckBubble(t *testing.T, f func(t *testing.T, s testSuite)) {
 	t.Helper()
 	for _, s := range ackSuites {
 		t.Run(s.String(), func(t *testing.T) {
@@ -28,7 +28,7 @@ func inAckBubble(t *testing.T, f func(t *testing.T, s relink.Suite)) {
 }
 
 // ackSuites are the suites with acknowledgements.
-var ackSuites = func() (found []relink.Suite) {
+var ackSuites = func() (found []testSuite) {
 	for _, s := range suites {
 		if relink.TraitsOf(s).Acks {
 			found = append(found, s)
@@ -45,7 +45,7 @@ type lengths struct {
 
 // lengthsOf returns the lengths of the handshakes of a suite with
 // acknowledgements.
-func lengthsOf(s relink.Suite) lengths {
+func lengthsOf(s testSuite) lengths {
 	switch s.String() {
 	case recordSuite.String():
 		return lengths{recNewLen, recNewAnswerLen, recResumeHead + 4, recResumeAnswerLen}
@@ -57,7 +57,7 @@ func lengthsOf(s relink.Suite) lengths {
 }
 
 // inRecordBubble runs a test in a bubble of its own with a protocol of its own.
-func inRecordBubble(t *testing.T, f func(t *testing.T, p *records, s relink.Suite)) {
+func inRecordBubble(t *testing.T, f func(t *testing.T, p *records, s testSuite)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, s := newRecords()

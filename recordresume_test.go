@@ -19,7 +19,7 @@ import (
 func TestLostAnswersAndConfirmations(t *testing.T) {
 	for pattern := range 1 << 6 {
 		t.Run(fmt.Sprintf("%06b", pattern), func(t *testing.T) {
-			inAckBubble(t, func(t *testing.T, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s)
 				r.exchange(100)
 				time.Sleep(time.Second)
@@ -46,7 +46,7 @@ func TestLostAnswersAndConfirmations(t *testing.T) {
 // Data that rides in the client's first message is taken before anything is
 // confirmed, and only once.
 func TestEarlyData(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		data := rigData(3000)
 		time.Sleep(time.Second)           // the limits are known
@@ -77,7 +77,7 @@ func TestEarlyData(t *testing.T) {
 // A request that somebody has recorded changes nothing: not the stream, not the
 // link, not what a genuine resume needs afterwards.
 func TestReplayedRequest(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.net.OnDial(func(_ int, p *faultnet.Path) error { p.Record(); return nil })
 		for range 3 {
@@ -110,7 +110,7 @@ func TestReplayedRequest(t *testing.T) {
 // A request that is authentic and fresh, but not followed by a valid record,
 // takes nothing over: the link that the server has stays, and so do the keys.
 func TestUnprovenResumeChangesNothing(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(1000)
 		// The server does not notice that its link is gone, and the request of
@@ -151,7 +151,7 @@ func TestUnprovenResumeChangesNothing(t *testing.T) {
 // sent over the new one.
 func TestOldTransportDeliversToRecords(t *testing.T) {
 	const delay = 50 * time.Millisecond
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Delay: delay, Buffer: 1 << 20}))
 		time.Sleep(time.Second) // the limits are known
 		data := rigData(200_000)
@@ -184,7 +184,7 @@ func TestOldTransportDeliversToRecords(t *testing.T) {
 // Two full buffers are sent again at once over a transport without a buffer.
 func TestFullBuffersMeetUnbuffered(t *testing.T) {
 	const limit = 256 << 10
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withLimit(limit), withPath(faultnet.Options{Buffer: -1}))
 		r.suspend(faultnet.Refuse, faultnet.Reset)
 		data := rigData(limit)

@@ -17,9 +17,9 @@ import (
 // connected and while it is suspended. It must not notice.
 func TestReplayedHandshakes(t *testing.T) {
 	const maxHandshakes = 32
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		synctest.Test(t, func(t *testing.T) {
-			sc := newScene(t, s, relink.Config{
+			sc := newScene(t, s, setup{
 				MaxHandshakes: maxHandshakes,
 				ResumeTimeout: 24 * time.Hour, MinBackoff: 24 * time.Hour, MaxBackoff: 24 * time.Hour,
 			}, faultnet.Options{})
@@ -77,7 +77,7 @@ func TestReplayedHandshakes(t *testing.T) {
 // has everything, does not end its link either: that would destroy what is under
 // way.
 func TestReplayedResumeWhileClosing(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		r.net.OnDial(func(_ int, p *faultnet.Path) error {
@@ -177,7 +177,7 @@ func holdingsAtRest(sc *scene) relink.Holdings {
 		require.NoError(sc.t, err)
 		require.NoError(sc.t, c.Abort())
 	}
-	time.Sleep(2 * relink.DefaultHandshakeTimeout)
+	time.Sleep(2 * defaultHandshakeTimeout)
 	h := relink.HoldingsOf(sc.listener)
 	h.Watched = 0 // comes and goes with ticks
 	return h

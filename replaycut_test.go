@@ -21,12 +21,12 @@ import (
 func TestCutDuringReplay(t *testing.T) {
 	t.Parallel()
 	const size, chain = 48, 3
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		length := int64(0)
 		for off := int64(-1); off <= length; off += strideOf(s) {
 			for _, d := range directions {
 				kind := losses[int(off+1)%len(losses)]
-				inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) {
+				inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) {
 					sc.label("%v cuts at byte %d, direction %v", kind, off, d)
 					sc.echo(10, time.Second)
 					sc.net.OnDial(func(i int, p *faultnet.Path) error {
@@ -56,8 +56,8 @@ func TestCutsDuringLargeReplay(t *testing.T) {
 	t.Parallel()
 	const size, chain = 200 << 10, 40
 	for _, o := range []faultnet.Options{{}, {Buffer: -1}, {Opaque: true}, {Buffer: 3000, Segment: 1000, ShortWrites: true}} {
-		forEachSuite(t, func(t *testing.T, s relink.Suite) {
-			inScene(t, s, relink.Config{}, o, func(sc *scene) {
+		forEachSuite(t, func(t *testing.T, s testSuite) {
+			inScene(t, s, setup{}, o, func(sc *scene) {
 				sc.label("%+v", o)
 				sc.echo(10, time.Second)
 				sc.net.OnDial(func(i int, p *faultnet.Path) error {
@@ -87,8 +87,8 @@ func TestCutsDuringLargeReplay(t *testing.T) {
 // transports that hold nothing, while neither application reads.
 func TestBothBuffersFull(t *testing.T) {
 	const limit = 64 << 10
-	cfg := relink.Config{ReplayLimit: limit, ResumeTimeout: 24 * time.Hour, MinBackoff: 24 * time.Hour, MaxBackoff: 24 * time.Hour}
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	cfg := setup{ReplayLimit: limit, ResumeTimeout: 24 * time.Hour, MinBackoff: 24 * time.Hour, MaxBackoff: 24 * time.Hour}
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		t.Run("unbuffered", func(t *testing.T) {
 			inScene(t, s, cfg, faultnet.Options{Buffer: -1}, func(sc *scene) {
 				testBothBuffersFull(sc, limit, func(down bool) {

@@ -16,7 +16,7 @@ import (
 // before a byte has been exchanged that would make its counts stale. It is worth
 // nothing, because the server has asked for something else this time.
 func TestReplayedProof(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(100)
 		r.net.OnDial(func(_ int, p *faultnet.Path) error {

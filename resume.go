@@ -349,7 +349,7 @@ func (c *Conn) attemptLocked(before error) error {
 		s = newStream(t)
 		err = within(ctx, t, func() (err error) {
 			sl, err = c.session.Resume(s, clientView{c})
-			return err
+			return publicError(err)
 		})
 	}
 	c.mu.Lock()
@@ -378,8 +378,20 @@ func (c *Conn) attemptLocked(before error) error {
 func within(ctx context.Context, t net.Conn, handshake func() error) error {
 	stop := context.AfterFunc(ctx, func() { resetTransport(t) })
 	err := handshake()
-	if !stop() { // the transport is closed, or about to be
-		return fmt.Errorf("%w: %w", ErrHandshakeTimeout, context.Cause(ctx))
+	if stop() {
+		return err
+	} // else the transport is closed, or about to be
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("relink: the handshake was given up: %w", ctxError(ctx))
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrHandshakeTimeout, ctxError(ctx))
+}
+
+// ctxError returns ctx.Err with its cause, if it has another.
+func ctxError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

@@ -28,14 +28,14 @@ func randomBytes(n int) []byte {
 func TestStreamThroughCuts(t *testing.T) {
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End} {
 		t.Run(kind.String(), func(t *testing.T) {
-			forEachSuite(t, func(t *testing.T, s relink.Suite) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
 				synctest.Test(t, func(t *testing.T) { testStreamThroughCuts(t, s, kind) })
 			})
 		})
 	}
 }
 
-func testStreamThroughCuts(t *testing.T, s relink.Suite, kind faultnet.Kind) {
+func testStreamThroughCuts(t *testing.T, s testSuite, kind faultnet.Kind) {
 	const cuts = 60
 	n := faultnet.New()
 	n.SetOptions(faultnet.Options{Buffer: 16 << 10})
@@ -48,11 +48,11 @@ func testStreamThroughCuts(t *testing.T, s relink.Suite, kind faultnet.Kind) {
 		return nil
 	})
 	// The classic wires need a history of more than what is under way.
-	cfg := relink.Config{Suites: []relink.Suite{s}, ReplayLimit: 128 << 10}
-	l, err := relink.NewListener(n.Listen(), cfg)
+	cfg := setup{ReplayLimit: 128 << 10}
+	l, err := relink.NewListener(n.Listen(), cfg.listener(s))
 	require.NoError(t, err)
-	d := relink.Dialer{Config: cfg, DialTransport: n.Dial}
-	client, err := d.Dial(context.Background(), "tcp", "server")
+	d := relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
+	client, err := d.DialConn(context.Background(), "tcp", "server")
 	require.NoError(t, err)
 	server, err := l.AcceptConn()
 	require.NoError(t, err)

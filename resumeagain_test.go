@@ -25,8 +25,8 @@ func TestResumeAgainUnread(t *testing.T) {
 	for _, kind := range losses {
 		for _, o := range []faultnet.Options{{}, {Opaque: true}, {Segment: 700}} {
 			t.Run(fmt.Sprintf("%v/%+v", kind, o), func(t *testing.T) {
-				forEachSuite(t, func(t *testing.T, s relink.Suite) {
-					inScene(t, s, relink.Config{}, o, func(sc *scene) {
+				forEachSuite(t, func(t *testing.T, s testSuite) {
+					inScene(t, s, setup{}, o, func(sc *scene) {
 						sc.echo(10, time.Second)
 						for i := range rounds {
 							sc.replayBoth(size, kind)
@@ -58,12 +58,12 @@ func TestResumeAgainUnread(t *testing.T) {
 func TestResumeCutEverywhere(t *testing.T) {
 	t.Parallel()
 	const size = 20
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		var length [2]int64
 		for _, d := range directions {
 			for off := int64(-1); off <= length[d]; off += strideOf(s) {
 				for _, kind := range cutsAt(off) {
-					inScene(t, s, relink.Config{}, faultnet.Options{}, func(sc *scene) {
+					inScene(t, s, setup{}, faultnet.Options{}, func(sc *scene) {
 						sc.label("%v cut at byte %d of the resume, direction %v", kind, off, d)
 						sc.echo(10, time.Second)
 						sc.net.OnDial(func(i int, p *faultnet.Path) error {
@@ -98,18 +98,18 @@ func TestResumeCutEverywhere(t *testing.T) {
 // TestResumeRace presents many valid resumes of one session at once. One wins,
 // and the others end in a typed error that says why.
 func TestResumeRace(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		for _, order := range []bool{true, false} {
 			if !order && relink.TraitsOf(s).Acks {
 				continue // such a client counts its attempts, and the server keeps the keys of the last few only
 			}
-			cfg := relink.Config{MinBackoff: time.Hour, MaxBackoff: time.Hour, ResumeTimeout: 3 * time.Hour}
+			cfg := setup{MinBackoff: time.Hour, MaxBackoff: time.Hour, ResumeTimeout: 3 * time.Hour}
 			inScene(t, s, cfg, faultnet.Options{}, func(sc *scene) { testResumeRace(sc, s, order) })
 		}
 	})
 }
 
-func testResumeRace(sc *scene, s relink.Suite, order bool) {
+func testResumeRace(sc *scene, s testSuite, order bool) {
 	const n = 8
 	t := sc.t
 	sc.echo(10, time.Second)
@@ -145,7 +145,7 @@ func testResumeRace(sc *scene, s relink.Suite, order bool) {
 	if relink.TraitsOf(s).Acks { // the client's first record is what proves a resume
 		require.NoError(t, presented[n-1].Err)
 		presented[n-1].Adopt()
-		time.Sleep(2 * relink.DefaultHandshakeTimeout)
+		time.Sleep(2 * defaultHandshakeTimeout)
 	}
 	synctest.Wait()
 	sc.net.OnDial(nil)

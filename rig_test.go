@@ -33,34 +33,34 @@ type rig struct {
 }
 
 // A rigOption changes a rig before it is put up.
-type rigOption func(r *rig, server *relink.Config)
+type rigOption func(r *rig, server *relink.ListenConfig)
 
-// withBoth changes both sides' Config.
+// withBoth changes what both sides have.
 func withBoth(f func(*relink.Config)) rigOption {
-	return func(r *rig, server *relink.Config) {
+	return func(r *rig, server *relink.ListenConfig) {
 		f(&r.dialer.Config)
-		f(server)
+		f(&server.Config)
 	}
 }
 
-func withClient(f func(*relink.Config)) rigOption {
-	return func(r *rig, _ *relink.Config) { f(&r.dialer.Config) }
+func withClient(f func(*relink.Dialer)) rigOption {
+	return func(r *rig, _ *relink.ListenConfig) { f(r.dialer) }
 }
 
-func withServer(f func(*relink.Config)) rigOption {
-	return func(_ *rig, server *relink.Config) { f(server) }
+func withServer(f func(*relink.ListenConfig)) rigOption {
+	return func(_ *rig, server *relink.ListenConfig) { f(server) }
 }
 
 func withPath(o faultnet.Options) rigOption {
-	return func(r *rig, _ *relink.Config) { r.net.SetOptions(o) }
+	return func(r *rig, _ *relink.ListenConfig) { r.net.SetOptions(o) }
 }
 
 // newRig opens a session in the bubble of the caller.
-func newRig(t *testing.T, s relink.Suite, options ...rigOption) *rig {
+func newRig(t *testing.T, s testSuite, options ...rigOption) *rig {
 	t.Helper()
 	r := &rig{t: t, net: faultnet.New(), clientEvents: new(eventLog), serverEvents: new(eventLog)}
-	cfg := relink.Config{Suites: []relink.Suite{s}}
-	r.dialer = &relink.Dialer{Config: cfg, DialTransport: r.net.Dial}
+	cfg := relink.ListenConfig{Suites: []relink.ServerSuite{s}}
+	r.dialer = &relink.Dialer{Suite: s, DialTransport: r.net.Dial}
 	r.dialer.OnEvent = r.clientEvents.add
 	cfg.OnEvent = r.serverEvents.add
 	for _, o := range options {
@@ -82,7 +82,7 @@ func newRig(t *testing.T, s relink.Suite, options ...rigOption) *rig {
 // open opens one more session.
 func (r *rig) open() (client, server *relink.Conn) {
 	r.t.Helper()
-	client, err := r.dialer.Dial(context.Background(), "tcp", "server")
+	client, err := r.dialer.DialConn(context.Background(), "tcp", "server")
 	require.NoError(r.t, err)
 	server, err = r.l.AcceptConn()
 	require.NoError(r.t, err)
@@ -152,8 +152,8 @@ func rigData(n int) []byte {
 }
 
 // inBubble runs a test for every suite in a bubble of its own.
-func inBubble(t *testing.T, f func(t *testing.T, s relink.Suite)) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+func inBubble(t *testing.T, f func(t *testing.T, s testSuite)) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		synctest.Test(t, func(t *testing.T) { f(t, s) })
 	})
 }

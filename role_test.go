@@ -15,7 +15,7 @@ import (
 // A Read that waits for a library's goroutine to read for it goes on over the
 // next transport.
 func TestReadOfOpaqueTransportResumes(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Opaque: true}))
 		read := background(func() (int, error) { return io.ReadFull(r.client, make([]byte, 3)) })
 		stillBlocked(t, read)
@@ -31,7 +31,7 @@ func TestReadOfOpaqueTransportResumes(t *testing.T) {
 // A Read takes the receiver role from the standby; if its deadline passes just
 // then, the standby comes back, so that a lost link is noticed.
 func TestStandbyReturnsAfterReadTimedOut(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		for range 20 { // the moment is not always met
 			time.Sleep(time.Second) // brings the standby
@@ -51,7 +51,7 @@ func TestStandbyReturnsAfterReadTimedOut(t *testing.T) {
 // A Write that waits for acknowledgements has them read when the application's
 // only Read leaves.
 func TestWriteGoesOnAfterReadLeft(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		const size = 1 << 20
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
 		read := background(func() (int, error) { return r.client.Read(make([]byte, 1)) })
@@ -74,7 +74,7 @@ func TestWriteGoesOnAfterReadLeft(t *testing.T) {
 // sweeper.
 func TestTicksAreNotPutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, relink.DH64RC4())
+		r := newRig(t, dh64rc4Suite)
 		client, server := r.open()
 		for _, c := range []*relink.Conn{client, server} {
 			go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -96,7 +96,7 @@ func TestTicksAreNotPutOff(t *testing.T) {
 // A client whose links die as soon as they live, and bring nothing forward,
 // pauses between them as it does between failed attempts.
 func TestUselessLinksAreNotRedialledInALoop(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Delay: time.Millisecond}))
 		r.net.OnDial(func(_ int, p *faultnet.Path) error {
 			time.AfterFunc(10*time.Millisecond, func() { p.Cut(faultnet.Reset) })
@@ -121,7 +121,7 @@ func TestUselessLinksAreNotRedialledInALoop(t *testing.T) {
 // for as long as the session lingers, or the transport is closed over what the
 // peer still sends, which destroys what is under way to it.
 func TestCloseWhileReadDecrypts(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return // its records are opened elsewhere
 		}
@@ -147,7 +147,7 @@ func TestCloseWhileReadDecrypts(t *testing.T) {
 // A Read ends with data of a link that was replaced meanwhile by one whose Reads
 // cannot be interrupted: a standby reads that.
 func TestOpaqueLinkWhileReadDecrypts(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		if !relink.IsClassic(s) {
 			return
 		}

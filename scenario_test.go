@@ -47,7 +47,7 @@ func cutsAt(off int64) []faultnet.Kind {
 // strideOf returns by how much a sweep over positions goes forward. Under the
 // race detector a handshake of Noise costs fifty times one of the others. The
 // number has no divisor in common with that of the kinds of cut.
-func strideOf(s relink.Suite) int64 {
+func strideOf(s testSuite) int64 {
 	if everything || !strings.HasPrefix(s.String(), "Noise") {
 		return 1
 	}
@@ -63,14 +63,14 @@ type scene struct {
 	t        testing.TB
 	net      *faultnet.Network
 	listener *relink.Listener
-	dialer   relink.Dialer
+	dialer   *relink.Dialer
 	client   *side
 	server   *side
 }
 
 // inScene runs f in a bubble with an open session, then ends the session and
 // holds the library to leaving nothing behind.
-func inScene(t *testing.T, s relink.Suite, cfg relink.Config, o faultnet.Options, f func(sc *scene)) {
+func inScene(t *testing.T, s testSuite, cfg setup, o faultnet.Options, f func(sc *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sc := newScene(t, s, cfg, o)
@@ -81,7 +81,7 @@ func inScene(t *testing.T, s relink.Suite, cfg relink.Config, o faultnet.Options
 }
 
 // newScene returns a scene without a session.
-func newScene(t testing.TB, s relink.Suite, cfg relink.Config, o faultnet.Options) *scene {
+func newScene(t testing.TB, s testSuite, cfg setup, o faultnet.Options) *scene {
 	n := faultnet.New()
 	n.SetOptions(o)
 	sc := newSceneOn(t, s, cfg, n.Listen(), n.Dial)
@@ -95,18 +95,17 @@ func newScene(t testing.TB, s relink.Suite, cfg relink.Config, o faultnet.Option
 }
 
 // newSceneOn returns a scene without a session on any kind of transport.
-func newSceneOn(t testing.TB, s relink.Suite, cfg relink.Config, inner net.Listener, dial func(context.Context, string, string) (net.Conn, error)) *scene {
+func newSceneOn(t testing.TB, s testSuite, cfg setup, inner net.Listener, dial func(context.Context, string, string) (net.Conn, error)) *scene {
 	sc := &scene{t: t}
 	sc.client = &side{t: t, name: "client", salt: clientSalt, peerSalt: serverSalt}
 	sc.server = &side{t: t, name: "server", salt: serverSalt, peerSalt: clientSalt}
-	cfg.Suites = []relink.Suite{s}
-	serverCfg := cfg
+	serverCfg := cfg.listener(s)
 	serverCfg.OnEvent = sc.server.events.add
 	l, err := relink.NewListener(inner, serverCfg)
 	require.NoError(t, err)
 	sc.listener = l
 	cfg.OnEvent = sc.client.events.add
-	sc.dialer = relink.Dialer{Config: cfg, DialTransport: dial}
+	sc.dialer = cfg.dialer(s, dial)
 	// A bubble cannot end before its goroutines have, also after a failure.
 	t.Cleanup(func() {
 		for _, e := range []*side{sc.client, sc.server} {
@@ -122,7 +121,7 @@ func newSceneOn(t testing.TB, s relink.Suite, cfg relink.Config, inner net.Liste
 // open opens the session.
 func (sc *scene) open() {
 	sc.t.Helper()
-	c, err := sc.dialer.Dial(context.Background(), "tcp", "server")
+	c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
 	require.NoError(sc.t, err)
 	sc.client.Conn = c
 	sc.server.Conn, err = sc.listener.AcceptConn()
@@ -368,7 +367,7 @@ func isTyped(err error) bool {
 
 // relayed opens a session over TCP through a relay that fails on command. It is
 // for what a kernel does and a path in memory does not.
-func relayed(t *testing.T, s relink.Suite, cfg relink.Config) (*scene, *faultnet.Relay) {
+func relayed(t *testing.T, s testSuite, cfg setup) (*scene, *faultnet.Relay) {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -383,7 +382,7 @@ func relayed(t *testing.T, s relink.Suite, cfg relink.Config) (*scene, *faultnet
 }
 
 // inBubbleScene runs f in a bubble with a listener and a dialer and no session.
-func inBubbleScene(t *testing.T, s relink.Suite, cfg relink.Config, f func(sc *scene)) {
+func inBubbleScene(t *testing.T, s testSuite, cfg setup, f func(sc *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(newScene(t, s, cfg, faultnet.Options{})) })
 }

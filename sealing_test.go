@@ -18,7 +18,7 @@ import (
 // A Write whose records the transport does not take when they are sealed returns, and
 // leaves them to the library. Its deadline has nothing to do with it.
 func TestTransportFullAfterSealing(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 1000}))
 		r.net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
@@ -41,7 +41,7 @@ func TestTransportFullAfterSealing(t *testing.T) {
 
 // A link that is lost while its records are being sealed has taken none of them.
 func TestLossWhileSealing(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		for what, lose := range map[string]func(r *rig){
 			"cut":             func(r *rig) { r.net.Last().Cut(faultnet.Reset) },
 			"network changed": func(r *rig) { r.client.NetworkChanged() },
@@ -69,7 +69,7 @@ func TestLossWhileSealing(t *testing.T) {
 
 // An end that comes while records are being sealed comes behind them.
 func TestEndWhileSealing(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		for what, end := range map[string]func(c *relink.Conn) error{
 			"close":       (*relink.Conn).Close,
 			"close write": (*relink.Conn).CloseWrite,
@@ -88,7 +88,7 @@ func TestEndWhileSealing(t *testing.T) {
 
 // After a session has been aborted nothing is left of what was being sealed.
 func TestAbortWhileSealing(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		for what, abort := range map[string]func(r *rig) error{
 			"by this side": func(r *rig) error { return r.client.Abort() },
 			"by the peer":  func(r *rig) error { return r.server.Abort() },
@@ -109,7 +109,7 @@ func TestAbortWhileSealing(t *testing.T) {
 
 // whileSealing runs f while a Write of the client, of each of several lengths,
 // seals its records. release lets it go on.
-func whileSealing(t *testing.T, s relink.Suite, what string, f func(r *rig, data []byte, release func(), write <-chan outcome)) {
+func whileSealing(t *testing.T, s testSuite, what string, f func(r *rig, data []byte, release func(), write <-chan outcome)) {
 	t.Helper()
 	for _, n := range []int{1, 1000, 10_000, 100_000} {
 		what := fmt.Sprintf("%s, %d bytes", what, n)

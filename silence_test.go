@@ -20,7 +20,7 @@ func TestBlackHole(t *testing.T) {
 		for _, opaque := range []bool{false, true} {
 			for _, busy := range []string{"idle", "reading", "writing"} {
 				t.Run(fmt.Sprintf("%v/opaque=%v/%s", kind, opaque, busy), func(t *testing.T) {
-					inAckBubble(t, func(t *testing.T, s relink.Suite) {
+					inAckBubble(t, func(t *testing.T, s testSuite) {
 						r := newRig(t, s, withPath(faultnet.Options{Opaque: opaque}),
 							withBoth(func(c *relink.Config) { c.LivenessTimeout = timeout }))
 						r.exchange(1000)
@@ -62,7 +62,7 @@ func TestPauseIsNotDeath(t *testing.T) {
 	for _, opaque := range []bool{false, true} {
 		for _, clientPauses := range []bool{true, false} {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, clientPauses), func(t *testing.T) {
-				inAckBubble(t, func(t *testing.T, s relink.Suite) {
+				inAckBubble(t, func(t *testing.T, s testSuite) {
 					r := newRig(t, s, withLimit(64<<10), withPath(faultnet.Options{Opaque: opaque}))
 					from, to := r.client, r.server
 					if clientPauses {
@@ -70,7 +70,7 @@ func TestPauseIsNotDeath(t *testing.T) {
 					}
 					data := rigData(1 << 20)
 					done := background(func() (int, error) { return from.Write(data) })
-					time.Sleep(3*relink.DefaultLivenessTimeout + relink.DefaultResumeTimeout)
+					time.Sleep(3*defaultLivenessTimeout + defaultResumeTimeout)
 					stillBlocked(t, done)
 					requireRead(t, to, data)
 					require.NoError(t, (<-done).err)

@@ -13,7 +13,7 @@ import (
 // A network so slow that a handshake with data in it takes longer than an
 // attempt may is no reason to lose the session: later attempts carry none.
 func TestResumeOverSlowNetwork(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 300, Delay: 80 * time.Millisecond}))
 		for _, c := range r.ends() {
 			go func() { _, _ = c.Write(make([]byte, 50_000)) }()

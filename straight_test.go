@@ -33,7 +33,7 @@ func TestStraightIsInlined(t *testing.T) {
 // A request and its answer, in sizes on both sides of every bound of the
 // straight way, over transports that take and bring less than they are given.
 func TestRequestsAndAnswers(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, o := range []faultnet.Options{{}, {ShortWrites: true}, {Segment: 7}, {Buffer: -1}, {Opaque: true}} {
 			r := newRig(t, s, withPath(o))
 			go func() { _, _ = io.Copy(r.server, r.server) }()
@@ -55,7 +55,7 @@ func TestRequestsAndAnswers(t *testing.T) {
 // A short Write waits for a long one that is being enciphered, with nobody
 // sending meanwhile.
 func TestShortWriteBehindLongOne(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(10)
 		release := relink.HoldEncrypt(r.client)
@@ -82,7 +82,7 @@ func TestShortWriteBehindLongOne(t *testing.T) {
 // A short Write waits for a long one that is being enciphered, beside a third
 // that is being sent.
 func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 100}))
 		r.net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
@@ -109,7 +109,7 @@ func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
 // A short Write waits for a long one that there is room for again and that has
 // not taken it yet, with nobody sending meanwhile.
 func TestShortWriteBehindOneThatWaitedForRoom(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(10) // the ordinary case but for this
 		release := relink.HoldWriting(r.client)
@@ -127,8 +127,8 @@ func TestShortWriteBehindOneThatWaitedForRoom(t *testing.T) {
 // for them. The rest waits for it.
 func TestShortWritesUpToThePeersLimit(t *testing.T) {
 	const limit, size = relink.MinReplayLimit + 130, 100 // more than a chunk, so that a chunk's end is not in the way
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withServer(func(c *relink.Config) { c.ReplayLimit = limit }))
+	inAckBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.ReplayLimit = limit }))
 		r.exchange(10) // the ordinary case until there is no room
 		data := rigData(20 * size)
 		for at := 0; at < len(data); at += size {
@@ -147,7 +147,7 @@ func TestShortWritesUpToThePeersLimit(t *testing.T) {
 // Short Writes beside one that is being sent go on until there is no room, and
 // then wait for it, their deadline or the end.
 func TestShortWritesBesideSenderUntilFull(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 100}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
 		r.net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
@@ -190,7 +190,7 @@ func TestShortWritesBesideSenderUntilFull(t *testing.T) {
 
 // Nor is one taken beside a Write that is still being sent.
 func TestShortWriteBesideSenderAfterClose(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		end := r.client.CloseWrite
 		if relink.IsClassic(s) { // which have no end of one direction
@@ -207,7 +207,7 @@ func TestShortWriteBesideSenderAfterClose(t *testing.T) {
 // No Write is taken once Close was called, while what went before it is still
 // being delivered, and once CloseWrite was.
 func TestShortWriteAfterClose(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		r.exchange(10) // the ordinary case until now
 		if err := r.client.CloseWrite(); err == nil {

@@ -76,19 +76,19 @@ const stuckAfter = 3 * time.Minute
 type stress struct {
 	t     *testing.T
 	seed  uint64
-	suite relink.Suite
+	suite testSuite
 	path  faultnet.Options
 	rnd   *rand.Rand
 	net   *faultnet.Network
 	l     *relink.Listener
-	cfg   relink.Config
+	cfg   setup
 	until time.Time // when the faults end
 	quit  chan struct{}
 	ends  []*stressEnd
 	wg    sync.WaitGroup
 }
 
-func newStress(t *testing.T, s relink.Suite, seed uint64) *stress {
+func newStress(t *testing.T, s testSuite, seed uint64) *stress {
 	return &stress{t: t, seed: seed, suite: s, rnd: rand.New(rand.NewPCG(seed, 0)), net: faultnet.New(), quit: make(chan struct{})}
 }
 
@@ -113,9 +113,9 @@ func (s *stress) run() {
 	s.net.SetOptions(o)
 	// Without acknowledgements half the limit is history, which must be as much
 	// as the network swallows and a Read has in hand.
-	s.cfg = relink.Config{Suites: []relink.Suite{s.suite}, ReplayLimit: max(4*o.Buffer, 1<<(10+s.rnd.IntN(12)))}
+	s.cfg = setup{ReplayLimit: max(4*o.Buffer, 1<<(10+s.rnd.IntN(12)))}
 	var err error
-	s.l, err = relink.NewListener(s.net.Listen(), s.cfg)
+	s.l, err = relink.NewListener(s.net.Listen(), s.cfg.listener(s.suite))
 	require.NoError(s.t, err)
 	s.until = time.Now().Add(time.Duration(s.rnd.IntN(20)) * time.Second)
 
@@ -157,8 +157,8 @@ func (s *stress) hangs(how string) {
 
 // open opens a session and starts its users.
 func (s *stress) open(total int) {
-	d := relink.Dialer{Config: s.cfg, DialTransport: s.net.Dial}
-	client, err := d.Dial(context.Background(), "tcp", "server")
+	d := s.cfg.dialer(s.suite, s.net.Dial)
+	client, err := d.DialConn(context.Background(), "tcp", "server")
 	require.NoError(s.t, err)
 	server, err := s.l.AcceptConn()
 	require.NoError(s.t, err)

@@ -1,51 +1,44 @@
 package relink
 
 import (
+	"errors"
+
 	"github.com/relink-go/relink/internal/scp"
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// A Suite is a wire protocol with its options: what is said on the wire, how
-// keys are agreed, and what protects the stream. The suites of this package
-// are [Noise], and for existing deployments [DH64RC4] and [SCP]. A Suite holds
-// no state and may be used by any number of listeners and dialers.
-type Suite interface {
+// A ServerSuite is a wire protocol with a server's options: what is said on the
+// wire, how keys are agreed, and what protects the stream. They are
+// [NoiseServer] and [InsecureNoiseServer], and for existing deployments
+// [DH64RC4Server] and [SCPServer]. A suite is a value without state that any
+// number of listeners may use. What is wrong with its options is an error of
+// the listener that it is given to.
+type ServerSuite interface {
 	// String names the suite.
 	String() string
 
-	// protocol returns what the core speaks to, or what is wrong with the
-	// options.
-	protocol() (suite.Protocol, error)
+	// ServerProtocol returns what the core speaks to, or what is wrong with the
+	// options. Its type is internal, so that only packages of this module
+	// implement a suite.
+	ServerProtocol() (suite.Protocol, error)
 }
 
-// wire is the Suite of every protocol.
-type wire struct {
-	p   suite.Protocol
-	err error
+// A ClientSuite is a wire protocol with a client's options. They are
+// [NoiseClient] and [InsecureNoiseClient], and for existing deployments
+// [DH64RC4Client] and [SCPClient]. A suite is a value without state that any
+// number of dialers may use. What is wrong with its options is an error of
+// Dial.
+type ClientSuite interface {
+	// String names the suite.
+	String() string
+
+	// ClientProtocol is a client's [ServerSuite.ServerProtocol].
+	ClientProtocol() (suite.Protocol, error)
 }
 
-func (w wire) String() string {
-	if w.err != nil {
-		return "invalid suite: " + w.err.Error()
-	}
-	return w.p.String()
-}
-
-func (w wire) protocol() (suite.Protocol, error) { return w.p, w.err }
-
-// A DH64RC4Option changes the suite [DH64RC4].
-type DH64RC4Option func(*snet.Options)
-
-// WithClearStream switches the encryption of the stream off, as some existing
-// deployments of the protocol do. The key exchange, the encrypted session id
-// and the proofs of a resume stay; both sides must agree on it beforehand.
-func WithClearStream() DH64RC4Option {
-	return func(o *snet.Options) { o.Cleartext = true }
-}
-
-// DH64RC4 is the snet protocol: a 64-bit Diffie-Hellman key exchange and RC4.
-// It is for servers and clients that speak it already.
+// DH64RC4Server is the server's side of the snet protocol: a 64-bit
+// Diffie-Hellman key exchange and RC4. It is for clients that speak it already.
 //
 // It is obfuscation, not protection. Nothing authenticates the server, so
 // anyone on the path can read and change everything. A recorded session is
@@ -55,55 +48,101 @@ func WithClearStream() DH64RC4Option {
 // take-over of somebody else's session. The wire has no acknowledgements and
 // no close message; what follows from that is said in the package
 // documentation and in docs/spec/snet.md.
-func DH64RC4(options ...DH64RC4Option) Suite {
-	var o snet.Options
-	for _, f := range options {
-		f(&o)
-	}
-	return wire{p: snet.New(o)}
+type DH64RC4Server struct {
+	// ClearStream switches the encryption of the stream off, as some existing
+	// deployments of the protocol do. The key exchange, the encrypted session
+	// id and the proofs of a resume stay; both sides must agree on it
+	// beforehand.
+	ClearStream bool
 }
 
-// An SCPOption changes the suite [SCP].
-type SCPOption func(*scp.Options)
-
-// WithTargetServer names the back end that the client would like to reach, in
-// letters, digits and underscores. Client.
-func WithTargetServer(name string) SCPOption {
-	return func(o *scp.Options) { o.TargetServer = name }
+// DH64RC4Client is the client's side of [DH64RC4Server].
+type DH64RC4Client struct {
+	// ClearStream is as in [DH64RC4Server].
+	ClearStream bool
 }
 
-// WithSCPFlag sets the flag that the client sends: a set of 32 bits, of which
-// [SCPFlagForbidForwardIP] is one. Client.
-func WithSCPFlag(flag int64) SCPOption {
-	return func(o *scp.Options) { o.Flag = flag }
+// String names the suite.
+func (s DH64RC4Server) String() string { return s.protocol().String() }
+
+// String names the suite.
+func (s DH64RC4Client) String() string { return s.protocol().String() }
+
+// ServerProtocol implements [ServerSuite].
+func (s DH64RC4Server) ServerProtocol() (suite.Protocol, error) { return s.protocol(), nil }
+
+// ClientProtocol implements [ClientSuite].
+func (s DH64RC4Client) ClientProtocol() (suite.Protocol, error) { return s.protocol(), nil }
+
+func (s DH64RC4Server) protocol() suite.Protocol {
+	return snet.New(snet.Options{Cleartext: s.ClearStream})
+}
+
+func (s DH64RC4Client) protocol() suite.Protocol {
+	return snet.New(snet.Options{Cleartext: s.ClearStream})
+}
+
+// SCPServer is the server's side of goscon's stable connection protocol: a
+// 64-bit Diffie-Hellman key exchange and RC4, like [DH64RC4Server], with text
+// handshakes. It is for clients that speak it already, and just as weak:
+// obfuscation, not protection. See docs/spec/scp.md.
+type SCPServer struct{}
+
+// SCPClient is the client's side of [SCPServer].
+type SCPClient struct {
+	// TargetServer names the back end that the client would like to reach, in
+	// at most 1023 letters, digits and underscores. Empty means any.
+	TargetServer string
+
+	// Flag is a set of 32 bits that the server is sent, of which
+	// [SCPFlagForbidForwardIP] is one.
+	Flag int64
 }
 
 // SCPFlagForbidForwardIP forbids passing the client's address on to the back
 // end.
-const SCPFlagForbidForwardIP = scp.FlagForbidForwardIP
+const SCPFlagForbidForwardIP = 1
 
-// SCP is goscon's stable connection protocol: a 64-bit Diffie-Hellman key
-// exchange and RC4, like [DH64RC4], with text handshakes. It is for servers and
-// clients that speak it already, and just as weak: obfuscation, not
-// protection. See docs/spec/scp.md. A wrong option is an error of the listener
-// or dialer that the suite is given to.
-func SCP(options ...SCPOption) Suite {
-	var o scp.Options
-	for _, f := range options {
-		f(&o)
-	}
-	p, err := scp.New(o)
-	if err != nil {
-		return wire{err: err}
-	}
-	return wire{p: p}
+// String returns "SCP".
+func (SCPServer) String() string { return "SCP" }
+
+// String returns "SCP".
+func (SCPClient) String() string { return "SCP" }
+
+// ServerProtocol implements [ServerSuite].
+func (SCPServer) ServerProtocol() (suite.Protocol, error) { return scp.New(scp.Options{}) }
+
+// ClientProtocol implements [ClientSuite].
+func (s SCPClient) ClientProtocol() (suite.Protocol, error) {
+	return scp.New(scp.Options{TargetServer: s.TargetServer, Flag: s.Flag})
 }
 
 // An SCPStatusError is a server's answer other than 200 OK to a handshake of
-// the suite [SCP].
-type SCPStatusError = scp.StatusError
+// the suite SCP. It is [ErrAuthentication] where the code is 401 and
+// [ErrReplayGap] where it is 406.
+type SCPStatusError struct {
+	Code int // as on the wire: 404, for instance
+}
 
-// SCPRequest is what a client of the suite [SCP] asked for when it opened the
+// Error implements the error interface.
+func (e SCPStatusError) Error() string { return scp.StatusError(e).Error() }
+
+// Name says in words what the code means.
+func (e SCPStatusError) Name() string { return scp.StatusError(e).Name() }
+
+// Is makes errors.Is find what the code stands for.
+func (e SCPStatusError) Is(target error) bool { return scp.StatusError(e).Is(target) }
+
+// publicError gives what a protocol's client returns the type that users know.
+func publicError(err error) error {
+	var status scp.StatusError
+	if errors.As(err, &status) {
+		return SCPStatusError(status)
+	}
+	return err
+}
+
+// SCPRequest is what a client of the suite SCP asked for when it opened the
 // session.
 type SCPRequest struct {
 	// TargetServer is the back end that the client would like to reach, empty
@@ -117,7 +156,7 @@ type SCPRequest struct {
 }
 
 // SCPRequestOf returns what the client asked for, and false if the session's
-// suite is not [SCP].
+// suite is not SCP.
 func SCPRequestOf(c *Conn) (SCPRequest, bool) {
 	s, ok := c.session.(*scp.Session)
 	if !ok {

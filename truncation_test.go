@@ -18,11 +18,11 @@ import (
 func TestGivingUpIsNoCleanEnd(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	cfg := relink.Config{Suites: []relink.Suite{relink.DH64RC4()}, CloseTimeout: 200 * time.Millisecond}
-	l, err := relink.NewListener(inner, cfg)
+	cfg := setup{CloseTimeout: 200 * time.Millisecond}
+	l, err := relink.NewListener(inner, cfg.listener(dh64rc4Suite))
 	require.NoError(t, err)
 	defer l.Close()
-	client, server := tcpSession(t, l, relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	client, server := tcpSession(t, l, relink.Dialer{Suite: dh64rc4Suite, Config: cfg.shared(), DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		t, err := new(net.Dialer).DialContext(ctx, network, inner.Addr().String())
 		if err == nil {
 			err = t.(*net.TCPConn).SetReadBuffer(64 << 10)
@@ -48,12 +48,12 @@ func TestGivingUpIsNoCleanEnd(t *testing.T) {
 func TestLostNetworkIsNoCleanEnd(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	cfg := relink.Config{Suites: []relink.Suite{relink.DH64RC4()}, ResumeTimeout: 300 * time.Millisecond}
-	l, err := relink.NewListener(inner, cfg)
+	cfg := setup{ResumeTimeout: 300 * time.Millisecond}
+	l, err := relink.NewListener(inner, cfg.listener(dh64rc4Suite))
 	require.NoError(t, err)
 	defer l.Close()
 	dials := 0
-	client, server := tcpSession(t, l, relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	client, server := tcpSession(t, l, relink.Dialer{Suite: dh64rc4Suite, Config: cfg.shared(), DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		if dials++; dials > 1 {
 			return nil, errors.New("no network")
 		}
@@ -71,12 +71,12 @@ func TestLostNetworkIsNoCleanEnd(t *testing.T) {
 func TestDeadlineLeftByDialer(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	cfg := relink.Config{Suites: []relink.Suite{relink.DH64RC4()}}
-	l, err := relink.NewListener(inner, cfg)
+	cfg := setup{}
+	l, err := relink.NewListener(inner, cfg.listener(dh64rc4Suite))
 	require.NoError(t, err)
 	defer l.Close()
 	const left = 200 * time.Millisecond
-	client, server := tcpSession(t, l, relink.Dialer{Config: cfg, DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	client, server := tcpSession(t, l, relink.Dialer{Suite: dh64rc4Suite, Config: cfg.shared(), DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		t, err := new(net.Dialer).DialContext(ctx, network, inner.Addr().String())
 		if err == nil {
 			err = t.SetDeadline(time.Now().Add(left))
@@ -92,7 +92,7 @@ func TestDeadlineLeftByDialer(t *testing.T) {
 
 // tcpSession opens a session and aborts it at the end of the test.
 func tcpSession(t *testing.T, l *relink.Listener, d relink.Dialer) (client, server *relink.Conn) {
-	client, err := d.Dial(context.Background(), "tcp", l.Addr().String())
+	client, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
 	require.NoError(t, err)
 	server, err = l.AcceptConn()
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ func requireTryWrite(t *testing.T, c *relink.Conn, p []byte) (ok bool) {
 // to a peer that does not read and suspended, and what it took arrives. Where it takes
 // one and where it does not is what Room says.
 func TestTryWriteUntilFull(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, size := range []int{1, 100, 1000, 5000, 40_000} {
 			for _, suspended := range []bool{false, true} {
 				r := newRig(t, s, withPath(faultnet.Options{Buffer: 1000}), withBoth(func(c *relink.Config) { c.ReplayLimit = 256 << 10 }))
@@ -69,7 +69,7 @@ func TestTryWriteUntilFull(t *testing.T) {
 
 // What TryWrite says does not depend on how the transport takes it.
 func TestTryWriteOverTransports(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for _, o := range []faultnet.Options{{}, {ShortWrites: true}, {Segment: 7}, {Buffer: -1}, {Opaque: true}} {
 			r := newRig(t, s, withPath(o))
 			for n := 1; n < 10_000; n = n*3 + 1 {
@@ -83,13 +83,13 @@ func TestTryWriteOverTransports(t *testing.T) {
 }
 
 func TestTryWriteErrors(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		ok, err := r.client.TryWrite(nil)
 		require.NoError(t, err)
 		require.True(t, ok)
 
-		ok, err = r.client.TryWrite(make([]byte, relink.DefaultReplayLimit+1))
+		ok, err = r.client.TryWrite(make([]byte, defaultReplayLimit+1))
 		require.ErrorContains(t, err, "ReplayLimit")
 		require.False(t, ok)
 
@@ -113,7 +113,7 @@ func TestTryWriteErrors(t *testing.T) {
 
 // Beside a Write that is under way there is no room.
 func TestTryWriteBesideWrite(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		release := relink.HoldWriting(r.client)
 		require.Zero(t, r.client.Room())
@@ -127,7 +127,7 @@ func TestTryWriteBesideWrite(t *testing.T) {
 
 // While TryWrite encrypts, anything can happen: what it then says is true.
 func TestTryWriteWhileEncrypting(t *testing.T) {
-	inBubble(t, func(t *testing.T, s relink.Suite) {
+	inBubble(t, func(t *testing.T, s testSuite) {
 		for what, f := range map[string]func(r *rig) (arrives bool){
 			"close": func(r *rig) bool { require.NoError(r.t, r.client.Close()); return true },
 			"abort": func(r *rig) bool { require.NoError(r.t, r.client.Abort()); return false },

@@ -47,7 +47,7 @@ func TestViolations(t *testing.T) {
 	} {
 		for _, byClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/client=%v", name, byClient), func(t *testing.T) {
-				inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+				inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 					// Two records leave before the first is answered.
 					r := newRig(t, s, withLimit(window), withPath(faultnet.Options{Delay: 10 * time.Millisecond}))
 					other, otherServer := r.open()
@@ -109,13 +109,13 @@ func (c *flipConn) Read(p []byte) (int, error) {
 // Damage of any byte ends the link at most, and never the session.
 func TestDamageEndsTheLinkOnly(t *testing.T) {
 	for step := int64(0); step < 3000; step += 17 {
-		inAckBubble(t, func(t *testing.T, s relink.Suite) {
+		inAckBubble(t, func(t *testing.T, s testSuite) {
 			at := lengthsOf(s).answer + step*strideOf(s)
 			if at >= 3000 {
 				return
 			}
 			damaged := false
-			r := newRig(t, s, func(r *rig, _ *relink.Config) {
+			r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
 				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 					c, err := r.net.Dial(ctx, network, address)
 					if damaged || err != nil {
@@ -136,7 +136,7 @@ func TestDamageEndsTheLinkOnly(t *testing.T) {
 
 // A record that is intact and says what is forbidden ends the session.
 func TestMalformedRecordEndsTheSession(t *testing.T) {
-	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 		r := newRig(t, s)
 		p.malform.Store(true)
 		_, _ = r.client.Write([]byte("x"))

@@ -18,7 +18,7 @@ import (
 )
 
 func TestAcknowledgementsFreeTheBuffer(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s, withLimit(64<<10))
 		r.exchange(1 << 20)
 		time.Sleep(time.Second)
@@ -39,7 +39,7 @@ func TestFullBufferBlocks(t *testing.T) {
 	const limit = 64 << 10
 	for _, suspended := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspended=%v", suspended), func(t *testing.T) {
-			inAckBubble(t, func(t *testing.T, s relink.Suite) {
+			inAckBubble(t, func(t *testing.T, s testSuite) {
 				r := newRig(t, s, withLimit(limit))
 				data := rigData(5 * limit)
 				if suspended {
@@ -70,8 +70,8 @@ func TestFullBufferBlocks(t *testing.T) {
 // A sender whose buffer is smaller than the receiver's window does not wait for
 // the receiver's next tick each time that it is full.
 func TestSmallBufferIsFast(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
-		r := newRig(t, s, withClient(func(c *relink.Config) { c.ReplayLimit = relink.MinReplayLimit }))
+	inAckBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withClient(func(c *relink.Dialer) { c.ReplayLimit = relink.MinReplayLimit }))
 		data := rigData(1 << 20)
 		done := background(func() (int, error) { return r.client.Write(data) })
 		before := time.Now()
@@ -85,7 +85,7 @@ func TestSmallBufferIsFast(t *testing.T) {
 // Data stops at the peer's limit; control does not.
 func TestWindow(t *testing.T) {
 	const window = 64 << 10
-	inRecordBubble(t, func(t *testing.T, p *records, s relink.Suite) {
+	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
 		var sent atomic.Int64
 		watch := func(_ string, client bool, data []byte, k suite.Control) ([]byte, suite.Control) {
 			if client {
@@ -94,7 +94,7 @@ func TestWindow(t *testing.T) {
 			return data, k
 		}
 		p.tamper.Store(&watch)
-		r := newRig(t, s, withServer(func(c *relink.Config) { c.ReplayLimit = window }))
+		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.ReplayLimit = window }))
 		data := rigData(10 * window)
 		requireWrite(t, r.client, data)
 		time.Sleep(time.Second)
@@ -116,7 +116,7 @@ func TestWindow(t *testing.T) {
 }
 
 func TestAcked(t *testing.T) {
-	inAckBubble(t, func(t *testing.T, s relink.Suite) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
 		ctx := context.Background()
 		require.NoError(t, r.client.WaitAcked(ctx, 0))
@@ -159,7 +159,7 @@ func TestAcked(t *testing.T) {
 }
 
 func TestAckedUnsupported(t *testing.T) {
-	forEachSuite(t, func(t *testing.T, s relink.Suite) {
+	forEachSuite(t, func(t *testing.T, s testSuite) {
 		if relink.TraitsOf(s).Acks {
 			t.Skip("the suite acknowledges")
 		}

@@ -38,7 +38,7 @@ func run(suite *suiteflag.Choice, text string) error {
 	if err != nil {
 		return err
 	}
-	l, err := relink.NewListener(tcp, relink.Config{Suites: []relink.Suite{server}})
+	l, err := relink.NewListener(tcp, relink.ListenConfig{Suites: []relink.ServerSuite{server}})
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,9 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := relink.NewListener(tcp, relink.Config{
-		Suites:      []relink.Suite{serverSuite},
-		ReplayLimit: suite.ReplayLimit(), // a download fills the socket buffers
+	l, err := relink.NewListener(tcp, relink.ListenConfig{
+		Suites: []relink.ServerSuite{serverSuite},
+		Config: relink.Config{ReplayLimit: suite.ReplayLimit()}, // a download fills the socket buffers
 	})
 	if err != nil {
 		return err
@@ -75,10 +75,10 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 
 	// The client: http.Transport gets a relink.Dialer's DialContext.
 	// Its Logger tells what happens below.
-	dialer := relink.Dialer{Config: relink.Config{
-		Suites: []relink.Suite{clientSuite},
-		Logger: slog.New(slog.NewTextHandler(out, nil)),
-	}}
+	dialer := relink.Dialer{
+		Suite:  clientSuite,
+		Config: relink.Config{Logger: slog.New(slog.NewTextHandler(out, nil))},
+	}
 	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 

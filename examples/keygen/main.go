@@ -78,11 +78,7 @@ func printPublic(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("standard input: %w", err)
 	}
-	public, err := private.PublicKey()
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out, public)
+	_, err = fmt.Fprintln(out, private.PublicKey())
 	return err
 }
 
@@ -90,18 +86,14 @@ func printPublic(in io.Reader, out io.Writer) error {
 // is named.
 func generate(file string, out io.Writer) error {
 	private := relink.GenerateKey()
-	public, err := private.PublicKey()
-	if err != nil {
-		return err
-	}
 	if file == "" {
-		_, err = fmt.Fprintf(out, "private key  %s\npublic key   %s\n", private, public)
+		_, err := fmt.Fprintf(out, "private key  %s\npublic key   %s\n", private.EncodeSecret(), private.PublicKey())
 		return err
 	}
 	if err := writePrivate(file, private); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(out, public)
+	_, err := fmt.Fprintln(out, private.PublicKey())
 	return err
 }
 
@@ -115,7 +107,7 @@ func writePrivate(name string, private relink.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, private)
+	_, err = fmt.Fprintln(f, private.EncodeSecret())
 	if err := errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}

@@ -72,7 +72,7 @@ func TestFile(t *testing.T) {
 }
 
 func TestWrong(t *testing.T) {
-	secret := relink.GenerateKey().String()
+	secret := relink.GenerateKey().EncodeSecret()
 	for _, c := range []struct {
 		stdin  string
 		args   []string

@@ -49,7 +49,8 @@ type options struct {
 	size            int64  // of random data, where file is empty
 	listen, connect string // the address, where this is only one half
 	suite           *suiteflag.Choice
-	server, client  relink.Suite // for the halves that run here
+	server          relink.ServerSuite // for the half that runs here, or both
+	client          relink.ClientSuite
 	needs           string       // flags that the half which connects needs, where this one listens
 	plan            plan         // for the saboteur
 	logger          *slog.Logger // nil for none

@@ -155,7 +155,7 @@ func until(t *testing.T, happened func() bool) {
 // times.
 func TestTwoHalves(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte(relink.GenerateKey().String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(key, []byte(relink.GenerateKey().EncodeSecret()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("noise", func(t *testing.T) {
@@ -211,7 +211,7 @@ func twoHalves(t *testing.T, flags ...string) {
 // A receiver that is wrong about what it got.
 func TestSenderSeesDifference(t *testing.T) {
 	t.Parallel()
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4())
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestReceiverSeesDifference(t *testing.T) {
 	t.Parallel()
 	var out output
 	address, _, end := listening(t, &out, "-suite", "dh64rc4")
-	conn, err := relink.Dial("tcp", address, relink.DH64RC4())
+	conn, err := relink.Dial("tcp", address, relink.DH64RC4Client{})
 	if err != nil {
 		t.Fatal(err)
 	}

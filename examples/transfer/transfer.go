@@ -17,9 +17,8 @@ import (
 )
 
 // config is what both halves set.
-func (o options) config(suite relink.Suite) relink.Config {
+func (o options) config() relink.Config {
 	return relink.Config{
-		Suites:      []relink.Suite{suite},
 		ReplayLimit: o.suite.ReplayLimit(),
 		// A black hole is found after this time, plus what the kernel takes to
 		// notice that it has to send again. It is as short as can be, so that
@@ -53,7 +52,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%w: -listen takes a free address of this machine, such as :7000", err)
 		}
-		l, err := relink.NewListener(inner, o.config(o.server))
+		l, err := relink.NewListener(inner, relink.ListenConfig{Config: o.config(), Suites: []relink.ServerSuite{o.server}})
 		if err != nil {
 			return err
 		}
@@ -72,7 +71,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 		if o.connect != "" {
 			watched = &sending
 		}
-		d := relink.Dialer{Config: o.config(o.client)}
+		d := relink.Dialer{Config: o.config(), Suite: o.client}
 		if o.plan.cuts > 0 {
 			if s, err = newSaboteur(address, o.plan, src.size); err != nil {
 				return err
@@ -125,7 +124,7 @@ type end struct {
 
 // send dials the address and sends the data.
 func (e *end) send(ctx context.Context, d *relink.Dialer, address string, src *source) error {
-	conn, err := d.Dial(ctx, "tcp", address)
+	conn, err := d.DialConn(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("%w: is the other half there, with -listen, the same -suite and the key that belongs to this -server-key?", err)
 	}

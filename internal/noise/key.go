@@ -28,7 +28,7 @@ func GenerateKey() PrivateKey {
 	return k
 }
 
-// ParsePrivateKey reads what [PrivateKey.String] has written.
+// ParsePrivateKey reads what [PrivateKey.Encode] has written.
 func ParsePrivateKey(s string) (PrivateKey, error) {
 	b, err := parseKey(s)
 	return PrivateKey(b), err
@@ -65,9 +65,9 @@ func (k PrivateKey) PublicKey() (PublicKey, error) {
 	return k.public(), nil
 }
 
-// String returns the key in base64, as WireGuard shows keys. It is the secret
-// itself: keep it out of logs.
-func (k PrivateKey) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
+// Encode returns the key in base64, as WireGuard shows keys. It is the secret
+// itself.
+func (k PrivateKey) Encode() string { return base64.StdEncoding.EncodeToString(k[:]) }
 
 // String returns the key in base64, as WireGuard shows keys.
 func (k PublicKey) String() string { return base64.StdEncoding.EncodeToString(k[:]) }

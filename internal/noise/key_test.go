@@ -15,7 +15,7 @@ import (
 func TestKeys(t *testing.T) {
 	k := noise.GenerateKey()
 	require.NotEqual(t, k, noise.GenerateKey())
-	again, err := noise.ParsePrivateKey(k.String())
+	again, err := noise.ParsePrivateKey(k.Encode())
 	require.NoError(t, err)
 	require.Equal(t, k, again)
 	public, err := k.PublicKey()
@@ -34,7 +34,7 @@ func TestKeys(t *testing.T) {
 
 func TestBadKeys(t *testing.T) {
 	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	for _, s := range []string{"", "x", zero, zero[:40], zero + "AAAA", hex.EncodeToString(make([]byte, 32)), " " + noise.GenerateKey().String()} {
+	for _, s := range []string{"", "x", zero, zero[:40], zero + "AAAA", hex.EncodeToString(make([]byte, 32)), " " + noise.GenerateKey().Encode()} {
 		_, err := noise.ParsePrivateKey(s)
 		require.Error(t, err)
 		_, err = noise.ParsePublicKey(s)

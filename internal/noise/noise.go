@@ -20,6 +20,12 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
+// The names of the suite, without a server's key the second.
+const (
+	Name         = "Noise"
+	InsecureName = "Noise (insecure: the server is not authenticated)"
+)
+
 // Options say who is who. A protocol may have both sides' keys.
 type Options struct {
 	// ServerKeys are the private keys that a server answers with. It has
@@ -64,31 +70,38 @@ var _ suite.Configurable = (*Protocol)(nil)
 // New returns the protocol with the options, or what is wrong with them.
 func New(opts Options) (*Protocol, error) {
 	if opts.Node < 0 || opts.Node > math.MaxUint32 {
-		return nil, fmt.Errorf("relink: node %d: the suite Noise numbers nodes from 1 to 2^32-1", opts.Node)
+		server := "NoiseServer"
+		if opts.Insecure {
+			server = "InsecureNoiseServer"
+		}
+		return nil, fmt.Errorf("relink: %s.Node is %d: nodes are numbered from 1 to 2^32-1", server, opts.Node)
 	}
 	p := &Protocol{insecure: opts.Insecure, node: uint32(opts.Node), window: maxWindow, cipher: preferredCipher()}
 	if opts.Insecure && len(opts.ServerKeys)+len(opts.PinnedKeys) > 0 {
 		return nil, errors.New("relink: the insecure suite uses no keys")
 	}
-	if len(opts.ServerKeys) > maxKeys || len(opts.PinnedKeys) > maxKeys {
-		return nil, fmt.Errorf("relink: the suite Noise takes at most %d keys a side", maxKeys)
+	if n := len(opts.ServerKeys); n > maxKeys {
+		return nil, fmt.Errorf("relink: NoiseServer.Keys has %d keys: use at most %d", n, maxKeys)
+	}
+	if n := len(opts.PinnedKeys); n > maxKeys {
+		return nil, fmt.Errorf("relink: NoiseClient.ServerKeys has %d keys: use at most %d", n, maxKeys)
 	}
 	hints := make(map[[hintSize]byte]bool)
 	for i, private := range opts.ServerKeys {
 		public, err := private.PublicKey()
 		if err != nil {
-			return nil, fmt.Errorf("%w (server key %d)", err, i)
+			return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] is zero: use GenerateKey or ParsePrivateKey", i)
 		}
 		k := serverKey{private, public, keyHint(public)}
 		if hints[k.hint] {
-			return nil, fmt.Errorf("relink: server key %d has the same key hint as one before it: generate another", i)
+			return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] has the same key hint as one before it: generate another", i)
 		}
 		hints[k.hint] = true
 		p.servers = append(p.servers, k)
 	}
 	for i, k := range opts.PinnedKeys {
 		if k == (PublicKey{}) {
-			return nil, fmt.Errorf("relink: pinned server key %d is zero", i)
+			return nil, fmt.Errorf("relink: NoiseClient.ServerKeys[%d] is zero: use PrivateKey.PublicKey or ParsePublicKey", i)
 		}
 		p.pins = append(p.pins, k)
 	}
@@ -100,9 +113,9 @@ func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) 
 	switch {
 	case p.insecure:
 	case server && len(p.servers) == 0:
-		return nil, errors.New("relink: a server with the suite Noise needs a private key: use NoiseServer")
+		return nil, errors.New("relink: NoiseServer.Keys is empty: a server needs a private key")
 	case !server && len(p.pins) == 0:
-		return nil, errors.New("relink: a client with the suite Noise needs the server's public key: use NoiseClient")
+		return nil, errors.New("relink: NoiseClient.ServerKeys is empty: a client needs the server's public key")
 	}
 	if window < 1 || window > maxWindow {
 		return nil, fmt.Errorf("relink: the suite Noise cannot tell a window of %d bytes", window)
@@ -115,9 +128,9 @@ func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) 
 // String names the suite, and says so where nobody proves who they are.
 func (p *Protocol) String() string {
 	if p.insecure {
-		return "Noise (insecure: the server is not authenticated)"
+		return InsecureName
 	}
-	return "Noise"
+	return Name
 }
 
 // Traits returns all.

@@ -29,7 +29,7 @@ func (h hint) err() error {
 	case hintBadVersion:
 		return suite.Malformed("the server does not speak version %d of the suite Noise %s", version, said)
 	case hintBadRequest:
-		return suite.Malformed("the server does not take this type of request: one that has a key needs NoiseClient with its public key, one that has none InsecureNoise %s", said)
+		return suite.Malformed("the server does not take this type of request: one that has a key needs NoiseClient with its public key, one that has none InsecureNoiseClient %s", said)
 	case hintUnknownKey:
 		return fmt.Errorf("%w: the server has none of the keys that this client pins: give NoiseClient the public key of the one it was started with %s", suite.ErrAuthentication, said)
 	case hintUnknownSession:

@@ -48,13 +48,13 @@ var _ suite.Protocol = (*Protocol)(nil)
 // them is out of range.
 func New(o Options) (*Protocol, error) {
 	if !validTarget(o.TargetServer) {
-		return nil, fmt.Errorf("relink: SCP target server %.40q has other characters than a-z, A-Z, 0-9 and _", o.TargetServer)
+		return nil, fmt.Errorf("relink: SCPClient.TargetServer %.40q has other characters than a-z, A-Z, 0-9 and _", o.TargetServer)
 	}
 	if len(o.TargetServer) > maxTarget {
-		return nil, fmt.Errorf("relink: SCP target server has %d bytes, more than %d", len(o.TargetServer), maxTarget)
+		return nil, fmt.Errorf("relink: SCPClient.TargetServer has %d bytes, more than %d", len(o.TargetServer), maxTarget)
 	}
 	if o.Flag < 0 || o.Flag > maxFlag {
-		return nil, fmt.Errorf("relink: SCP flag %d is not from 0 to 2^32-1", o.Flag)
+		return nil, fmt.Errorf("relink: SCPClient.Flag %d is not from 0 to 2^32-1", o.Flag)
 	}
 	return &Protocol{
 		// Old servers know neither line, so a client sends no more than it has to

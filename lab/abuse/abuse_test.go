@@ -174,7 +174,7 @@ func TestMaxSessions(t *testing.T) {
 		perPort[s.port] += victimsPerSuite
 	}
 	port := 0
-	a := newArena(t, func(c *relink.Config) {
+	a := newArena(t, func(c *relink.ListenConfig) {
 		c.MaxSessions = perPort[port] + spare
 		port++
 	})

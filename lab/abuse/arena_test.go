@@ -22,8 +22,8 @@ import (
 type suiteOf struct {
 	name   string
 	port   int
-	client func(relink.PublicKey) relink.Suite
-	server func(relink.PrivateKey) relink.Suite
+	client func(relink.PublicKey) relink.ClientSuite
+	server func(relink.PrivateKey) relink.ServerSuite
 }
 
 const ports = 2
@@ -31,28 +31,30 @@ const ports = 2
 var suites = []suiteOf{
 	{
 		"Noise", 0,
-		func(k relink.PublicKey) relink.Suite { return relink.Noise(relink.NoiseClient(k)) },
-		func(k relink.PrivateKey) relink.Suite { return relink.Noise(relink.NoiseServer(k)) },
+		func(k relink.PublicKey) relink.ClientSuite {
+			return relink.NoiseClient{ServerKeys: []relink.PublicKey{k}}
+		},
+		func(k relink.PrivateKey) relink.ServerSuite { return relink.NoiseServer{Keys: []relink.PrivateKey{k}} },
 	},
 	{
 		"InsecureNoise", 1,
-		func(relink.PublicKey) relink.Suite { return relink.InsecureNoise() },
-		func(relink.PrivateKey) relink.Suite { return relink.InsecureNoise() },
+		func(relink.PublicKey) relink.ClientSuite { return relink.InsecureNoiseClient{} },
+		func(relink.PrivateKey) relink.ServerSuite { return relink.InsecureNoiseServer{} },
 	},
 	{
 		"DH64RC4", 0,
-		func(relink.PublicKey) relink.Suite { return relink.DH64RC4() },
-		func(relink.PrivateKey) relink.Suite { return relink.DH64RC4() },
+		func(relink.PublicKey) relink.ClientSuite { return relink.DH64RC4Client{} },
+		func(relink.PrivateKey) relink.ServerSuite { return relink.DH64RC4Server{} },
 	},
 	{
 		"DH64RC4, clear", 1,
-		func(relink.PublicKey) relink.Suite { return relink.DH64RC4(relink.WithClearStream()) },
-		func(relink.PrivateKey) relink.Suite { return relink.DH64RC4(relink.WithClearStream()) },
+		func(relink.PublicKey) relink.ClientSuite { return relink.DH64RC4Client{ClearStream: true} },
+		func(relink.PrivateKey) relink.ServerSuite { return relink.DH64RC4Server{ClearStream: true} },
 	},
 	{
 		"SCP", 0,
-		func(relink.PublicKey) relink.Suite { return relink.SCP() },
-		func(relink.PrivateKey) relink.Suite { return relink.SCP() },
+		func(relink.PublicKey) relink.ClientSuite { return relink.SCPClient{} },
+		func(relink.PrivateKey) relink.ServerSuite { return relink.SCPServer{} },
 	},
 }
 
@@ -71,7 +73,7 @@ type scale struct {
 // scaleOf returns the scale that the environment asks for.
 func scaleOf() scale {
 	if os.Getenv("RELINK_ABUSE") == "full" {
-		return scale{true, 7, 3 * time.Second, 32, 10_000, 4000, relink.DefaultMaxHandshakes, relink.DefaultHandshakeTimeout}
+		return scale{true, 7, 3 * time.Second, 32, 10_000, 4000, 4096, 10 * time.Second}
 	}
 	return scale{false, 3, 250 * time.Millisecond, 8, 900, 2500, 300, 2 * time.Second}
 }
@@ -129,19 +131,17 @@ func footprintNow() footprint {
 }
 
 // newArena opens the listeners and the victims' sessions.
-func newArena(t *testing.T, change func(*relink.Config)) *arena {
+func newArena(t *testing.T, change func(*relink.ListenConfig)) *arena {
 	t.Helper()
 	a := &arena{t: t, scale: scaleOf(), conns: make(map[*relink.Conn]bool)}
 	a.enemy = newEnemy(t)
 	a.before = footprintNow()
 	private := relink.GenerateKey()
-	var err error
-	a.public, err = private.PublicKey()
-	require.NoError(t, err)
+	a.public = private.PublicKey()
 	for port := range ports {
-		cfg := relink.Config{
-			MaxHandshakes: a.scale.maxHandshakes, HandshakeTimeout: a.scale.timeout, OnEvent: a.tally.event,
-			ReplayLimit: 64 << 10,
+		cfg := relink.ListenConfig{
+			MaxHandshakes: a.scale.maxHandshakes,
+			Config:        relink.Config{HandshakeTimeout: a.scale.timeout, OnEvent: a.tally.event, ReplayLimit: 64 << 10},
 		}
 		for _, s := range suites {
 			if s.port == port {

@@ -212,7 +212,7 @@ func (a *attackers) sessions(i int) {
 	for ; !a.over(); i++ {
 		s := a.order.Sessions[i%len(a.order.Sessions)]
 		d := relink.Dialer{
-			Config: relink.Config{Suites: []relink.Suite{suites[s.Suite].client(public)}},
+			Suite: suites[s.Suite].client(public),
 			DialTransport: func(context.Context, string, string) (net.Conn, error) {
 				if c := a.dial(s.Address); c != nil {
 					return c, nil
@@ -221,7 +221,7 @@ func (a *attackers) sessions(i int) {
 			},
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), a.order.Patience)
-		if c, err := d.Dial(ctx, "tcp4", s.Address); err == nil {
+		if c, err := d.DialConn(ctx, "tcp4", s.Address); err == nil {
 			a.opened.Add(1)
 			kept = append(kept, c)
 		}

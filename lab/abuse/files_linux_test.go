@@ -39,9 +39,9 @@ func fullServerProcess() {
 		panic(err)
 	}
 	var failed lineCounter
-	l, err := relink.NewListener(inner, relink.Config{
-		Suites: []relink.Suite{relink.InsecureNoise()}, HandshakeTimeout: serverTimeout,
-		Logger: slog.New(slog.NewTextHandler(&failed, nil)),
+	l, err := relink.NewListener(inner, relink.ListenConfig{
+		Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}},
+		Config: relink.Config{HandshakeTimeout: serverTimeout, Logger: slog.New(slog.NewTextHandler(&failed, nil))},
 	})
 	if err != nil {
 		panic(err)
@@ -85,8 +85,8 @@ func TestNoDescriptorLeft(t *testing.T) {
 	require.NoError(t, err)
 	address = strings.TrimSpace(address)
 
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.InsecureNoise()}, HandshakeTimeout: clientTimeout}}
-	c, err := d.Dial(t.Context(), "tcp4", address)
+	d := relink.Dialer{Suite: relink.InsecureNoiseClient{}, Config: relink.Config{HandshakeTimeout: clientTimeout}}
+	c, err := d.DialConn(t.Context(), "tcp4", address)
 	require.NoError(t, err)
 	echo := func() {
 		t.Helper()
@@ -109,7 +109,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		strangers = append(strangers, s)
 	}
 	begin := time.Now()
-	_, err = d.Dial(t.Context(), "tcp4", address)
+	_, err = d.DialConn(t.Context(), "tcp4", address)
 	took := time.Since(begin)
 	require.ErrorIs(t, err, relink.ErrHandshakeTimeout)
 	require.GreaterOrEqual(t, took, clientTimeout)
@@ -122,7 +122,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	// has gone. Nobody has to tell the server.
 	attempts := 0
 	for deadline := time.Now().Add(60 * time.Second); ; attempts++ {
-		again, err := d.Dial(t.Context(), "tcp4", address)
+		again, err := d.DialConn(t.Context(), "tcp4", address)
 		if err == nil {
 			_ = again.Abort()
 			break

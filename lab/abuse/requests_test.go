@@ -86,11 +86,13 @@ func (a *arena) newExile(s suiteOf) *exile {
 	t.Helper()
 	e := &exile{suite: s, heard: make(chan []byte, 1)}
 	d := relink.Dialer{
-		Config:        relink.Config{Suites: []relink.Suite{s.client(a.public)}, ReplayLimit: 64 << 10, MaxBackoff: 50 * time.Millisecond},
+		Config:        relink.Config{ReplayLimit: 64 << 10},
+		Suite:         s.client(a.public),
+		MaxBackoff:    50 * time.Millisecond,
 		DialTransport: e.dial,
 	}
 	var err error
-	e.c, err = d.Dial(context.Background(), "tcp4", a.address(s.port))
+	e.c, err = d.DialConn(context.Background(), "tcp4", a.address(s.port))
 	require.NoError(t, err)
 	_, err = io.WriteString(e.c, password)
 	require.NoError(t, err)
@@ -206,8 +208,8 @@ func (a *arena) capture(s suiteOf) (c *relink.Conn, conversations [][]byte) {
 	t := a.t
 	t.Helper()
 	r := new(recorder)
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s.client(a.public)}, ReplayLimit: 64 << 10}, DialTransport: r.dial}
-	c, err := d.Dial(context.Background(), "tcp4", a.address(s.port))
+	d := relink.Dialer{Suite: s.client(a.public), Config: relink.Config{ReplayLimit: 64 << 10}, DialTransport: r.dial}
+	c, err := d.DialConn(context.Background(), "tcp4", a.address(s.port))
 	require.NoError(t, err)
 	_, err = io.WriteString(c, password)
 	require.NoError(t, err)

@@ -53,8 +53,8 @@ func (a *arena) open(s suiteOf) *relink.Conn {
 }
 
 func (a *arena) tryOpen(s suiteOf) (*relink.Conn, error) {
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{s.client(a.public)}, ReplayLimit: 64 << 10, HandshakeTimeout: 10 * time.Second}}
-	c, err := d.Dial(context.Background(), "tcp4", a.address(s.port))
+	d := relink.Dialer{Suite: s.client(a.public), Config: relink.Config{ReplayLimit: 64 << 10, HandshakeTimeout: 10 * time.Second}}
+	c, err := d.DialConn(context.Background(), "tcp4", a.address(s.port))
 	if err != nil {
 		return nil, err
 	}

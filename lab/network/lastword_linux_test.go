@@ -19,16 +19,16 @@ func TestLostLastWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, public := serverKey(t)
-	l, err := relink.NewListener(inner, relink.Config{Suites: []relink.Suite{relink.Noise(relink.NoiseServer(key))}})
+	clientSuite, serverSuite := suites(Noise)
+	l, err := relink.NewListener(inner, relink.ListenConfig{Suites: []relink.ServerSuite{serverSuite}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	suspended := make(chan time.Time, 100)
 	d := relink.Dialer{
+		Suite: clientSuite,
 		Config: relink.Config{
-			Suites:          []relink.Suite{relink.Noise(relink.NoiseClient(public))},
 			LivenessTimeout: 2 * time.Second,
 			OnEvent: func(e relink.Event) {
 				if e.Kind == relink.EventSuspended {
@@ -38,7 +38,7 @@ func TestLostLastWord(t *testing.T) {
 		},
 		DialTransport: r.Client.DialContext,
 	}
-	client, err := d.Dial(context.Background(), "tcp", inner.Addr().String())
+	client, err := d.DialConn(context.Background(), "tcp", inner.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,15 +74,4 @@ func TestLostLastWord(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the client has not noticed in 20 seconds")
 	}
-}
-
-// serverKey makes a server's keys.
-func serverKey(t *testing.T) (relink.PrivateKey, relink.PublicKey) {
-	t.Helper()
-	key := relink.GenerateKey()
-	public, err := key.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, public
 }

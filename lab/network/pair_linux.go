@@ -152,22 +152,23 @@ func (p *pair) openSession(r *Rig, inner net.Listener, s Settings) error {
 		ReplayLimit:      replayLimit,
 		HandshakeTimeout: s.HandshakeTimeout,
 		LivenessTimeout:  s.LivenessTimeout,
-		AttemptTimeout:   s.AttemptTimeout,
-		MaxBackoff:       s.MaxBackoff,
 	}
 	if p.subject == Noise {
 		cfg.ReplayLimit = 0
 	}
-	cfg.Suites, cfg.OnEvent = []relink.Suite{server}, p.ends[1].event
-	l, err := relink.NewListener(inner, cfg)
+	cfg.OnEvent = p.ends[1].event
+	l, err := relink.NewListener(inner, relink.ListenConfig{Config: cfg, Suites: []relink.ServerSuite{server}})
 	if err != nil {
 		inner.Close()
 		return err
 	}
 	p.close = func() { l.Close() }
-	cfg.Suites, cfg.OnEvent = []relink.Suite{client}, p.ends[0].event
-	d := relink.Dialer{Config: cfg, DialTransport: r.Client.DialContext}
-	c, err := d.Dial(context.Background(), "tcp", inner.Addr().String())
+	cfg.OnEvent = p.ends[0].event
+	d := relink.Dialer{
+		Config: cfg, Suite: client, DialTransport: r.Client.DialContext,
+		AttemptTimeout: s.AttemptTimeout, MaxBackoff: s.MaxBackoff,
+	}
+	c, err := d.DialConn(context.Background(), "tcp", inner.Addr().String())
 	if err != nil {
 		return err
 	}
@@ -183,19 +184,15 @@ func (p *pair) openSession(r *Rig, inner net.Listener, s Settings) error {
 }
 
 // suites returns what client and server speak.
-func suites(name string) (client, server relink.Suite) {
+func suites(name string) (client relink.ClientSuite, server relink.ServerSuite) {
 	switch name {
 	case DH64RC4:
-		return relink.DH64RC4(), relink.DH64RC4()
+		return relink.DH64RC4Client{}, relink.DH64RC4Server{}
 	case SCP:
-		return relink.SCP(), relink.SCP()
+		return relink.SCPClient{}, relink.SCPServer{}
 	case Noise:
 		key := relink.GenerateKey()
-		public, err := key.PublicKey()
-		if err != nil {
-			panic("network: a key that was just made: " + err.Error())
-		}
-		return relink.Noise(relink.NoiseClient(public)), relink.Noise(relink.NoiseServer(key))
+		return relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}}, relink.NoiseServer{Keys: []relink.PrivateKey{key}}
 	default:
 		panic("network: no such suite: " + name)
 	}

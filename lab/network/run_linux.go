@@ -34,14 +34,14 @@ func orDefault(d, def time.Duration) time.Duration {
 
 // Liveness is the LivenessTimeout in force.
 func (s Settings) Liveness() time.Duration {
-	return orDefault(s.LivenessTimeout, relink.DefaultLivenessTimeout)
+	return orDefault(s.LivenessTimeout, 15*time.Second)
 }
 
 // Redial is the longest time between two moments at which a client that cannot
 // reach its server has an attempt under way which can succeed: the rest of one
 // attempt after its last packet, and a pause.
 func (s Settings) Redial() time.Duration {
-	return orDefault(s.AttemptTimeout, relink.DefaultAttemptTimeout) + orDefault(s.MaxBackoff, relink.DefaultMaxBackoff)
+	return orDefault(s.AttemptTimeout, 5*time.Second) + orDefault(s.MaxBackoff, 3*time.Second)
 }
 
 // KeepAlive is how long the kernel takes to find an idle connection dead: it

@@ -3,7 +3,6 @@ package simulation
 import (
 	"time"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -76,14 +75,14 @@ func Default() Config {
 		Conns:        1,
 		ClientLimit:  64 << 10,
 		ServerLimit:  64 << 10,
-		ClientResume: relink.DefaultResumeTimeout,
-		ServerResume: relink.DefaultResumeTimeout,
-		Handshake:    relink.DefaultHandshakeTimeout,
-		Linger:       relink.DefaultCloseTimeout,
-		Liveness:     relink.DefaultLivenessTimeout,
-		Attempt:      relink.DefaultAttemptTimeout,
-		MinBackoff:   relink.DefaultMinBackoff,
-		MaxBackoff:   relink.DefaultMaxBackoff,
+		ClientResume: 2 * time.Minute,
+		ServerResume: 2 * time.Minute,
+		Handshake:    10 * time.Second,
+		Linger:       5 * time.Second,
+		Liveness:     15 * time.Second,
+		Attempt:      5 * time.Second,
+		MinBackoff:   50 * time.Millisecond,
+		MaxBackoff:   3 * time.Second,
 		Buffer:       4 << 10,
 		End:          ClientCloses,
 	}

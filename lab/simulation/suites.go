@@ -8,21 +8,21 @@ import (
 
 // A wire is a suite with what the model has to know of its wire.
 type wire struct {
-	suite relink.Suite
+	server relink.ServerSuite
+	client relink.ClientSuite
 
 	// records: the wire has acknowledgements, ends of streams and pings.
 	// Otherwise it is a classic one, which has none of these.
 	records bool
 }
 
-// suites are those that schedules name. Both sides use one value, as the
-// library allows, and the server's key is made once.
+// suites are those that schedules name. The server's key is always the same.
 var suites = map[string]wire{
-	"snet":          {suite: relink.DH64RC4()},
-	"snetclear":     {suite: relink.DH64RC4(relink.WithClearStream())},
-	"scp":           {suite: relink.SCP()},
-	"noise":         {suite: noiseSuite(), records: true},
-	"insecurenoise": {suite: relink.InsecureNoise(), records: true},
+	"snet":          {server: relink.DH64RC4Server{}, client: relink.DH64RC4Client{}},
+	"snetclear":     {server: relink.DH64RC4Server{ClearStream: true}, client: relink.DH64RC4Client{ClearStream: true}},
+	"scp":           {server: relink.SCPServer{}, client: relink.SCPClient{}},
+	"noise":         noiseWire(),
+	"insecurenoise": {server: relink.InsecureNoiseServer{}, client: relink.InsecureNoiseClient{}, records: true},
 }
 
 // suiteNames are the keys of suites in order.
@@ -35,11 +35,14 @@ var suiteNames = func() []string {
 	return names
 }()
 
-func noiseSuite() relink.Suite {
-	key := relink.PrivateKey{1, 2, 3, 4, 5, 6, 7, 8}
-	public, err := key.PublicKey()
+func noiseWire() wire {
+	key, err := relink.ParsePrivateKey("AQIDBAUGBwgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	if err != nil {
 		panic(err)
 	}
-	return relink.Noise(relink.NoiseServer(key), relink.NoiseClient(public))
+	return wire{
+		server:  relink.NoiseServer{Keys: []relink.PrivateKey{key}},
+		client:  relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}},
+		records: true,
+	}
 }

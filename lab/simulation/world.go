@@ -124,7 +124,7 @@ func (w *world) run() {
 	w.net.SetOptions(w.pathOptions())
 	w.inner = w.net.Listen()
 	var err error
-	if w.l, err = relink.NewListener(w.inner, w.config(Server)); err != nil {
+	if w.l, err = relink.NewListener(w.inner, relink.ListenConfig{Config: w.config(Server), Suites: []relink.ServerSuite{w.wire.server}}); err != nil {
 		w.fail("invalid schedule", "%v", err)
 		return
 	}
@@ -132,7 +132,10 @@ func (w *world) run() {
 		s := &session{w: w, index: i}
 		s.client, s.server = newEnd(s, Client), newEnd(s, Server)
 		s.client.peer, s.server.peer = s.server, s.client
-		s.dialer = relink.Dialer{Config: w.config(Client), DialTransport: s.dial}
+		s.dialer = relink.Dialer{
+			Config: w.config(Client), Suite: w.wire.client, DialTransport: s.dial,
+			AttemptTimeout: w.s.Attempt, MinBackoff: w.s.MinBackoff, MaxBackoff: w.s.MaxBackoff,
+		}
 		w.sessions = append(w.sessions, s)
 	}
 	w.wg.Go(w.accept)
@@ -156,15 +159,11 @@ func (w *world) pathOptions() faultnet.Options {
 
 func (w *world) config(side Side) relink.Config {
 	c := relink.Config{
-		Suites:           []relink.Suite{w.wire.suite},
 		ReplayLimit:      w.s.ServerLimit,
 		ResumeTimeout:    w.resumeTimeout(side),
 		HandshakeTimeout: w.s.Handshake,
 		CloseTimeout:     w.s.Linger,
 		LivenessTimeout:  w.s.Liveness,
-		AttemptTimeout:   w.s.Attempt,
-		MinBackoff:       w.s.MinBackoff,
-		MaxBackoff:       w.s.MaxBackoff,
 		OnEvent:          func(e relink.Event) { w.event(side, e) },
 	}
 	if side == Client {
@@ -262,7 +261,7 @@ func (s *session) open() bool {
 	s.dialing = true
 	began := time.Now()
 	s.w.wg.Go(func() {
-		c, err := s.dialer.Dial(context.Background(), "tcp", "server")
+		c, err := s.dialer.DialConn(context.Background(), "tcp", "server")
 		w := s.w
 		w.mu.Lock()
 		defer w.mu.Unlock()

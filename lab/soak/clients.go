@@ -196,7 +196,7 @@ func (s *slot) dial() (*relink.Conn, error) {
 	s.relay.SetTarget(s.address)
 	closed := make(chan error, 1)
 	s.closed = closed
-	cfg := config(&s.all.tally, s.all.o.liveness, s.choice.client(s.all.keys))
+	cfg := config(&s.all.tally, s.all.o.liveness)
 	cfg.OnEvent = func(e relink.Event) {
 		s.all.tally.event(e)
 		if e.Kind == relink.EventClosed {
@@ -204,7 +204,11 @@ func (s *slot) dial() (*relink.Conn, error) {
 		}
 	}
 	d := relink.Dialer{
-		Config: cfg,
+		Config:         cfg,
+		Suite:          s.choice.client(s.all.keys),
+		AttemptTimeout: attemptTimeout,
+		MinBackoff:     minBackoff,
+		MaxBackoff:     maxBackoff,
 		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
@@ -217,5 +221,5 @@ func (s *slot) dial() (*relink.Conn, error) {
 			return c, nil
 		},
 	}
-	return d.Dial(context.Background(), "tcp4", s.relay.Addr())
+	return d.DialConn(context.Background(), "tcp4", s.relay.Addr())
 }

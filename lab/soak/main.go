@@ -152,17 +152,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, wrap tran
 func soak(ctx context.Context, o options, stdout io.Writer) (*result, error) {
 	say(stdout, "seed %d: %d sessions of %s, %v cuts a second, for %v\n", o.seed, o.sessions, names(o.suites), o.cuts, o.duration)
 	warmUp()
-	k, err := newKeys()
-	if err != nil {
-		return nil, err
-	}
+	k := newKeys()
 	own := newMonitor("this process")
 	var b backend
+	var err error
 	if o.two {
 		own.name = "the clients' process"
-		b, err = startServeProcess(serveOptions{Key: k.private.String(), Liveness: o.liveness, Restart: o.restart})
+		b, err = startServeProcess(serveOptions{Key: k.private.EncodeSecret(), Liveness: o.liveness, Restart: o.restart})
 	} else {
-		b, err = newServer(serveOptions{Key: k.private.String(), Liveness: o.liveness, Restart: o.restart})
+		b, err = newServer(serveOptions{Key: k.private.EncodeSecret(), Liveness: o.liveness, Restart: o.restart})
 	}
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -60,12 +59,11 @@ func newMonitor(name string) *monitor {
 // warmUp does once what leaves something behind for good, as the runtime's
 // network poller does, so that it is not taken for a leak.
 func warmUp() {
-	l, err := relink.Listen("tcp4", "127.0.0.1:0", relink.InsecureNoise())
+	l, err := relink.Listen("tcp4", "127.0.0.1:0", relink.InsecureNoiseServer{})
 	if err != nil {
 		return // the run itself says why
 	}
-	d := relink.Dialer{Config: relink.Config{Suites: []relink.Suite{relink.InsecureNoise()}}}
-	if c, err := d.Dial(context.Background(), "tcp4", l.Addr().String()); err == nil {
+	if c, err := relink.Dial("tcp4", l.Addr().String(), relink.InsecureNoiseClient{}); err == nil {
 		if s, err := l.AcceptConn(); err == nil {
 			_ = s.Abort()
 		}

@@ -28,11 +28,10 @@ const (
 )
 
 // config returns the settings of both sides.
-func config(t *tally, liveness time.Duration, suites ...relink.Suite) relink.Config {
+func config(t *tally, liveness time.Duration) relink.Config {
 	return relink.Config{
-		Suites: suites, ReplayLimit: replayLimit, ResumeTimeout: resumeTimeout, CloseTimeout: closeTimeout,
-		LivenessTimeout: liveness, AttemptTimeout: attemptTimeout, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
-		OnEvent: t.event,
+		ReplayLimit: replayLimit, ResumeTimeout: resumeTimeout, CloseTimeout: closeTimeout,
+		LivenessTimeout: liveness, OnEvent: t.event,
 	}
 }
 
@@ -117,7 +116,7 @@ func (s *server) replace() error {
 		if err != nil {
 			return err
 		}
-		cfg := config(&s.tally, s.o.Liveness, groupSuites(g, s.keys)...)
+		cfg := relink.ListenConfig{Config: config(&s.tally, s.o.Liveness), Suites: groupSuites(g, s.keys)}
 		// A session whose client's last word of the handshake was cut off can be
 		// resumed for as long as this, and here cut follows on cut.
 		cfg.HandshakeTimeout = headerTimeout

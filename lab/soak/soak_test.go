@@ -62,14 +62,13 @@ func (h *harmful) Read(p []byte) (int, error) {
 // last session, does. No wire without acknowledgements can tell the client, and
 // ResumeTimeout is three minutes; but everything has ended as it was meant to.
 func TestEndLostWithListener(t *testing.T) {
-	k, err := newKeys()
-	require.NoError(t, err)
+	k := newKeys()
 	for _, c := range choices {
 		if c.acks {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			srv, err := newServer(serveOptions{Key: k.private.String(), Liveness: time.Second})
+			srv, err := newServer(serveOptions{Key: k.private.EncodeSecret(), Liveness: time.Second})
 			require.NoError(t, err)
 			relay, err := faultnet.NewRelay("127.0.0.1:1")
 			require.NoError(t, err)

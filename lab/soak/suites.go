@@ -13,18 +13,18 @@ type keys struct {
 	public  relink.PublicKey
 }
 
-func newKeys() (keys, error) {
+func newKeys() keys {
 	private := relink.GenerateKey()
-	public, err := private.PublicKey()
-	return keys{private, public}, err
+	return keys{private, private.PublicKey()}
 }
 
 // A choice is a suite as both sides use it.
 type choice struct {
-	name           string
-	group          int  // of suites that share a port
-	acks           bool // the wire acknowledges, and can end one direction
-	server, client func(k keys) relink.Suite
+	name   string
+	group  int  // of suites that share a port
+	acks   bool // the wire acknowledges, and can end one direction
+	server func(k keys) relink.ServerSuite
+	client func(k keys) relink.ClientSuite
 }
 
 // groups is the number of ports. What differs only in its options cannot be
@@ -35,19 +35,23 @@ const groups = 2
 var choices = []choice{
 	{
 		name: "noise", group: 0, acks: true,
-		server: func(k keys) relink.Suite { return relink.Noise(relink.NoiseServer(k.private)) },
-		client: func(k keys) relink.Suite { return relink.Noise(relink.NoiseClient(k.public)) },
+		server: func(k keys) relink.ServerSuite { return relink.NoiseServer{Keys: []relink.PrivateKey{k.private}} },
+		client: func(k keys) relink.ClientSuite { return relink.NoiseClient{ServerKeys: []relink.PublicKey{k.public}} },
 	},
-	{name: "insecure-noise", group: 1, acks: true, server: insecureNoise, client: insecureNoise},
-	{name: "dh64rc4", group: 0, server: dh64rc4, client: dh64rc4},
-	{name: "dh64rc4-clear", group: 1, server: clearDH64RC4, client: clearDH64RC4},
-	{name: "scp", group: 0, server: scp, client: scp},
+	{name: "insecure-noise", group: 1, acks: true, server: keylessServer(relink.InsecureNoiseServer{}), client: keylessClient(relink.InsecureNoiseClient{})},
+	{name: "dh64rc4", group: 0, server: keylessServer(relink.DH64RC4Server{}), client: keylessClient(relink.DH64RC4Client{})},
+	{name: "dh64rc4-clear", group: 1, server: keylessServer(relink.DH64RC4Server{ClearStream: true}), client: keylessClient(relink.DH64RC4Client{ClearStream: true})},
+	{name: "scp", group: 0, server: keylessServer(relink.SCPServer{}), client: keylessClient(relink.SCPClient{})},
 }
 
-func insecureNoise(keys) relink.Suite { return relink.InsecureNoise() }
-func dh64rc4(keys) relink.Suite       { return relink.DH64RC4() }
-func clearDH64RC4(keys) relink.Suite  { return relink.DH64RC4(relink.WithClearStream()) }
-func scp(keys) relink.Suite           { return relink.SCP() }
+// keylessServer and keylessClient are for suites without keys.
+func keylessServer(s relink.ServerSuite) func(keys) relink.ServerSuite {
+	return func(keys) relink.ServerSuite { return s }
+}
+
+func keylessClient(s relink.ClientSuite) func(keys) relink.ClientSuite {
+	return func(keys) relink.ClientSuite { return s }
+}
 
 // parseSuites reads the flag -suites.
 func parseSuites(s string) ([]choice, error) {
@@ -81,8 +85,8 @@ func names(cs []choice) string {
 }
 
 // groupSuites returns the suites of one port as a server has them.
-func groupSuites(group int, k keys) []relink.Suite {
-	var s []relink.Suite
+func groupSuites(group int, k keys) []relink.ServerSuite {
+	var s []relink.ServerSuite
 	for _, c := range choices {
 		if c.group == group {
 			s = append(s, c.server(k))

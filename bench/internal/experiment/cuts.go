@@ -104,7 +104,7 @@ func cutAll(ctx context.Context, e *Env, suite subject.Resumable, n subject.Netw
 	if err != nil {
 		return nil, err
 	}
-	client, err := d.Dial(ctx, "tcp", relay.Addr())
+	client, err := d.DialConn(ctx, "tcp", relay.Addr())
 	if err != nil {
 		return nil, err
 	}

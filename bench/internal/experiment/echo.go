@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/bench/internal/measure"
 	"github.com/relink-go/relink/bench/internal/report"
 	"github.com/relink-go/relink/bench/internal/subject"
@@ -176,7 +175,7 @@ const echoDuelSize = 128
 
 // growingEchoes is how many messages it takes until histories are as long as they
 // get.
-const growingEchoes = relink.DefaultReplayLimit / 2 / echoDuelSize
+const growingEchoes = subject.ReplayLimit / 2 / echoDuelSize
 
 // echoDuelists are the subjects that are compared with their rivals.
 var echoDuelists = []string{subject.RC4Kept, subject.DH64RC4, subject.SCP, subject.Noise}

@@ -91,7 +91,7 @@ func (c *Crowd) Gather(g Gather, _ *None) error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if g.Clients {
-			client, err := memory.Dial(ctx, "memory", "crowd")
+			client, err := memory.DialContext(ctx, "memory", "crowd")
 			c.clients[i] = client
 			return err
 		}
@@ -271,7 +271,7 @@ func (c *Crowd) Invite(count int, _ *None) error {
 		accepted <- nil
 	}()
 	for range count {
-		client, err := c.dialer.Dial(context.Background(), "tcp", c.inner.Addr().String())
+		client, err := c.dialer.DialConn(context.Background(), "tcp", c.inner.Addr().String())
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func NewCredentials() (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
-	return Credentials{Certificate: der, Key: secret, Noise: relink.GenerateKey().String()}, nil
+	return Credentials{Certificate: der, Key: secret, Noise: relink.GenerateKey().EncodeSecret()}, nil
 }
 
 // tlsConfigs are made once for each process, not once a connection.

@@ -5,10 +5,6 @@ import (
 	"io"
 	"net"
 
-	"github.com/relink-go/relink"
-	"github.com/relink-go/relink/internal/noise"
-	"github.com/relink-go/relink/internal/scp"
-	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -27,30 +23,22 @@ func (s session) Enter(transport net.Conn) error {
 	}
 	// On the wire of Noise a server gives the application a session when the
 	// client has proven with a first record that it is there.
-	_, err = transport.Write(l.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: relink.DefaultReplayLimit}))
+	_, err = transport.Write(l.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: ReplayLimit}))
 	return err
 }
 
 // client returns the suite's protocol, set up for a client.
 func (s session) client() (suite.Protocol, error) {
-	var p suite.Protocol
-	var err error
-	switch s.name {
-	case DH64RC4:
-		p = snet.New(snet.Options{})
-	case SCP:
-		p, err = scp.New(scp.Options{})
-	default:
-		var key relink.PublicKey
-		if _, key, err = s.keys(); err == nil {
-			p, err = noise.New(noise.Options{PinnedKeys: []relink.PublicKey{key}})
-		}
+	_, client, err := s.suites()
+	if err != nil {
+		return nil, err
 	}
+	p, err := client.ClientProtocol()
 	if err != nil {
 		return nil, err
 	}
 	if c, ok := p.(suite.Configurable); ok {
-		return c.Configure(false, relink.DefaultReplayLimit)
+		return c.Configure(false, ReplayLimit)
 	}
 	return p, nil
 }

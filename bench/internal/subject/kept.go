@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/replay"
 )
 
@@ -45,7 +44,7 @@ func (s keptRC4) secure(t net.Conn) (net.Conn, error) {
 
 // keptBytes is how much of what was sent is kept, as by a session of relink with
 // its default settings.
-const keptBytes = relink.DefaultReplayLimit / 2
+const keptBytes = ReplayLimit / 2
 
 // keptShort is the most that is enciphered with the lock held, which is cheaper
 // than to give it up and take it again.

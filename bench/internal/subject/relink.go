@@ -8,6 +8,9 @@ import (
 	"github.com/relink-go/relink"
 )
 
+// ReplayLimit is the default of relink.Config.
+const ReplayLimit = 4 << 20
+
 // session is relink itself, with one of its suites and otherwise default
 // settings.
 type session struct {
@@ -44,12 +47,11 @@ func (s session) NewListener(cfg relink.Config) (*relink.Listener, error) {
 
 // Wrap puts the server on a listener of any kind.
 func (s session) Wrap(inner net.Listener, cfg relink.Config) (*relink.Listener, error) {
-	suite, err := s.suite(true)
+	suite, _, err := s.suites()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Suites = []relink.Suite{suite}
-	return relink.NewListener(inner, cfg)
+	return relink.NewListener(inner, relink.ListenConfig{Config: cfg, Suites: []relink.ServerSuite{suite}})
 }
 
 func (s session) Dial(ctx context.Context, n Network, address string) (net.Conn, error) {
@@ -62,44 +64,33 @@ func (s session) Dial(ctx context.Context, n Network, address string) (net.Conn,
 
 // NewDialer returns a dialer with other settings than the default ones.
 func (s session) NewDialer(n Network, cfg relink.Config) (*relink.Dialer, error) {
-	suite, err := s.suite(false)
+	_, suite, err := s.suites()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Suites = []relink.Suite{suite}
-	d := &relink.Dialer{Config: cfg}
+	d := &relink.Dialer{Config: cfg, Suite: suite}
 	if _, direct := n.(Loopback); !direct {
 		d.DialTransport = func(ctx context.Context, _, address string) (net.Conn, error) { return n.DialTCP(ctx, address) }
 	}
 	return d, nil
 }
 
-func (s session) suite(server bool) (relink.Suite, error) {
+// suites returns both sides' suites.
+func (s session) suites() (relink.ServerSuite, relink.ClientSuite, error) {
 	switch s.name {
 	case DH64RC4:
-		return relink.DH64RC4(), nil
+		return relink.DH64RC4Server{}, relink.DH64RC4Client{}, nil
 	case SCP:
-		return relink.SCP(), nil
+		return relink.SCPServer{}, relink.SCPClient{}, nil
 	case Noise:
-		private, public, err := s.keys()
+		key, err := relink.ParsePrivateKey(s.credentials.Noise)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if server {
-			return relink.Noise(relink.NoiseServer(private)), nil
-		}
-		return relink.Noise(relink.NoiseClient(public)), nil
+		return relink.NoiseServer{Keys: []relink.PrivateKey{key}}, relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}}, nil
 	default:
-		return nil, fmt.Errorf("relink has no suite for %q", s.name)
+		return nil, nil, fmt.Errorf("relink has no suite for %q", s.name)
 	}
-}
-
-// keys returns those of the suite Noise.
-func (s session) keys() (private relink.PrivateKey, public relink.PublicKey, err error) {
-	if private, err = relink.ParsePrivateKey(s.credentials.Noise); err == nil {
-		public, err = private.PublicKey()
-	}
-	return private, public, err
 }
 
 // A Resumable is a subject whose streams survive their transports: relink's.

@@ -79,31 +79,29 @@ func (c *Choice) ReplayLimit() int {
 
 // Both returns the suite for both halves in one process, with a key that is
 // made for them.
-func (c *Choice) Both() (server, client relink.Suite, err error) {
+func (c *Choice) Both() (server relink.ServerSuite, client relink.ClientSuite, err error) {
 	if c.keyFile != "" || c.serverKey != "" {
 		return nil, nil, errors.New("-key goes with -listen, and -server-key with -connect: where both halves are in one process, they make a key")
 	}
 	if c.suite != noise {
-		return c.keyless(), c.keyless(), nil
+		server, client = c.keyless()
+		return server, client, nil
 	}
 	key := relink.GenerateKey()
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	return relink.Noise(relink.NoiseServer(key)), relink.Noise(relink.NoiseClient(public)), nil
+	return noiseServer(key), noiseClient(key.PublicKey()), nil
 }
 
 // Server returns the suite for the half that listens, and what the other half
 // needs to be told: flags.
-func (c *Choice) Server() (suite relink.Suite, flags string, err error) {
+func (c *Choice) Server() (suite relink.ServerSuite, flags string, err error) {
 	switch {
 	case c.serverKey != "":
 		return nil, "", errors.New("-server-key is for the half that connects: give this one its private key with -key")
 	case c.suite != noise && c.keyFile != "":
 		return nil, "", fmt.Errorf("-key is for the suite noise: %s has no keys", c)
 	case c.suite != noise:
-		return c.keyless(), "-suite " + c.String(), nil
+		suite, _ = c.keyless()
+		return suite, "-suite " + c.String(), nil
 	case c.keyFile == "":
 		return nil, "", errors.New("-listen with the suite noise needs -key FILE: make one with go run ./examples/keygen -out FILE")
 	}
@@ -111,22 +109,19 @@ func (c *Choice) Server() (suite relink.Suite, flags string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, "", err
-	}
-	return relink.Noise(relink.NoiseServer(key)), "-server-key " + public.String(), nil
+	return noiseServer(key), "-server-key " + key.PublicKey().String(), nil
 }
 
 // Client returns the suite for the half that connects.
-func (c *Choice) Client() (relink.Suite, error) {
+func (c *Choice) Client() (relink.ClientSuite, error) {
 	switch {
 	case c.keyFile != "":
 		return nil, errors.New("-key is for the half that listens: give this one the public key with -server-key")
 	case c.suite != noise && c.serverKey != "":
 		return nil, fmt.Errorf("-server-key is for the suite noise: %s has no keys", c)
 	case c.suite != noise:
-		return c.keyless(), nil
+		_, suite := c.keyless()
+		return suite, nil
 	case c.serverKey == "":
 		return nil, errors.New("-connect with the suite noise needs -server-key KEY: the listening half prints it," +
 			" and go run ./examples/keygen -pub prints it from the private key")
@@ -135,18 +130,26 @@ func (c *Choice) Client() (relink.Suite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-server-key: %w", err)
 	}
-	return relink.Noise(relink.NoiseClient(public)), nil
+	return noiseClient(public), nil
 }
 
-// keyless returns a suite that is the same on both sides.
-func (c *Choice) keyless() relink.Suite {
+func noiseServer(key relink.PrivateKey) relink.ServerSuite {
+	return relink.NoiseServer{Keys: []relink.PrivateKey{key}}
+}
+
+func noiseClient(key relink.PublicKey) relink.ClientSuite {
+	return relink.NoiseClient{ServerKeys: []relink.PublicKey{key}}
+}
+
+// keyless returns both sides of a suite without keys.
+func (c *Choice) keyless() (relink.ServerSuite, relink.ClientSuite) {
 	switch c.suite {
 	case insecureNoise:
-		return relink.InsecureNoise()
+		return relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{}
 	case scp:
-		return relink.SCP()
+		return relink.SCPServer{}, relink.SCPClient{}
 	default:
-		return relink.DH64RC4()
+		return relink.DH64RC4Server{}, relink.DH64RC4Client{}
 	}
 }
 

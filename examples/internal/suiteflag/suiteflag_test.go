@@ -26,7 +26,7 @@ func parse(t *testing.T, args ...string) *suiteflag.Choice {
 
 // speak checks that a listener and a dialer with the suites understand each
 // other.
-func speak(t *testing.T, server, client relink.Suite) {
+func speak(t *testing.T, server relink.ServerSuite, client relink.ClientSuite) {
 	t.Helper()
 	l, err := relink.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestBoth(t *testing.T) {
 
 func TestHalves(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte(relink.GenerateKey().String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(relink.GenerateKey().EncodeSecret()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"-key", file}, {"-suite", "insecure-noise"}, {"-suite", "dh64rc4"}, {"-suite", "scp"}} {
@@ -86,7 +86,7 @@ func TestDefaultIsNoise(t *testing.T) {
 }
 
 func TestWrong(t *testing.T) {
-	secret := relink.GenerateKey().String()
+	secret := relink.GenerateKey().EncodeSecret()
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "broken")
 	if err := os.WriteFile(broken, []byte(secret[1:]), 0o600); err != nil {

@@ -1,0 +1,141 @@
+package relink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/relink-go/relink/internal/noise"
+)
+
+// A PrivateKey is the X25519 key of a server with the suite Noise: see
+// [NoiseServer]. Whoever has it is the server.
+//
+// It keeps itself out of logs: printed, logged or encoded in any way it names
+// its public key instead, also within another struct. [PrivateKey.EncodeSecret]
+// alone gives the secret away. The zero value is no key. Keys are compared with
+// [PrivateKey.Equal]; == does not compile, and reflect.DeepEqual calls any two
+// different.
+type PrivateKey struct {
+	// A function, because no package that prints a struct by reflection looks
+	// into one. Such a package may not call methods on a struct's unexported
+	// fields, of which this may be one, so that methods do not suffice.
+	secret func() noise.PrivateKey
+}
+
+// newPrivateKey wraps a key that is not zero.
+func newPrivateKey(k noise.PrivateKey) PrivateKey {
+	return PrivateKey{secret: func() noise.PrivateKey { return k }}
+}
+
+// GenerateKey returns a new random [PrivateKey].
+func GenerateKey() PrivateKey {
+	return newPrivateKey(noise.GenerateKey())
+}
+
+// ParsePrivateKey reads what [PrivateKey.EncodeSecret] has written. Line breaks
+// do no harm, so that it takes the content of a file as it is. An error does not
+// repeat what was given.
+func ParsePrivateKey(s string) (PrivateKey, error) {
+	k, err := noise.ParsePrivateKey(s)
+	if err != nil {
+		return PrivateKey{}, err
+	}
+	return newPrivateKey(k), nil
+}
+
+// EncodeSecret returns the key itself, in base64 as WireGuard shows keys, to be
+// kept in a file that only the server's user can read. Of the zero value it is
+// empty.
+func (k PrivateKey) EncodeSecret() string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.secret().Encode()
+}
+
+// PublicKey returns what clients know the server by: see [NoiseClient]. That of
+// the zero value is zero.
+func (k PrivateKey) PublicKey() PublicKey {
+	if k.IsZero() {
+		return PublicKey{}
+	}
+	public, err := k.secret().PublicKey()
+	if err != nil {
+		panic("relink: internal error: " + err.Error()) // no PrivateKey holds the zero key
+	}
+	return PublicKey(public)
+}
+
+// IsZero reports whether k is the zero value, which is no key.
+func (k PrivateKey) IsZero() bool { return k.secret == nil }
+
+// Equal reports whether both are the same key.
+func (k PrivateKey) Equal(other PrivateKey) bool { return k.PublicKey() == other.PublicKey() }
+
+// String names the key by its public key, and does not give it away.
+func (k PrivateKey) String() string {
+	if k.IsZero() {
+		return "no private key"
+	}
+	return "private key of " + k.PublicKey().String()
+}
+
+// GoString is [PrivateKey.String], for %#v.
+func (k PrivateKey) GoString() string { return k.String() }
+
+// Format prints [PrivateKey.String], whatever the verb.
+func (k PrivateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue is [PrivateKey.String], for log/slog.
+func (k PrivateKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText writes [PrivateKey.String], for JSON, YAML and others, so that a
+// configuration which is dumped does not give the key away. It cannot be read
+// back: to store a key use [PrivateKey.EncodeSecret].
+func (k PrivateKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is [ParsePrivateKey], for a configuration that is read from
+// JSON, YAML and others.
+func (k *PrivateKey) UnmarshalText(text []byte) error {
+	parsed, err := ParsePrivateKey(string(text))
+	if err != nil {
+		return err
+	}
+	*k = parsed
+	return nil
+}
+
+// A PublicKey is what a client with the suite Noise knows its server by: the 32
+// bytes of an X25519 public key. It is no secret, and comparable.
+type PublicKey [32]byte
+
+// ParsePublicKey reads what [PublicKey.String] has written. Line breaks do no
+// harm.
+func ParsePublicKey(s string) (PublicKey, error) {
+	k, err := noise.ParsePublicKey(s)
+	return PublicKey(k), err
+}
+
+// String returns the key in base64, as WireGuard shows keys.
+func (k PublicKey) String() string { return noise.PublicKey(k).String() }
+
+// MarshalText writes [PublicKey.String]. A zero key is an error: it would not be
+// read back.
+func (k PublicKey) MarshalText() ([]byte, error) {
+	if k == (PublicKey{}) {
+		return nil, errors.New("relink: the public key is zero")
+	}
+	return []byte(k.String()), nil
+}
+
+// UnmarshalText is [ParsePublicKey].
+func (k *PublicKey) UnmarshalText(text []byte) error {
+	parsed, err := ParsePublicKey(string(text))
+	if err != nil {
+		return err
+	}
+	*k = parsed
+	return nil
+}

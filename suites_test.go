@@ -1,0 +1,100 @@
+package relink_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// A testSuite is both sides of a suite.
+type testSuite interface {
+	relink.ServerSuite
+	relink.ClientSuite
+}
+
+// sides makes a testSuite of its two halves.
+type sides struct {
+	server relink.ServerSuite
+	client relink.ClientSuite
+}
+
+func (s sides) String() string                          { return s.server.String() }
+func (s sides) ServerProtocol() (suite.Protocol, error) { return s.server.ServerProtocol() }
+func (s sides) ClientProtocol() (suite.Protocol, error) { return s.client.ClientProtocol() }
+
+// spoken is the suite of a protocol that exists only in tests.
+type spoken struct{ suite.Protocol }
+
+func (s spoken) ServerProtocol() (suite.Protocol, error) { return s.Protocol, nil }
+func (s spoken) ClientProtocol() (suite.Protocol, error) { return s.Protocol, nil }
+
+// The suites, with both sides' keys.
+var (
+	dh64rc4Suite  = sides{relink.DH64RC4Server{}, relink.DH64RC4Client{}}
+	clearSuite    = sides{relink.DH64RC4Server{ClearStream: true}, relink.DH64RC4Client{ClearStream: true}}
+	scpSuite      = sides{relink.SCPServer{}, relink.SCPClient{}}
+	insecureSuite = sides{relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{}}
+	noiseSuite    = newNoiseSuite(relink.GenerateKey())
+
+	// recordSuite has what the classic wires have not: see records.
+	_, recordSuite = newRecords()
+)
+
+func newNoiseSuite(k relink.PrivateKey) testSuite {
+	return sides{
+		relink.NoiseServer{Keys: []relink.PrivateKey{k}},
+		relink.NoiseClient{ServerKeys: []relink.PublicKey{k.PublicKey()}},
+	}
+}
+
+// suites are what the tests of the contract run for.
+var suites = []testSuite{dh64rc4Suite, clearSuite, scpSuite, recordSuite, noiseSuite, insecureSuite}
+
+// The defaults, as the documentation has them.
+const (
+	defaultReplayLimit      = 4 << 20
+	defaultResumeTimeout    = 2 * time.Minute
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultCloseTimeout     = 5 * time.Second
+	defaultLivenessTimeout  = 15 * time.Second
+	defaultAttemptTimeout   = 5 * time.Second
+	defaultMinBackoff       = 50 * time.Millisecond
+	defaultMaxBackoff       = 3 * time.Second
+	defaultMaxHandshakes    = 4096
+)
+
+// A setup is the settings of both sides of a test.
+type setup struct {
+	ReplayLimit                                                    int
+	ResumeTimeout, HandshakeTimeout, CloseTimeout, LivenessTimeout time.Duration
+	Logger                                                         *slog.Logger
+	OnEvent                                                        func(relink.Event)
+
+	MaxHandshakes int // the listener's
+
+	AttemptTimeout, MinBackoff, MaxBackoff time.Duration // the dialer's
+}
+
+func (s setup) shared() relink.Config {
+	return relink.Config{
+		ReplayLimit: s.ReplayLimit, ResumeTimeout: s.ResumeTimeout, HandshakeTimeout: s.HandshakeTimeout,
+		CloseTimeout: s.CloseTimeout, LivenessTimeout: s.LivenessTimeout, Logger: s.Logger, OnEvent: s.OnEvent,
+	}
+}
+
+// listener returns the listener's settings.
+func (s setup) listener(suites ...relink.ServerSuite) relink.ListenConfig {
+	return relink.ListenConfig{Config: s.shared(), Suites: suites, MaxHandshakes: s.MaxHandshakes}
+}
+
+// dialer returns the dialer.
+func (s setup) dialer(suite relink.ClientSuite, dial func(ctx context.Context, network, address string) (net.Conn, error)) *relink.Dialer {
+	return &relink.Dialer{
+		Config: s.shared(), Suite: suite, DialTransport: dial,
+		AttemptTimeout: s.AttemptTimeout, MinBackoff: s.MinBackoff, MaxBackoff: s.MaxBackoff,
+	}
+}
