@@ -93,13 +93,9 @@ func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
 		}
 		if !asked {
 			asked = true
-			c.pingDue = true // its answer acknowledges at once
-			c.startFlusherLocked()
+			c.askForAckLocked()
 		}
-		if c.link != nil && !c.readers.waited() {
-			c.standing = true
-			c.startStandbyLocked()
-		}
+		c.hearAcksLocked()
 		c.waitLocked(&c.ackers, noDeadline)
 	}
 }

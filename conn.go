@@ -28,10 +28,10 @@ type Conn struct {
 	// addrs holds the addresses of the newest transport.
 	addrs atomic.Pointer[addresses]
 
-	ended      chan struct{} // made by Done
-	epoch      uint32        // links so far
-	earlyEpoch uint32        // the epoch in which early data was last given
-	acked      int64         // the peer has received up to here
+	ended      *ending // how it has ended, once somebody asks or there is something to say
+	epoch      uint32  // links so far
+	earlyEpoch uint32  // the epoch in which early data was last given
+	acked      int64   // the peer has received up to here
 
 	// What every Read and Write touches.
 
@@ -264,16 +264,43 @@ func (c *Conn) Stats() Stats {
 }
 
 // Done returns a channel that is closed when the session has ended: after Close,
-// when everything is delivered or CloseTimeout has passed. A program that is about
-// to exit waits for it. The transport is closed then, or in the course of it.
+// when everything is delivered or CloseTimeout has passed. [Conn.Err] says then how it
+// ended; [Conn.CloseContext] waits for it. The transport is closed then, or in the course of it.
 func (c *Conn) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended == nil {
-		c.ended = make(chan struct{})
+	e := c.endingLocked()
+	if e.done == nil {
+		e.done = make(chan struct{})
 		if c.done {
-			close(c.ended)
+			close(e.done)
 		}
+	}
+	return e.done
+}
+
+// Err returns why the session has ended: nil if it ended as one of the
+// applications meant it to, by Close, Abort or an end of the stream, and otherwise
+// the reason, as [Event.Err] of its EventClosed. Before [Conn.Done] is closed it is
+// nil.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil || c.ended.err == errAborted { //nolint:errorlint // it is never wrapped
+		return nil
+	}
+	return c.ended.err
+}
+
+// An ending says how a session has ended.
+type ending struct {
+	done chan struct{} // made by Done
+	err  error
+}
+
+func (c *Conn) endingLocked() *ending {
+	if c.ended == nil {
+		c.ended = new(ending)
 	}
 	return c.ended
 }
@@ -347,8 +374,11 @@ func (c *Conn) finishLocked(cause error) {
 	c.readers.wake()
 	c.writers.wake()
 	c.ackers.wake()
-	if c.ended != nil {
-		close(c.ended)
+	if cause != nil {
+		c.endingLocked().err = cause
+	}
+	if c.ended != nil && c.ended.done != nil {
+		close(c.ended.done)
 	}
 	if c.provisional {
 		return // the application has never seen it

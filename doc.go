@@ -41,7 +41,7 @@
 //   - A Write that has returned has not arrived. Its bytes are in the buffer and
 //     will arrive unless the session ends. Where an application has to know, its
 //     peer must answer, or the suite must acknowledge, as Noise does
-//     ([Conn.WaitAcked]).
+//     ([Conn.Flush], [Conn.WaitAcked]).
 //   - Latency is that of the transport. A byte that is lost with its link waits
 //     for the next one.
 //   - There are no message boundaries and no priorities; it is one stream.
@@ -163,7 +163,9 @@
 //
 // [Conn.Close] returns at once. What was written lingers in the background until
 // it is delivered, over a new transport if need be, or until CloseTimeout;
-// [Conn.Done] tells when it is over, for a program that is about to exit.
+// [Conn.Done] tells when it is over, and [Conn.Err] how it ended. A program that is
+// about to exit calls [Conn.CloseContext], which waits, and says if something was
+// not delivered.
 //
 // On Noise the end is exact. Close sends it after the last byte and waits in the
 // background for its acknowledgement; the peer's Read returns io.EOF after

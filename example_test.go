@@ -453,6 +453,49 @@ func ExampleConn_Done() {
 	// Output: closed closed
 }
 
+// A program that is about to exit closes so that nothing is lost of what it wrote:
+// Close alone leaves that to the background, which ends with the program.
+func ExampleConn_CloseContext() {
+	client, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
+	defer server.Abort()
+	fmt.Fprint(client, "last words")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(client.CloseContext(ctx))
+
+	words, err := io.ReadAll(server)
+	fmt.Printf("%s, %v\n", words, err)
+	// Output:
+	// <nil>
+	// last words, <nil>
+}
+
+// Flush is for a program that goes on, and wants to know.
+func ExampleConn_Flush() {
+	client, server := session(relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{})
+	defer client.Abort()
+	fmt.Fprint(client, "important")
+	fmt.Println(client.Flush(context.Background()))
+
+	server.Abort()
+	<-client.Done()
+	fmt.Fprint(client, "too late")
+	fmt.Println(errors.Is(client.Err(), relink.ErrSessionLost))
+	// Output:
+	// <nil>
+	// true
+}
+
+// How much was not delivered is part of the error.
+func ExampleUndeliveredError() {
+	var err error = &relink.UndeliveredError{Bytes: 1234, Err: context.DeadlineExceeded}
+	var u *relink.UndeliveredError
+	if errors.As(err, &u) {
+		fmt.Println(u.Bytes, errors.Is(err, context.DeadlineExceeded))
+	}
+	// Output: 1234 true
+}
+
 // Abort gives up what is not delivered; nothing of the Conn is left afterwards.
 func ExampleConn_Abort() {
 	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})

@@ -3,6 +3,7 @@ package relink_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -59,15 +60,17 @@ func readmeClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
 	echoes := bufio.NewScanner(conn)
-	for i := 1; ; i++ { // unplug the cable, and plug it in again
+	for i := range 100 { // unplug the cable, and plug it in again
 		_, _ = fmt.Fprintln(conn, "message", i)
 		if !echoes.Scan() {
 			log.Fatal(echoes.Err())
 		}
 		fmt.Println(echoes.Text())
 		time.Sleep(time.Second)
+	}
+	if err := conn.CloseContext(context.Background()); err != nil { // waits until all is delivered
+		log.Fatal(err)
 	}
 }
 
@@ -149,7 +152,7 @@ func requireImportsUsed(t *testing.T, file *ast.File) {
 	for name, used := range imported {
 		require.True(t, used, "the README imports %s and does not use it", name)
 	}
-	for _, pkg := range []string{"bufio", "fmt", "io", "log", "os", "time", "relink"} {
+	for _, pkg := range []string{"bufio", "context", "fmt", "io", "log", "os", "time", "relink"} {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok {
 				if id, ok := s.X.(*ast.Ident); ok && id.Name == pkg {

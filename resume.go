@@ -86,6 +86,7 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	}
 	c.readers.wake()
 	c.writers.wake()
+	c.ackers.wake()
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		c.takeRecordLocked(l, r, nil)
 	}
@@ -321,6 +322,7 @@ func (c *Conn) refusedLocked(err error) {
 
 // endedLocked ends the session as the server has ended it.
 func (c *Conn) endedLocked(e *suite.EndedError) {
+	c.acked = max(c.acked, min(e.Received, c.maxSent))
 	switch {
 	case e.Code == 0 && c.closed && e.Received >= c.out.End():
 		c.finishLocked(nil)

@@ -599,6 +599,7 @@ func (c *Conn) handedOverLocked(l *link, offset int64) {
 	c.maxSent = max(c.maxSent, offset)
 	if c.traits.Acks {
 		c.freeAckedLocked()
+		c.ackers.wake() // a Flush asks once all is handed over
 		return
 	}
 	c.trimLocked()

@@ -10,11 +10,13 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"time"
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/examples/internal/suiteflag"
@@ -49,7 +51,7 @@ func run(suite *suiteflag.Choice, text string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Abort() // unless it was closed before
 	if _, err := io.WriteString(conn, text); err != nil {
 		return err
 	}
@@ -58,7 +60,10 @@ func run(suite *suiteflag.Choice, text string) error {
 		return err
 	}
 	fmt.Println(string(answer))
-	return nil
+	// The program ends here: what it wrote last must not end with it.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return conn.CloseContext(ctx)
 }
 
 func serve(l net.Listener) {

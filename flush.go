@@ -1,0 +1,146 @@
+package relink
+
+import (
+	"context"
+	"fmt"
+	"net"
+)
+
+// An UndeliveredError is what [Conn.Flush] and [Conn.CloseContext] return where
+// something is not known to have arrived.
+type UndeliveredError struct {
+	// Bytes is how many at the end of what was written, at most. A wire without
+	// acknowledgements tells only at a resume, so that some of them may have
+	// arrived.
+	Bytes int64
+	// Err is why: the error of the ctx, that of the session, or net.ErrClosed.
+	Err error
+}
+
+// Error implements the error interface.
+func (e *UndeliveredError) Error() string {
+	return fmt.Sprintf("relink: up to %d bytes are not known to have arrived: %v", e.Bytes, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *UndeliveredError) Unwrap() error { return e.Err }
+
+// Timeout reports whether a time limit has passed, and not something else gone
+// wrong.
+func (e *UndeliveredError) Timeout() bool { return isTimeout(e.Err) }
+
+// Flush waits until everything that was written before is delivered: on Noise
+// when the peer's side of the session has it, whether or not its application has
+// read it (see [Conn.WaitAcked] for that), and over a new transport if need be. On
+// a wire without acknowledgements it waits until the transport has taken it,
+// which is all that can be known there.
+//
+// Otherwise it returns an [UndeliveredError]: when ctx ends first, or the session.
+// Writes meanwhile are not waited for.
+func (c *Conn) Flush(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		c.ackers.wake()
+		c.writers.wake()
+		c.mu.Unlock()
+	})
+	defer stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until := c.out.End()
+	var asked *link
+	for {
+		left := c.undeliveredLocked(until)
+		switch {
+		case left == 0:
+			return nil
+		case ctx.Err() != nil:
+			return c.opError("flush", &UndeliveredError{left, ctxError(ctx)})
+		case c.done || c.peerStopped:
+			return c.opError("flush", &UndeliveredError{left, c.writeEndLocked()})
+		}
+		if !c.traits.Acks {
+			c.waitLocked(&c.writers, noDeadline) // who is woken when a transport has taken something
+			continue
+		}
+		// Records arrive in order: the answer to a ping behind the last of them
+		// acknowledges all.
+		if l := c.link; l != nil && l != asked && l.sent >= until {
+			asked = l
+			c.askForAckLocked()
+		}
+		c.hearAcksLocked()
+		c.waitLocked(&c.ackers, noDeadline)
+	}
+}
+
+// undeliveredLocked returns how much of the stream up to the offset is not
+// delivered, as far as the wire can tell.
+func (c *Conn) undeliveredLocked(until int64) int64 {
+	have := c.acked
+	switch {
+	case c.traits.Acks:
+	case c.link != nil:
+		have = c.link.sent
+	case c.done && (c.ended == nil || c.ended.err == nil):
+		have = c.maxSent // it ended as it was meant to, as far as its wire can tell
+	}
+	return max(0, until-have)
+}
+
+// askForAckLocked makes the peer acknowledge what it has at once, as it does with
+// its answer to a ping.
+func (c *Conn) askForAckLocked() {
+	c.pingDue = true
+	c.startFlusherLocked()
+}
+
+// hearAcksLocked sees to it that somebody reads acknowledgements.
+func (c *Conn) hearAcksLocked() {
+	if c.link != nil && !c.readers.waited() {
+		c.standing = true
+		c.startStandbyLocked()
+	}
+}
+
+// CloseContext is [Conn.Close], and waits until the session has ended: a program
+// that is about to exit calls it, so that nothing is lost of what it wrote. If the
+// Conn was closed before, it only waits.
+//
+// It returns nil when everything is delivered: on Noise when the peer's side of the
+// session has it, and the end. On a wire without acknowledgements it is when the
+// peer has shown that it has read to the end, or after CloseTimeout when the last
+// transport had taken all and showed no sign of losing it, which is all that can be
+// known there.
+//
+// Otherwise it returns an [UndeliveredError], at the latest when ctx ends. It also
+// returns after CloseTimeout, within which a session has to deliver what is left.
+// When ctx ends, the session goes on lingering until then; [Conn.Abort] ends it.
+func (c *Conn) CloseContext(ctx context.Context) error {
+	_ = c.Close() // which may have been called before
+	var err error
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		err = ctxError(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		err = c.ended.err
+	}
+	left := c.undeliveredLocked(c.out.End())
+	switch {
+	case left == 0 && err == errAborted: //nolint:errorlint // it is never wrapped
+		return nil
+	case left == 0 && err != nil:
+		return c.opError("close", err)
+	case left == 0:
+		return nil
+	case err == nil:
+		err = ErrPeerClosed // before it had read everything
+	case err == errAborted: //nolint:errorlint // it is never wrapped
+		err = net.ErrClosed
+	}
+	return c.opError("close", &UndeliveredError{left, err})
+}
