@@ -67,7 +67,7 @@ func TestAdmissionIsJudgedLast(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				require.Equal(t, [2]int{dials, dials}, relink.Unfinished(r.l))
+				require.Equal(t, [2]int{dials, dials}, unfinished(r.l))
 				admitted, reason := 1, relink.ErrTooManySessions
 				if why == "Shutdown" {
 					admitted, reason = 0, nil
@@ -89,8 +89,8 @@ func TestAdmissionIsJudgedLast(t *testing.T) {
 					}
 				}
 				require.Equal(t, dials-admitted, refused)
-				require.Equal(t, 1+admitted, relink.LiveSessions(r.l))
-				require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+				require.Equal(t, 1+admitted, live(r.l))
+				require.Equal(t, [2]int{}, unfinished(r.l))
 				r.exchange(100)
 				if admitted > 0 {
 					c, err := r.l.AcceptConn()
@@ -176,8 +176,8 @@ func TestProtocolIsLate(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		require.Len(t, refusals(), 1)
 		require.ErrorIs(t, refusals()[0].Err, relink.ErrHandshakeTimeout)
-		require.Equal(t, 1, relink.LiveSessions(r.l))
-		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+		require.Equal(t, 1, live(r.l))
+		require.Equal(t, [2]int{}, unfinished(r.l))
 
 		transport.Cut(faultnet.Reset)
 		time.Sleep(time.Minute + time.Second)
@@ -188,7 +188,7 @@ func TestProtocolIsLate(t *testing.T) {
 		for _, e := range refusals() {
 			require.ErrorIs(t, e.Err, relink.ErrHandshakeTimeout)
 		}
-		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+		require.Equal(t, [2]int{}, unfinished(r.l))
 		r.stop()
 	})
 }

@@ -222,6 +222,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		c.finishLocked(nil) // a client that was refused for it has said that it has everything
 		return
 	}
+	c.reportLocked() // no tick does meanwhile
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
 	if c.redial != nil {
 		c.redial.startLocked(c)

@@ -244,15 +244,16 @@ type Stats struct {
 
 // counts are those of Stats that are not to be had from elsewhere.
 type counts struct {
-	resumes, replayed int64
-	longestGap        time.Duration
+	replayed   int64
+	longestGap time.Duration
+	reported   reported
 }
 
 // Stats returns the counts at this moment.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Resumes: c.stats.resumes, Replayed: c.stats.replayed, LongestGap: c.stats.longestGap}
+	s := Stats{Resumes: max(0, int64(c.epoch)-1), Replayed: c.stats.replayed, LongestGap: c.stats.longestGap}
 	s.BytesRead = c.consumedLocked()
 	s.BytesWritten = c.out.End()
 	s.BytesPending = c.out.End() - c.maxSent
@@ -363,6 +364,7 @@ func (c *Conn) finishLocked(cause error) {
 		c.redial.stopLocked()
 	}
 	if c.server != nil {
+		c.reportLocked()
 		c.server.forget(c, c.epitaphLocked(cause))
 	}
 	if !c.writing { // else the Write that is encrypting into it returns it

@@ -99,6 +99,7 @@
 // [ErrExpired]; a client whose device has slept meanwhile makes one attempt first.
 // What a server says is final: a refusal ends the session.
 //
+// [Conn.Stats], [Listener.Stats] and [Listener.Sessions] tell what there is now;
 // [Config.OnEvent] and [Config.Logger] are told about each change. Neither can
 // hold the stream up.
 //

@@ -47,10 +47,10 @@ func TestEarlyDataBeyondTheRoom(t *testing.T) {
 		r.net.SetDown(faultnet.NotDown)
 		r.client.NetworkChanged()
 		synctest.Wait()
-		require.EqualValues(t, 2, relink.EpochOf(r.server))
+		require.EqualValues(t, 2, linksOf(r.server))
 		requireRead(t, r.server, data)
 		r.exchange(100)
-		require.EqualValues(t, 2, relink.EpochOf(r.server))
+		require.EqualValues(t, 2, linksOf(r.server))
 		for _, e := range r.serverEvents.all(relink.EventRefused) {
 			require.NotErrorIs(t, e.Err, relink.ErrInternal)
 		}

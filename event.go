@@ -90,7 +90,8 @@ type notifier struct {
 	mu      sync.Mutex // guards the fields below
 	queue   []Event
 	running bool
-	dropped int
+	dropped int   // since the last event that was queued
+	total   int64 // dropped ever
 }
 
 func newNotifier(s *settings) *notifier {
@@ -110,6 +111,7 @@ func (n *notifier) post(e Event) {
 	defer n.mu.Unlock()
 	if len(n.queue) >= maxQueuedEvents {
 		n.dropped++
+		n.total++
 		return
 	}
 	e.Dropped, n.dropped = n.dropped, 0
@@ -118,6 +120,16 @@ func (n *notifier) post(e Event) {
 		n.running = true
 		go n.deliver()
 	}
+}
+
+// totalDropped returns how many events were dropped ever.
+func (n *notifier) totalDropped() int64 {
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.total
 }
 
 // deliver empties the queue and ends.

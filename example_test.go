@@ -546,6 +546,46 @@ func ExampleConn_Stats() {
 	// Output: 5 5 0 0
 }
 
+// What a server exports as metrics comes from one cheap call.
+func ExampleListener_Stats() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	client, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Abort()
+	conn, err := l.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+	var s relink.ListenerStats = l.Stats()
+	fmt.Println(s.Opened, s.Connected, s.Suspended, s.Refused.Total())
+	// Output: 1 1 0 0
+}
+
+// An operator's page lists the sessions, or ends those of one client.
+func ExampleListener_Sessions() {
+	l := echo(relink.DH64RC4Server{})
+	defer l.Close()
+	client, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Abort()
+	fmt.Fprint(client, "hello")
+	io.ReadFull(client, make([]byte, 5))
+	for conn := range l.Sessions() {
+		fmt.Println(conn.ID() == client.ID(), conn.Stats().BytesRead)
+		conn.Abort()
+	}
+	// Output: true 5
+}
+
 // On a suite with acknowledgements WaitAcked tells that the peer's application has
 // taken the bytes. The classic suites have none.
 func ExampleConn_WaitAcked() {

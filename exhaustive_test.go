@@ -116,7 +116,7 @@ func converse(t *testing.T, s testSuite, cuts ...plannedCut) (carried [][2]int64
 		sc.client.awaitDone()
 		sc.server.awaitDone()
 		time.Sleep(time.Minute) // sessions of handshakes that came to nothing expire
-		require.Equal(t, relink.Holdings{}, relink.HoldingsOf(sc.listener))
+		require.Equal(t, holdings{}, holdingsOf(sc.listener))
 		require.NoError(t, sc.listener.Close())
 		for _, p := range sc.net.Paths() {
 			carried = append(carried, [2]int64{p.Sent(faultnet.Up), p.Sent(faultnet.Down)})

@@ -67,25 +67,6 @@ const (
 // ErrInternal is errInternal.
 var ErrInternal = errInternal
 
-// LiveSessions returns how many sessions the listener has that have not ended.
-func LiveSessions(l *Listener) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.live
-}
-
-// Unfinished returns how many handshakes and provisional sessions the listener
-// has.
-func Unfinished(l *Listener) [2]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	sessions := map[*Conn]bool{}
-	for _, c := range l.table {
-		sessions[c] = true
-	}
-	return [2]int{l.handshakes.Len(), len(sessions) - l.live}
-}
-
 // HandshakeBuffers returns the bytes that the buffers of the handshakes under way
 // take. All of them have to be waiting for their clients.
 func HandshakeBuffers(l *Listener) (n int) {

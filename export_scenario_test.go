@@ -9,27 +9,19 @@ import (
 // The windows through which the tests of races look at what has no public
 // name.
 
-// Holdings counts what a listener holds.
-type Holdings struct {
-	Keys       int // in the table of sessions, provisional ones included
-	Live       int // sessions that are established and not ended
-	Handshakes int
-	Suspended  int
-	Watched    int
-}
-
-// HoldingsOf returns what the listener holds now.
-func HoldingsOf(l *Listener) Holdings {
+// KeysOf returns how many keys sessions have in the listener's table, provisional
+// ones included.
+func KeysOf(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Holdings{len(l.table), l.live, l.handshakes.Len(), l.suspended.Len(), len(l.watch)}
+	return len(l.table)
 }
 
-// EpochOf returns the number of links that the session has had.
-func EpochOf(c *Conn) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return int64(c.epoch)
+// WatchedBy returns how many sessions the listener ticks for.
+func WatchedBy(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.watch)
 }
 
 // TraitsOf returns what the wire of the suite can carry.

@@ -34,7 +34,7 @@ func TestFirstRecordWithoutACount(t *testing.T) {
 		p.SayFirst(suite.Control{Ping: true})
 		require.NoError(t, p.Err)
 		synctest.Wait()
-		require.EqualValues(t, 1, relink.EpochOf(r.server))
+		require.EqualValues(t, 1, linksOf(r.server))
 		refused := r.serverEvents.all(relink.EventRefused)
 		require.Len(t, refused, 1)
 		require.ErrorIs(t, refused[0].Err, relink.ErrProtocol)

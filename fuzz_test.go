@@ -98,7 +98,7 @@ func fuzzServerHandshake(t *testing.T, said []byte, piece int) {
 	if resumes := server.Stats().Resumes; resumes != 0 {
 		t.Fatalf("%d resumes", resumes)
 	}
-	if left := relink.Unfinished(l); left != [2]int{} {
+	if left := unfinished(l); left != [2]int{} {
 		t.Fatalf("%v handshakes and provisional sessions are left", left)
 	}
 	if err := internal.Load(); err != nil {

@@ -68,7 +68,7 @@ func testHalfOpen(sc *scene, kind faultnet.Kind, writing bool) {
 	}
 	sc.echo(100, time.Second)
 	require.Less(t, time.Since(begin), time.Second)
-	require.Equal(t, int64(2), relink.EpochOf(sc.server.Conn))
+	require.Equal(t, int64(2), linksOf(sc.server.Conn))
 
 	// What the old transport says later is nobody's business.
 	for _, late := range losses {
@@ -96,7 +96,7 @@ func TestHalfOpenServerTCP(t *testing.T) {
 		sc.client.write(1000)
 		<-read
 		sc.echo(1000, 10*time.Second)
-		require.Equal(t, int64(2), relink.EpochOf(sc.server.Conn))
+		require.Equal(t, int64(2), linksOf(sc.server.Conn))
 	})
 }
 
@@ -119,14 +119,14 @@ func TestOldTransportDelivers(t *testing.T) {
 					synctest.Wait()
 					sc.client.NetworkChanged()
 					time.Sleep(time.Second)
-					require.Equal(t, int64(2), relink.EpochOf(sc.server.Conn))
+					require.Equal(t, int64(2), linksOf(sc.server.Conn))
 					old.Release(faultnet.Up)
 					old.Release(faultnet.Down)
 					sc.server.read(5000)
 					sc.client.read(5000)
 					sc.echo(100, time.Second)
 					sc.nothingMore()
-					require.Equal(t, int64(2), relink.EpochOf(sc.server.Conn))
+					require.Equal(t, int64(2), linksOf(sc.server.Conn))
 				})
 			})
 		}
@@ -155,7 +155,7 @@ func TestOldTransportDeliversDuringResume(t *testing.T) {
 				synctest.Wait()
 				require.NotSame(t, old, sc.net.Last())
 				old.Release(faultnet.Up)
-				if k > 0 && relink.EpochOf(sc.server.Conn) == 1 {
+				if k > 0 && linksOf(sc.server.Conn) == 1 {
 					sc.server.read(k)
 				}
 				synctest.Wait()
@@ -163,7 +163,7 @@ func TestOldTransportDeliversDuringResume(t *testing.T) {
 				sc.server.read(total - int(sc.server.got-10))
 				sc.echo(10, time.Second)
 				sc.nothingMore()
-				require.Equal(t, int64(2), relink.EpochOf(sc.server.Conn))
+				require.Equal(t, int64(2), linksOf(sc.server.Conn))
 			})
 		}
 	})

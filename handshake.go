@@ -146,6 +146,7 @@ func (h *handshake) run() {
 	if timedOut && !errors.Is(err, ErrHandshakeTimeout) {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
+	h.l.totals.refused[refusalOf(err)].Add(1)
 	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
 	if h.promised && !errors.Is(err, suite.ErrFinished) {
 		// Nothing was said that must arrive. Whatever is read here the client

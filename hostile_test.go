@@ -146,8 +146,8 @@ func TestHostileHandshakes(t *testing.T) {
 			require.Nil(t, e.Conn)
 		}
 		stillBlocked(t, accepted)
-		require.Equal(t, 1, relink.LiveSessions(r.l))
-		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+		require.Equal(t, 1, live(r.l))
+		require.Equal(t, [2]int{}, unfinished(r.l))
 		r.stop()
 	})
 }
@@ -170,7 +170,7 @@ func TestGarbage(t *testing.T) {
 		}
 		r.exchange(1000)
 		time.Sleep(time.Minute) // what was provisional is over
-		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+		require.Equal(t, [2]int{}, unfinished(r.l))
 		require.Less(t, heapNow()-before, int64(8<<20))
 		for _, e := range r.serverEvents.all(relink.EventRefused) {
 			require.NotErrorIs(t, e.Err, relink.ErrInternal)
@@ -203,7 +203,7 @@ func TestSlowloris(t *testing.T) {
 			slow = append(slow, c)
 			if i%500 == 499 {
 				synctest.Wait()
-				require.Equal(t, most, relink.Unfinished(r.l)[0])
+				require.Equal(t, most, unfinished(r.l)[0])
 				c, server := r.open()
 				requireExchange(t, c, server, 100)
 				_, _ = c.Abort(), server.Abort()
@@ -215,14 +215,14 @@ func TestSlowloris(t *testing.T) {
 		synctest.Wait()
 		// Those that had to give way are closed, the last ones are not yet.
 		require.Error(t, readToEnd(slow[0]))
-		require.LessOrEqual(t, relink.Unfinished(r.l)[0], most)
+		require.LessOrEqual(t, unfinished(r.l)[0], most)
 		require.Less(t, heapNow()-before, int64(16<<20))
 		start := time.Now()
 		require.Error(t, readToEnd(slow[flood-1]))
 		require.LessOrEqual(t, time.Since(start), 10*time.Second) // HandshakeTimeout
 		time.Sleep(time.Until(start.Add(10 * time.Second)))       // a wrong first byte ends it sooner
 		synctest.Wait()
-		require.Equal(t, [2]int{}, relink.Unfinished(r.l))
+		require.Equal(t, [2]int{}, unfinished(r.l))
 		for _, c := range slow {
 			_ = c.Close()
 		}

@@ -25,7 +25,7 @@ func TestIdleServerHasNothing(t *testing.T) {
 		clientReading := background(func() (int, error) { return client.Read(make([]byte, 1)) })
 		// Both at once: until its ticks have seen that nothing is left to do, a session
 		// is looked after, with and without a goroutine.
-		require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 && relink.HoldingsOf(l).Watched == 0 },
+		require.Eventually(t, func() bool { return len(libraryGoroutines()) == 0 && relink.WatchedBy(l) == 0 },
 			10*time.Second, 10*time.Millisecond, "%v", libraryGoroutines)
 		requireWrite(t, client, []byte("x"))
 		requireWrite(t, server, []byte("x"))

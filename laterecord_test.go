@@ -103,7 +103,7 @@ func TestLateDataBesideANewLink(t *testing.T) {
 		r.client.HookSession(relink.SessionHook{Pending: func([]byte) (int64, int) { return 101, 0 }}) // it all has to come over the link
 		r.client.NetworkChanged()
 		stillBlocked(t, got)
-		require.EqualValues(t, 2, relink.EpochOf(r.server))
+		require.EqualValues(t, 2, linksOf(r.server))
 		old.Release(faultnet.Up)
 		o := <-got
 		require.NoError(t, o.err)

@@ -21,6 +21,7 @@ type Listener struct {
 	made   bool // inner's transports come with our keep-alive
 	set    *settings
 	notify *notifier
+	totals totals        // its parts are atomic
 	wake   chan struct{} // ends a pause of the sweeper
 	quit   chan struct{} // closed when accepting ends
 
@@ -33,7 +34,12 @@ type Listener struct {
 	shut       bool // Shutdown has closed it, and nobody called Close since
 	drained    chan struct{}
 	table      map[tableKey]*Conn
-	live       int        // sessions that are established and not ended
+
+	live        int      // sessions that are established and not ended
+	sessions    []*Conn  // these, in their slots, with nil between
+	freeSlots   []uint32 // of sessions, counted from 1
+	provisional int      // sessions that are not established yet
+
 	handshakes *list.List // of *handshake, the oldest first
 	suspended  *list.List // of *Conn, the first to expire first
 	watch      []*Conn    // sessions that want attention: see tick
@@ -54,7 +60,8 @@ type place struct {
 	suspended *list.Element
 	expires   moment
 	offer     *handshake // whose session this is while it is provisional
-	live      bool       // counted in Listener.live
+	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
+	memory    uint32     // what is in the totals, in KiB; guarded by the session's lock
 }
 
 // Listen listens on the address with package net and accepts sessions of the
@@ -358,6 +365,7 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 	}
 	l.table[key] = c
 	c.place.keys = []tableKey{key}
+	l.provisional++
 	h.offered = c
 	return nil
 }
@@ -370,8 +378,9 @@ func (l *Listener) admit(c *Conn) error {
 	if err := l.roomLocked(); err != nil {
 		return err
 	}
-	l.live++
-	c.place.live = true
+	l.provisional--
+	l.addSessionLocked(c)
+	l.totals.opened.Add(1)
 	l.backlog = append(l.backlog, c)
 	l.acceptable.Signal()
 	return nil
@@ -432,14 +441,16 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	if end != nil && !l.closed && len(c.place.keys) > 0 {
 		l.ended.bury(&tombstone{c.session, end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
 	}
+	if len(c.place.keys) > 0 && c.place.slot == 0 {
+		l.provisional--
+	}
 	for _, k := range c.place.keys {
 		delete(l.table, k)
 	}
 	c.place.keys = nil
 	l.unsuspendLocked(c)
-	if c.place.live {
-		c.place.live = false
-		l.live--
+	if c.place.slot != 0 {
+		l.removeSessionLocked(c)
 		if l.live > 0 {
 			return
 		}

@@ -114,7 +114,7 @@ func TestListenerCloseEndsUnaccepted(t *testing.T) {
 		_, err := c.unaccepted.Read(make([]byte, 1))
 		require.Error(t, err)
 		synctest.Wait()
-		require.Zero(t, relink.LiveSessions(c.l)-1) // the live one
+		require.Zero(t, live(c.l)-1) // the live one
 		c.stop()
 	})
 }

@@ -73,8 +73,8 @@ func testLostProof(sc *scene, d faultnet.Dir, off int64, kind faultnet.Kind) (le
 	sc.nothingMore()
 	require.Len(t, sc.server.events.all(relink.EventOpened), 1)
 	require.LessOrEqual(t, sc.net.Dials(), 3)
-	h := relink.HoldingsOf(sc.listener)
-	require.Equal(t, 1, h.Live)
+	h := holdingsOf(sc.listener)
+	require.Equal(t, 1, h.live)
 	sc.end()
 	return length
 }
@@ -94,7 +94,7 @@ func requireForgotten(sc *scene) {
 		require.NoError(t, c.Abort())
 	}
 	time.Sleep(2 * defaultHandshakeTimeout)
-	require.Equal(t, relink.Holdings{}, relink.HoldingsOf(sc.listener))
+	require.Equal(t, holdings{}, holdingsOf(sc.listener))
 	require.NoError(t, sc.listener.Close())
 	requireNothingLeft(t)
 }

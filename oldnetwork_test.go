@@ -42,7 +42,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		requireRead(t, r.server, []byte("x"))
 		r.exchange(100)
 		require.Equal(t, 3, r.net.Dials())
-		require.EqualValues(t, 2, relink.EpochOf(r.client))
+		require.EqualValues(t, 2, linksOf(r.client))
 		r.stop()
 	})
 }

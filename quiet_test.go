@@ -101,7 +101,7 @@ func TestPausedReader(t *testing.T) {
 				up, down := sc.client.writing(size), sc.server.writing(size)
 				time.Sleep(3*defaultLivenessTimeout + defaultResumeTimeout)
 				for _, e := range []*side{sc.client, sc.server} {
-					require.Equal(t, int64(1), relink.EpochOf(e.Conn))
+					require.Equal(t, int64(1), linksOf(e.Conn))
 					require.Equal(t, relink.StateConnected, e.State())
 				}
 				done := sc.client.reading(size)

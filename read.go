@@ -176,6 +176,9 @@ func (c *Conn) takeLocked(p []byte) int {
 	start := c.in.Start()
 	n := c.in.CopyTo(p, start)
 	c.in.Free(start + int64(n))
+	if c.link == nil {
+		c.reportLocked() // no tick does
+	}
 	if c.traits.Acks {
 		c.consumedMoreLocked()
 	}
@@ -198,7 +201,7 @@ func (c *Conn) receiverLeftLocked() {
 	if c.startStandbyLocked() || c.readers.waited() || c.link == nil {
 		return
 	}
-	if c.server == nil || c.traits.Acks || c.traits.Pings {
+	if c.server == nil || c.traits.Acks || c.traits.Pings || c.reportDueLocked() {
 		c.watchLocked() // a standby starts if the application stays away
 	}
 }
@@ -629,6 +632,9 @@ func (c *Conn) freeAckedLocked() {
 	}
 	if offset > c.out.Start() {
 		c.out.Free(offset)
+		if c.server != nil {
+			c.watchLocked() // to report it
+		}
 		c.writers.wake()
 	}
 }

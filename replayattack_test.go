@@ -25,7 +25,7 @@ func TestReplayedHandshakes(t *testing.T) {
 			}, faultnet.Options{})
 			captured := captureHandshakes(sc)
 			path := sc.net.Last()
-			epoch := relink.EpochOf(sc.server.Conn)
+			epoch := linksOf(sc.server.Conn)
 			quiet := holdingsAtRest(sc)
 			memory := sc.server.Stats().Memory
 
@@ -33,10 +33,10 @@ func TestReplayedHandshakes(t *testing.T) {
 				for i, m := range captured {
 					for k := 0; k <= len(m); k += (1 + round*7) * int(strideOf(s)) {
 						replayAgainst(sc, m[:k], k%2 == 0)
-						require.Equal(t, epoch, relink.EpochOf(sc.server.Conn), "message %d, %d bytes", i, k)
-						h := relink.HoldingsOf(sc.listener)
-						require.LessOrEqual(t, h.Handshakes, maxHandshakes)
-						require.LessOrEqual(t, h.Keys-h.Live, quiet.Keys+maxHandshakes)
+						require.Equal(t, epoch, linksOf(sc.server.Conn), "message %d, %d bytes", i, k)
+						h := holdingsOf(sc.listener)
+						require.LessOrEqual(t, h.handshakes, maxHandshakes)
+						require.LessOrEqual(t, h.keys-h.live, quiet.keys+maxHandshakes)
 					}
 				}
 				require.Equal(t, quiet, holdingsAtRest(sc), "after round %d", round)
@@ -55,7 +55,7 @@ func TestReplayedHandshakes(t *testing.T) {
 				}
 				attack(sc, m, false)
 				synctest.Wait()
-				require.Equal(t, epoch, relink.EpochOf(sc.server.Conn), "message %d", i)
+				require.Equal(t, epoch, linksOf(sc.server.Conn), "message %d", i)
 			}
 			require.Equal(t, relink.StateSuspended, sc.client.State())
 			sc.client.NetworkChanged()
@@ -63,7 +63,7 @@ func TestReplayedHandshakes(t *testing.T) {
 			sc.server.read(1000)
 			sc.echo(10, time.Second)
 			sc.nothingMore()
-			require.Equal(t, epoch+1, relink.EpochOf(sc.server.Conn))
+			require.Equal(t, epoch+1, linksOf(sc.server.Conn))
 			holdingsAtRest(sc)
 			for _, e := range sc.server.events.all(relink.EventRefused) {
 				require.True(t, isTyped(e.Err), "%v", e.Err)
@@ -167,7 +167,7 @@ func replayAgainst(sc *scene, b []byte, leave bool) {
 // holdingsAtRest waits until the time of all handshakes is up and returns what
 // the listener holds. A wire may be unable to tell a replayed request for a new
 // session from an honest one; such sessions are accepted and ended first.
-func holdingsAtRest(sc *scene) relink.Holdings {
+func holdingsAtRest(sc *scene) holdings {
 	sc.t.Helper()
 	synctest.Wait()
 	opened := len(sc.server.events.all(relink.EventOpened))
@@ -178,7 +178,7 @@ func holdingsAtRest(sc *scene) relink.Holdings {
 		require.NoError(sc.t, c.Abort())
 	}
 	time.Sleep(2 * defaultHandshakeTimeout)
-	h := relink.HoldingsOf(sc.listener)
-	h.Watched = 0 // comes and goes with ticks
+	h := holdingsOf(sc.listener)
+	h.watched = 0 // comes and goes with ticks
 	return h
 }

@@ -25,7 +25,7 @@ func TestReplayedProof(t *testing.T) {
 		})
 		r.client.NetworkChanged()
 		time.Sleep(time.Second)
-		require.EqualValues(t, 2, relink.EpochOf(r.server))
+		require.EqualValues(t, 2, linksOf(r.server))
 		said := r.net.Last().Bytes(faultnet.Up)
 		require.NotEmpty(t, said)
 
@@ -34,11 +34,11 @@ func TestReplayedProof(t *testing.T) {
 		_, err = c.Write(said)
 		require.NoError(t, err)
 		synctest.Wait()
-		require.EqualValues(t, 2, relink.EpochOf(r.server), "the session has gone to whoever has recorded it")
+		require.EqualValues(t, 2, linksOf(r.server), "the session has gone to whoever has recorded it")
 		require.Len(t, r.serverEvents.all(relink.EventRefused), 1)
 		require.NoError(t, c.Close())
 		r.exchange(100)
-		require.EqualValues(t, 2, relink.EpochOf(r.server))
+		require.EqualValues(t, 2, linksOf(r.server))
 		r.stop()
 	})
 }

@@ -80,7 +80,9 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		if c.lost.at != 0 {
 			e.Gap = c.lost.at.since()
 		}
-		c.stats.resumes++
+		if c.server != nil {
+			c.server.totals.resumes.Add(1)
+		}
 		c.stats.longestGap = max(c.stats.longestGap, e.Gap)
 		c.notify.post(e)
 	}

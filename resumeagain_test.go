@@ -38,7 +38,7 @@ func TestResumeAgainUnread(t *testing.T) {
 								sc.client.NetworkChanged()
 							}
 							time.Sleep(time.Second)
-							require.GreaterOrEqual(sc.t, relink.EpochOf(sc.server.Conn), int64(i+2))
+							require.GreaterOrEqual(sc.t, linksOf(sc.server.Conn), int64(i+2))
 						}
 						sc.client.read(rounds * size)
 						sc.server.read(rounds * size)
@@ -178,11 +178,11 @@ func testResumeRace(sc *scene, s testSuite, order bool) {
 	sc.server.read(1000)
 	sc.echo(100, time.Second)
 	sc.nothingMore()
-	h := relink.HoldingsOf(sc.listener)
-	require.Equal(t, 1, h.Live)
-	require.Zero(t, h.Handshakes)
-	require.Zero(t, h.Suspended)
-	require.LessOrEqual(t, h.Keys, 3) // a session may be known by the keys of attempts that came to nothing
+	h := holdingsOf(sc.listener)
+	require.Equal(t, 1, h.live)
+	require.Zero(t, h.handshakes)
+	require.Zero(t, h.suspended)
+	require.LessOrEqual(t, h.keys, 3) // a session may be known by the keys of attempts that came to nothing
 }
 
 // requireClosed requires that the other end of a transport has been closed.

@@ -216,6 +216,29 @@ func (l *eventLog) errors() []error {
 	return errs
 }
 
+// linksOf returns how many links a session has had.
+func linksOf(c *relink.Conn) int64 { return 1 + c.Stats().Resumes }
+
+// live returns how many sessions the listener has that have not ended.
+func live(l *relink.Listener) int {
+	s := l.Stats()
+	return s.Connected + s.Suspended
+}
+
+// unfinished returns how many handshakes and provisional sessions the listener has.
+func unfinished(l *relink.Listener) [2]int {
+	s := l.Stats()
+	return [2]int{s.Handshakes, s.Provisional}
+}
+
+// holdings count what a listener holds.
+type holdings struct{ keys, live, handshakes, suspended, watched int }
+
+func holdingsOf(l *relink.Listener) holdings {
+	s := l.Stats()
+	return holdings{relink.KeysOf(l), live(l), s.Handshakes, s.Suspended, relink.WatchedBy(l)}
+}
+
 // requireTimeout requires what net.Conn has for a deadline.
 func requireTimeout(t *testing.T, err error) {
 	t.Helper()

@@ -81,13 +81,13 @@ func TestTicksAreNotPutOff(t *testing.T) {
 		}
 		_, err := r.server.Write([]byte("x"))
 		require.NoError(t, err)
-		require.Equal(t, 1, relink.HoldingsOf(r.l).Watched)
+		require.Equal(t, 1, relink.WatchedBy(r.l))
 		for range 20 { // suspended and resumed, again and again
 			time.Sleep(50 * time.Millisecond)
 			r.net.Last().Cut(faultnet.Reset)
 			synctest.Wait()
 		}
-		require.Zero(t, relink.HoldingsOf(r.l).Watched)
+		require.Zero(t, relink.WatchedBy(r.l))
 		_, _ = client.Abort(), server.Abort()
 		r.stop()
 	})

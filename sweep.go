@@ -51,6 +51,7 @@ func (c *Conn) tick() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watched = false
+	c.reportLocked()
 	l := c.link
 	if l == nil || c.done {
 		return false
@@ -186,7 +187,7 @@ func (l *Listener) sweep() {
 		}
 		l.mu.Lock()
 		for i, c := range batch {
-			if c != nil && c.place.live { // it may have ended since
+			if c != nil && c.place.slot != 0 { // it may have ended since
 				l.watch = append(l.watch, c)
 			}
 			batch[i] = nil

@@ -187,6 +187,9 @@ func (c *Conn) writtenLocked(n int, burst bool) *link {
 		c.startFlusherLocked()
 		c.lingerLocked()
 	case n > 0:
+		if c.link == nil {
+			c.reportLocked() // no tick does
+		}
 		return c.sendLocked(burst)
 	}
 	return nil
@@ -594,6 +597,9 @@ func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) {
 func (c *Conn) handedOverLocked(l *link, offset int64) {
 	if replayed := min(offset, c.maxSent) - l.sent; replayed > 0 {
 		c.stats.replayed += replayed
+		if c.server != nil {
+			c.server.totals.replayed.Add(replayed)
+		}
 	}
 	l.sent = offset
 	c.maxSent = max(c.maxSent, offset)

@@ -249,15 +249,43 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if err := l.roomLocked(); err != nil {
 		return err
 	}
-	l.live++`, `	l.live++`}},
+	l.provisional--`, `	l.provisional--`}},
 		pkg: ".", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
 	},
 	{
 		name:   "ended sessions count",
 		breaks: "A session that has ended counts against MaxSessions and keeps Shutdown waiting.",
-		edits: []edit{{"listener.go", `		l.live--
+		edits: []edit{{"listenerstats.go", `	l.live--
 `, ``}},
 		pkg: ".", tests: "TestShutdown TestMaxSessions",
+	},
+	{
+		name:   "provisional sessions stay counted",
+		breaks: "A session that was never confirmed is counted as provisional for ever.",
+		edits: []edit{{"listener.go", `	if len(c.place.keys) > 0 && c.place.slot == 0 {
+		l.provisional--
+	}
+`, ``}},
+		pkg: ".", tests: "TestListenerStats TestListenerStatsOfProvisionalSessions",
+	},
+	{
+		name:   "ended sessions keep their memory in the totals",
+		breaks: "What a session held when it ended is counted for ever.",
+		edits: []edit{{"conn.go", `		c.reportLocked()
+		c.server.forget`, `		c.server.forget`}},
+		pkg: ".", tests: "TestListenerStats TestListenerStatsAfterTheEnd",
+	},
+	{
+		name:   "Flush believes the buffer",
+		breaks: "Flush returns when the transport has taken the bytes, although the peer could acknowledge them.",
+		edits:  []edit{{"flush.go", `case c.traits.Acks:`, `case c.traits.Acks && c.link == nil:`}},
+		pkg:    ".", tests: "TestFlush TestCloseContext",
+	},
+	{
+		name:   "Flush sleeps through a lost session",
+		breaks: "Flush is not woken when the session ends.",
+		edits:  []edit{{"flush.go", `		case c.done || c.peerStopped:`, `		case c.peerStopped:`}},
+		pkg:    ".", tests: "TestFlushEnds",
 	},
 	{
 		name:   "Shutdown does not wait",

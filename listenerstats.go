@@ -1,0 +1,237 @@
+package relink
+
+import (
+	"errors"
+	"iter"
+	"sync/atomic"
+
+	"github.com/relink-go/relink/internal/suite"
+)
+
+// ListenerStats are the counts of a listener: what it has now, and totals since it
+// was made. All sessions together are counted, also those that have ended.
+type ListenerStats struct {
+	Connected   int // sessions with a transport
+	Suspended   int // sessions without one
+	Provisional int // sessions that were offered to a client and not confirmed yet
+	Handshakes  int // transports that have not proven anything yet
+	Backlog     int // sessions that wait for Accept
+	// Memory is the buffer memory of sessions that have not ended, in bytes.
+	Memory int64
+
+	Opened        int64        // sessions
+	Resumes       int64        // how often one went on over a new transport
+	Refused       RefusalStats // handshakes that failed
+	BytesRead     int64        // taken by the applications on this side
+	BytesWritten  int64        // taken from them
+	Replayed      int64        // bytes handed to a transport again
+	EventsDropped int64        // see [Event.Dropped]
+}
+
+// RefusalStats count the handshakes that failed on a listener, by their reason:
+// the [Event.Err] of an EventRefused.
+type RefusalStats struct {
+	Timeout        int64 // [ErrHandshakeTimeout]
+	Full           int64 // [ErrTooManySessions]
+	ShuttingDown   int64 // new sessions during Shutdown
+	NoSuite        int64 // [ErrNoSuite]
+	Authentication int64 // [ErrAuthentication]
+	Protocol       int64 // [ErrProtocol]
+	UnknownSession int64 // [ErrUnknownSession]
+	ReplayGap      int64 // [ErrReplayGap]
+	Counters       int64 // [ErrCounters]
+	Superseded     int64 // [ErrSuperseded]
+	Ended          int64 // a client came back for a session that has ended, and was told how
+	Transport      int64 // the transport ended first: health checks, scanners, lost clients
+	Other          int64
+}
+
+// Total returns the sum.
+func (r RefusalStats) Total() int64 {
+	return r.Timeout + r.Full + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
+		r.ReplayGap + r.Counters + r.Superseded + r.Ended + r.Transport + r.Other
+}
+
+// A refusal is a reason for which a handshake fails.
+type refusal int
+
+const (
+	refusedTimeout refusal = iota
+	refusedFull
+	refusedShuttingDown
+	refusedNoSuite
+	refusedAuthentication
+	refusedProtocol
+	refusedUnknownSession
+	refusedReplayGap
+	refusedCounters
+	refusedSuperseded
+	refusedEnded
+	refusedTransport
+	refusedOther
+	refusals // how many there are
+)
+
+// refusalErrors are the reasons with an error of their own, the one that says most
+// first.
+var refusalErrors = []struct {
+	err    error
+	reason refusal
+}{
+	{ErrHandshakeTimeout, refusedTimeout},
+	{ErrTooManySessions, refusedFull},
+	{errDraining, refusedShuttingDown},
+	{ErrNoSuite, refusedNoSuite},
+	{ErrAuthentication, refusedAuthentication},
+	{ErrProtocol, refusedProtocol},
+	{ErrUnknownSession, refusedUnknownSession},
+	{ErrReplayGap, refusedReplayGap},
+	{ErrCounters, refusedCounters},
+	{ErrSuperseded, refusedSuperseded},
+	{suite.ErrFinished, refusedEnded},
+	{errInternal, refusedOther},
+}
+
+// refusalOf returns why a handshake has failed.
+func refusalOf(err error) refusal {
+	for _, r := range refusalErrors {
+		if errors.Is(err, r.err) {
+			return r.reason
+		}
+	}
+	var ended *suite.EndedError
+	if errors.As(err, &ended) {
+		return refusedEnded
+	}
+	return refusedTransport // nothing of ours
+}
+
+// totals are the parts of ListenerStats that are not under the listener's lock.
+// Sessions add to them at ticks and when something changes, so that Read and Write
+// touch nothing that sessions share, and asking walks over none.
+type totals struct {
+	opened, resumes, read, written, replayed, memory atomic.Int64
+	refused                                          [refusals]atomic.Int64
+}
+
+// A reported is what of a session is in the totals: the low bits of its counts. It
+// reports before they can have gone around.
+type reported struct{ read, written uint32 }
+
+// reportLocked brings the listener's totals up to date with the session.
+func (c *Conn) reportLocked() {
+	if c.server == nil {
+		return
+	}
+	t, r := &c.server.totals, &c.stats.reported
+	if read := uint32(c.consumedLocked()); read != r.read {
+		t.read.Add(int64(read - r.read))
+		r.read = read
+	}
+	if written := uint32(c.out.End()); written != r.written {
+		t.written.Add(int64(written - r.written))
+		r.written = written
+	}
+	var memory uint32 // in units of the smallest chunk; what an ended session has left is not counted
+	if !c.done {
+		memory = uint32((c.in.Memory() + c.out.Memory()) / MinReplayLimit)
+	}
+	if memory != c.place.memory {
+		t.memory.Add((int64(memory) - int64(c.place.memory)) * MinReplayLimit)
+		c.place.memory = memory
+	}
+}
+
+// reportDueLocked says whether the application has read what is not in the totals.
+func (c *Conn) reportDueLocked() bool { return uint32(c.consumedLocked()) != c.stats.reported.read }
+
+// Stats returns the counts at this moment. It takes the same short time whatever
+// the number of sessions. What sessions read, write and hold is up to date within
+// half a second; the other counts are exact.
+func (l *Listener) Stats() ListenerStats {
+	t := &l.totals
+	refused := func(r refusal) int64 { return t.refused[r].Load() }
+	s := ListenerStats{
+		Memory:       t.memory.Load(),
+		Opened:       t.opened.Load(),
+		Resumes:      t.resumes.Load(),
+		BytesRead:    t.read.Load(),
+		BytesWritten: t.written.Load(),
+		Replayed:     t.replayed.Load(),
+		Refused: RefusalStats{
+			Timeout:        refused(refusedTimeout),
+			Full:           refused(refusedFull),
+			ShuttingDown:   refused(refusedShuttingDown),
+			NoSuite:        refused(refusedNoSuite),
+			Authentication: refused(refusedAuthentication),
+			Protocol:       refused(refusedProtocol),
+			UnknownSession: refused(refusedUnknownSession),
+			ReplayGap:      refused(refusedReplayGap),
+			Counters:       refused(refusedCounters),
+			Superseded:     refused(refusedSuperseded),
+			Ended:          refused(refusedEnded),
+			Transport:      refused(refusedTransport),
+			Other:          refused(refusedOther),
+		},
+		EventsDropped: l.notify.totalDropped(),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Suspended = l.suspended.Len()
+	s.Connected = l.live - s.Suspended
+	s.Provisional = l.provisional
+	s.Handshakes = l.handshakes.Len()
+	s.Backlog = len(l.backlog)
+	return s
+}
+
+// sessionsBatch is how many sessions are looked up at once.
+const sessionsBatch = 256
+
+// Sessions returns the sessions that have not ended, also those that wait for
+// Accept, in no order. No lock is held while it yields, so that the loop may take
+// its time and call everything. A session that is there all the while comes once;
+// one that opens or ends meanwhile may come or not.
+func (l *Listener) Sessions() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		batch := make([]*Conn, 0, sessionsBatch)
+		for at := 0; ; at += sessionsBatch {
+			l.mu.Lock()
+			if at >= len(l.sessions) {
+				l.mu.Unlock()
+				return
+			}
+			batch = append(batch[:0], l.sessions[at:min(at+sessionsBatch, len(l.sessions))]...)
+			l.mu.Unlock()
+			for _, c := range batch {
+				if c != nil && !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// addSessionLocked gives a session a slot, which it keeps until it ends.
+func (l *Listener) addSessionLocked(c *Conn) {
+	l.live++
+	if n := len(l.freeSlots); n > 0 {
+		c.place.slot = l.freeSlots[n-1]
+		l.freeSlots = l.freeSlots[:n-1]
+		l.sessions[c.place.slot-1] = c
+		return
+	}
+	l.sessions = append(l.sessions, c)
+	c.place.slot = uint32(len(l.sessions))
+}
+
+// removeSessionLocked is called for a session that has a slot.
+func (l *Listener) removeSessionLocked(c *Conn) {
+	l.live--
+	l.sessions[c.place.slot-1] = nil
+	l.freeSlots = append(l.freeSlots, c.place.slot)
+	c.place.slot = 0
+	if l.live == 0 {
+		l.sessions, l.freeSlots = nil, nil
+	}
+}
