@@ -1,6 +1,7 @@
 package snet
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -20,6 +21,9 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 	b, err := suite.Read(s, serverHelloSize, "the server hello (step 3)")
 	if err != nil {
 		return nil, suite.Link{}, err
+	}
+	if isText(b) {
+		return nil, suite.Link{}, suite.Malformed("the server hello (step 3) is text, %q", b)
 	}
 	answer := decodeServerHello(b)
 	agreed, err := private.SharedSecret(answer.public)
@@ -55,12 +59,19 @@ func (s *session) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
 		return suite.Link{}, fmt.Errorf("%w (step 3: 24 zero bytes)", suite.ErrRefused)
 	}
 	peer, err := offsets(answer.sent, answer.received)
-	if err != nil {
-		return suite.Link{}, fmt.Errorf("the server's answer (step 3): %w", err)
+	if err == nil {
+		if s.key.made(s.id) && peer.Sent == own.Received {
+			peer.Sent = s.key.sent(peer.Sent, answer.challenge)
+		}
+		// This wire has no way for a client to refuse but to close before step 4,
+		// so that the server's session stays as it is.
+		err = c.Check(peer)
 	}
-	// This wire has no way for a client to refuse but to close before step 4,
-	// so that the server's session stays as it is.
-	if err := c.Check(peer); err != nil {
+	switch {
+	case errors.Is(err, suite.ErrCounters):
+		// A server would have refused: whoever this is, it is none (Answers of strangers).
+		return suite.Link{}, suite.Malformed("the answer to the resume (step 3) is none of this session's server: %v", err)
+	case err != nil:
 		return suite.Link{}, fmt.Errorf("%w (step 3: the server has sent %d and received %d)",
 			err, peer.Sent, peer.Received)
 	}
@@ -70,4 +81,16 @@ func (s *session) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
 		return suite.Link{}, err
 	}
 	return suite.Link{Peer: peer}, nil
+}
+
+// isText reports whether all of b is printable ASCII, or space. A server hello is
+// 24 bytes as good as random: it is text once in ten billion times, and an error
+// page always (Answers of strangers).
+func isText(b []byte) bool {
+	for _, c := range b {
+		if (c < ' ' || c > '~') && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
 }

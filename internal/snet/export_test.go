@@ -23,7 +23,8 @@ var Numbers = map[string]uint64{
 	"challenge":             challengeSize,
 	"key":                   keySize,
 	"MAC":                   macSize,
-	"bytes under the MAC of a resume request": claimSize,
+	"bytes under the MAC of a resume request":            claimSize,
+	"random bytes of an id or a challenge with an aside": asideSize,
 	"prime p":                dh64.Prime,
 	"generator g":            dh64.Generator,
 	"ids tried per session":  maxOffers,
@@ -45,10 +46,11 @@ func (k FixedKey) SharedSecret(peer uint64) (uint64, error) {
 }
 
 // Fixed returns the protocol with a private key and, in the order in which
-// they are drawn, numbers that are not random.
+// they are drawn, numbers that are not random and have no asides.
 func Fixed(opts Options, private uint64, numbers ...uint64) *Protocol {
 	p := New(opts)
 	p.newKey = func() (privateKey, error) { return FixedKey(private), nil }
+	p.asides = false
 	p.newNumber = func() uint64 {
 		n := numbers[0]
 		numbers = numbers[1:]
@@ -109,4 +111,13 @@ func ServerHello(public, sealedID, c uint64) []byte {
 	order.PutUint64(m.sealedID[:], sealedID)
 	order.PutUint64(m.challenge[:], c)
 	return m.encode()
+}
+
+// NewID draws an id for a session with that agreed secret.
+func NewID(p *Protocol, agreed uint64) uint64 { return p.newID(newSecret(agreed)) }
+
+// NewChallenge draws a challenge for a client that misses so much.
+func NewChallenge(p *Protocol, agreed uint64, missing int64) uint64 {
+	c := p.newChallenge(newSecret(agreed), missing)
+	return order.Uint64(c[:])
 }

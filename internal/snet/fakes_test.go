@@ -2,6 +2,7 @@ package snet_test
 
 import (
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -174,12 +175,17 @@ type target struct {
 	claims   int
 	checks   int
 	takeOver error
+	claimed  suite.Offsets // if not zero, what Claim says
+	keys     []suite.Key   // instead of the one that it was offered with
 }
 
 func (t *target) Session() suite.Session { return t.session }
 
 func (t *target) Claim() suite.Claim {
 	t.claims++
+	if t.claimed != (suite.Offsets{}) {
+		return suite.Claim{Offsets: t.claimed, Epoch: t.epoch}
+	}
 	return suite.Claim{Offsets: t.Offsets, Epoch: t.epoch}
 }
 
@@ -188,9 +194,13 @@ func (t *target) Check(peer suite.Offsets) error {
 	return t.side.Check(peer)
 }
 
-func (*target) Early(int64, []byte)        { panic("this wire has no early data") }
-func (*target) Pending(int64, []byte) int  { panic("this wire has no early data") }
-func (*target) SetKeys(...suite.Key) error { panic("the keys of this protocol do not change") }
+func (*target) Early(int64, []byte)       { panic("this wire has no early data") }
+func (*target) Pending(int64, []byte) int { panic("this wire has no early data") }
+
+func (t *target) SetKeys(keys ...suite.Key) error {
+	t.keys = keys
+	return nil
+}
 
 func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
 	switch {
@@ -258,9 +268,13 @@ func (h *host) Establish(l suite.Link) error {
 }
 
 func (h *host) Find(k suite.Key) (suite.Target, bool) {
-	t, ok := h.sessions[k]
-	if !ok {
-		return nil, false
+	if t, ok := h.sessions[k]; ok {
+		return t, true
 	}
-	return t, true
+	for _, t := range h.sessions {
+		if slices.Contains(t.keys, k) {
+			return t, true
+		}
+	}
+	return nil, false
 }

@@ -54,7 +54,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 		return fmt.Errorf("relink: registering the session (step 3): %w", err)
 	}
 
-	answer := serverHello{public: private.PublicKey(), challenge: p.newChallenge()}
+	answer := serverHello{public: private.PublicKey(), challenge: p.newChallenge(session.key, 0)}
 	order.PutUint64(answer.sealedID[:], session.id^mask)
 	if err := suite.Write(s, answer.encode(), "the server hello (step 3)"); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 func (p *Protocol) offer(s *session, h suite.Host) error {
 	var err error
 	for range maxOffers {
-		s.id = p.nonZero()
+		s.id = p.newID(s.key)
 		if err = h.Offer(p.variant(s), lookup(s.id)); !errors.Is(err, suite.ErrKeyTaken) {
 			break
 		}
@@ -95,8 +95,15 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 	// costs one as well, so that time tells little about which ids exist.
 	target, known := h.Find(lookup(request.id))
 	own := new(session)
+	var past pastRequest
 	if known {
 		own = ownSession(target.Session())
+	} else if target, known = h.Find(overwritten(body)); known {
+		own = ownSession(target.Session())
+		past.proofs = []suite.Key{overwritten(body)}
+		if known = own.restore(body); known {
+			request = decodeResumeRequest(body)
+		}
 	}
 	proven := authentic(own.key, body)
 	switch {
@@ -116,11 +123,16 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 			err, peer.Sent, peer.Received))
 	}
 
+	// What the client has received is also called what was sent, so that it takes
+	// none of what follows for something of its own kind; only relink's clients are
+	// told how much there is (Counts of an answer).
 	answer := resumeAnswer{
-		sent:      uint64(claim.Sent),
+		sent:      request.received,
 		received:  uint64(claim.Received),
-		challenge: p.newChallenge(),
+		challenge: p.newChallenge(own.key, claim.Sent-peer.Received),
 	}
+	past.sent = request.sent
+	own.remember(target, past, answer.challenge)
 	if err := suite.Write(s, answer.encode(), "the answer to the resume (step 3)"); err != nil {
 		return err
 	}
@@ -143,12 +155,6 @@ func refuse(s suite.Stream, reason error) error {
 		return fmt.Errorf("%w; %w", reason, err)
 	}
 	return reason
-}
-
-// newChallenge returns a random challenge that is not zero.
-func (p *Protocol) newChallenge() (c challenge) {
-	order.PutUint64(c[:], p.nonZero())
-	return c
 }
 
 // readProof reads step 4 and verifies it.

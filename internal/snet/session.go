@@ -2,6 +2,7 @@ package snet
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/relink-go/relink/internal/rc4pair"
 	"github.com/relink-go/relink/internal/suite"
@@ -14,6 +15,7 @@ type session struct {
 	id      uint64 // constant, like the next
 	key     secret
 	ciphers rc4pair.Pair
+	past    atomic.Pointer[pastRequest] // the last resume request; server
 }
 
 // A clearSession is a session whose stream is not encrypted (The clear variant).

@@ -30,10 +30,11 @@ type Options struct {
 type Protocol struct {
 	Options
 
-	// Where keys, ids and challenges come from. Tests replace them to run the
-	// golden vectors.
+	// Where keys, ids and challenges come from, and whether the last two have
+	// asides. Tests replace them to run the golden vectors.
 	newKey    func() (privateKey, error)
 	newNumber func() uint64
+	asides    bool
 }
 
 // A privateKey is a [dh64.PrivateKey] except in tests.
@@ -46,7 +47,7 @@ var _ suite.Protocol = (*Protocol)(nil)
 
 // New returns the protocol with the options.
 func New(opts Options) *Protocol {
-	return &Protocol{Options: opts, newKey: generateKey, newNumber: randomNumber}
+	return &Protocol{Options: opts, newKey: generateKey, newNumber: randomNumber, asides: true}
 }
 
 // String returns "DH64RC4", and says so where the stream is not encrypted.
@@ -59,15 +60,6 @@ func (p *Protocol) String() string {
 
 // Traits returns none: the wire carries data and nothing else.
 func (p *Protocol) Traits() suite.Traits { return suite.Traits{} }
-
-// nonZero returns a random number that is not zero.
-func (p *Protocol) nonZero() uint64 {
-	for {
-		if n := p.newNumber(); n != 0 {
-			return n
-		}
-	}
-}
 
 func generateKey() (privateKey, error) { return dh64.GenerateKey() }
 

@@ -1,6 +1,7 @@
 package snet_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -87,8 +88,15 @@ func TestVectors(t *testing.T) {
 		c := &client{side{Offsets: suite.Offsets{Sent: int64(len(up)), Received: v.Resume.ClientHasRead}}}
 		link, ce, se := resume(t, sp, h, cs, c)
 		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, ce.writes)
-		require.Equal(t, [][]byte{v.Resume.Server1}, se.writes)
+		// Other servers call sent what was sent (Counts of an answer).
+		want := binary.LittleEndian.AppendUint64(nil, uint64(v.Resume.ClientHasRead))
+		require.Equal(t, [][]byte{append(want, v.Resume.Server1[8:]...)}, se.writes)
+		require.Equal(t, suite.Offsets{Sent: v.Resume.ClientHasRead, Received: v.Resume.ServerHasRead}, link.Peer)
 
+		other := &script{in: v.Resume.Server1}
+		link, err := cs.Resume(other, c)
+		require.NoError(t, err)
+		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, other.writes)
 		require.Equal(t, session.Offsets, link.Peer)
 		require.Equal(t, []byte(v.Resume.ReplayUp), up[link.Peer.Received:])
 		require.Len(t, session.links, 2)

@@ -18,7 +18,7 @@ var snetMutants = []mutant{
 	{
 		name:   "DH64RC4: always the same challenge",
 		breaks: "A recorded proof is as good as a new one.",
-		edits:  []edit{{"internal/snet/server.go", `order.PutUint64(c[:], p.nonZero())`, `order.PutUint64(c[:], 1)`}},
+		edits:  []edit{{"internal/snet/aside.go", `order.PutUint64(c[:], p.newNumber())`, `order.PutUint64(c[:], 1)`}},
 		pkg:    ".", tests: "TestReplayedProof",
 	},
 	{
@@ -36,8 +36,27 @@ var snetMutants = []mutant{
 	{
 		name:   "DH64RC4: zero as a random number",
 		breaks: "An answer can look like the refusal, which is all zeros.",
-		edits:  []edit{{"internal/snet/snet.go", `n != 0 {`, `n != 1 {`}},
+		edits:  []edit{{"internal/snet/aside.go", `for id == 0 {`, `for id == 0 {
+		return p.newNumber()`}},
 		pkg:    "./internal/snet", tests: "TestZeroIsNeverDrawn",
+	},
+	{
+		name:   "DH64RC4: an answer with the true count",
+		breaks: "The clients that are in use double data, or wait for ever, when they are cut within a replay.",
+		edits:  []edit{{"internal/snet/server.go", `sent:      request.received,`, `sent:      uint64(claim.Sent),`}},
+		pkg:    ".", tests: "TestFieldClientsOfSnet",
+	},
+	{
+		name:   "DH64RC4: an overwritten request is unknown",
+		breaks: "The C# client loses its session when a resume fails after the answer.",
+		edits:  []edit{{"internal/snet/aside.go", `if past == nil {`, `if past != nil {`}},
+		pkg:    "./internal/snet", tests: "TestOverwrittenRequest",
+	},
+	{
+		name:   "DH64RC4: a stranger's counts are final",
+		breaks: "The login page of a hotel's network ends the session.",
+		edits:  []edit{{"internal/snet/client.go", `case errors.Is(err, suite.ErrCounters):`, `case errors.Is(err, suite.ErrCounters) && false:`}},
+		pkg:    ".", tests: "TestStrangersAnswer",
 	},
 }
 
