@@ -42,7 +42,7 @@ func TestAdmissionIsJudgedLast(t *testing.T) {
 	for _, why := range []string{"MaxSessions", "Shutdown"} {
 		t.Run(why, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, s testSuite) {
-				if s.String() == "SCP" {
+				if isSCP(s) {
 					t.Skip("an SCP client's first message is its last one")
 				}
 				r := newRig(t, s, withServer(func(c *relink.ListenConfig) {

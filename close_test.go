@@ -293,7 +293,7 @@ func TestUnsupported(t *testing.T) {
 		}
 		r.exchange(100)
 		_, ok := relink.SCPRequestOf(r.server)
-		require.Equal(t, s.String() == "SCP", ok)
+		require.Equal(t, isSCP(s), ok)
 		r.stop()
 	})
 }

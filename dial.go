@@ -8,6 +8,8 @@ import (
 	"os"
 	"reflect"
 	"time"
+
+	"github.com/relink-go/relink/internal/suite"
 )
 
 // A Dialer opens sessions. The zero value lacks only Suite. It may be used by any
@@ -73,6 +75,9 @@ func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, 
 		return nil, dialError(ctx, err, nil, dialled)
 	}
 	r := &redialer{wake: make(chan struct{}, 1)}
+	if p, ok := set.protocols[0].(suite.Settling); ok {
+		r.settle = time.Duration(p.Settle()) * time.Millisecond
+	}
 	if transport := d.DialTransport; transport != nil {
 		r.dial = func(ctx context.Context) (net.Conn, error) {
 			return dialContained(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
@@ -146,6 +151,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		}
 		c = newConn(set, set.protocols[0], session, newNotifier(set))
 		c.redial = r
+		r.touched = now()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.openedLocked(t)

@@ -57,3 +57,11 @@ func (c hookedClient) Pending(p []byte) (offset int64, n int) { return c.pending
 func (p *Presented) SayFirst(k suite.Control) {
 	_, p.Err = p.Transport.Write(p.link.Codec.Seal(nil, nil, k))
 }
+
+// ResumeAtOnce takes from a client the moment of quiet that the servers of its
+// protocol need, which relink's do not: see suite.Settling and TestMomentOfQuiet.
+func ResumeAtOnce(c *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.redial.settle = 0
+}

@@ -92,7 +92,8 @@ var hostileConversations = map[string][]hostileConversation{
 		{"no base64", func(string) []byte { return scpPacket("0\n************") }},
 		{"target with other characters", func(string) []byte { return scpPacket("0\nBwAAAAAAAAA=\na b") }},
 		{"flag of 2^32", func(string) []byte { return scpPacket("0\nBwAAAAAAAAA=\na\n4294967296") }},
-		{"five lines", func(string) []byte { return scpPacket("0\nBwAAAAAAAAA=\na\n1\n") }},
+		{"a line too few", func(string) []byte { return scpPacket("0") }},
+		{"an empty line in front of the key", func(string) []byte { return scpPacket("0\n\nBwAAAAAAAAA=") }},
 		{"numbers without end", func(string) []byte { return scpPacket(strings.Repeat("9", 1024)) }},
 		{"resume of an unknown id", func(string) []byte { return scpResume("4242", 1, 0) }},
 		{"resume with a wrong code", func(id string) []byte { return scpResume(id, 1, 0) }},
@@ -249,7 +250,7 @@ func TestResumeFlood(t *testing.T) {
 					known := len(r.serverEvents.all(relink.EventRefused))
 					for i := range 500 {
 						request := snetResume(id, uint64(i), uint64(i))
-						if s.String() == "SCP" {
+						if isSCP(s) {
 							request = scpResume(id, int64(i+1), int64(i))
 						}
 						answer := speak(t, r.net, request, i%2 == 0)

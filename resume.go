@@ -147,14 +147,16 @@ func (v clientView) Pending(p []byte) (int64, int) {
 // the session is suspended.
 type redialer struct {
 	// Constant after creation.
-	dial func(ctx context.Context) (net.Conn, error)
-	made bool          // dial sets the transports' keep-alive itself
-	wake chan struct{} // ends a pause
+	dial   func(ctx context.Context) (net.Conn, error)
+	made   bool          // dial sets the transports' keep-alive itself
+	settle time.Duration // the quiet that a server needs: see suite.Settling
+	wake   chan struct{} // ends a pause
 
 	// Guarded by the session's lock.
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
+	touched moment             // when the server was last given something to settle, or zero
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
@@ -212,6 +214,15 @@ func (r *redialer) rushLocked(c *Conn) time.Duration {
 	return max(0, pause)
 }
 
+// settleLocked returns how much is left of the quiet that a server needs. Nothing
+// shortens it: a resume that comes too early can cost the session.
+func (r *redialer) settleLocked() time.Duration {
+	if r.touched == 0 {
+		return 0
+	}
+	return r.touched.add(r.settle).until()
+}
+
 // pauseLocked waits without the lock, and reports whether it was woken.
 func (r *redialer) pauseLocked(c *Conn, d time.Duration) (woken bool) {
 	c.mu.Unlock()
@@ -259,6 +270,10 @@ func (c *Conn) resumeLoop() {
 				c.redial.pauseLocked(c, pause)
 				continue
 			}
+		}
+		if pause := c.redial.settleLocked(); pause > 0 {
+			c.redial.pauseLocked(c, pause)
+			continue
 		}
 		last := deadline.until() <= 0
 		err := c.attemptLocked(failure)
@@ -358,6 +373,9 @@ func (c *Conn) attemptLocked(before error) error {
 	}
 	c.mu.Lock()
 	c.redial.cancel = nil
+	if s != nil {
+		c.redial.touched = now()
+	}
 	if err == nil && (c.done || c.link != nil) {
 		err = net.ErrClosed
 	}

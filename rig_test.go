@@ -84,6 +84,7 @@ func (r *rig) open() (client, server *relink.Conn) {
 	r.t.Helper()
 	client, err := r.dialer.DialConn(context.Background(), "tcp", "server")
 	require.NoError(r.t, err)
+	relink.ResumeAtOnce(client)
 	server, err = r.l.AcceptConn()
 	require.NoError(r.t, err)
 	// A test that fails says so only if nothing is left in its bubble.

@@ -86,35 +86,54 @@ func (s DH64RC4Client) protocol() suite.Protocol {
 // 64-bit Diffie-Hellman key exchange and RC4, like [DH64RC4Server], with text
 // handshakes. It is for clients that speak it already, and just as weak:
 // obfuscation, not protection. See docs/spec/scp.md.
-type SCPServer struct{}
+type SCPServer struct {
+	// ClearStream switches the encryption of the stream off, as some existing
+	// deployments do, over WebSocket for instance, where TLS is below. The
+	// handshakes stay as they are; both sides must agree on it beforehand.
+	ClearStream bool
+}
 
 // SCPClient is the client's side of [SCPServer].
 type SCPClient struct {
 	// TargetServer names the back end that the client would like to reach, in
-	// at most 1023 letters, digits and underscores. Empty means any.
+	// at most 998 letters, digits and underscores. Empty means any.
 	TargetServer string
 
 	// Flag is a set of 32 bits that the server is sent, of which
 	// [SCPFlagForbidForwardIP] is one.
 	Flag int64
+
+	// ClearStream is as in [SCPServer].
+	ClearStream bool
 }
 
 // SCPFlagForbidForwardIP forbids passing the client's address on to the back
 // end.
 const SCPFlagForbidForwardIP = 1
 
-// String returns "SCP".
-func (SCPServer) String() string { return "SCP" }
+// String names the suite.
+func (s SCPServer) String() string { return scpName(s.ClearStream) }
 
-// String returns "SCP".
-func (SCPClient) String() string { return "SCP" }
+// String names the suite.
+func (s SCPClient) String() string { return scpName(s.ClearStream) }
+
+// scpName returns the protocol's name also where its other options are wrong.
+func scpName(cleartext bool) string {
+	p, err := scp.New(scp.Options{Cleartext: cleartext})
+	if err != nil {
+		panic("relink: internal error: " + err.Error())
+	}
+	return p.String()
+}
 
 // ServerProtocol implements [ServerSuite].
-func (SCPServer) ServerProtocol() (suite.Protocol, error) { return scp.New(scp.Options{}) }
+func (s SCPServer) ServerProtocol() (suite.Protocol, error) {
+	return scp.New(scp.Options{Cleartext: s.ClearStream})
+}
 
 // ClientProtocol implements [ClientSuite].
 func (s SCPClient) ClientProtocol() (suite.Protocol, error) {
-	return scp.New(scp.Options{TargetServer: s.TargetServer, Flag: s.Flag})
+	return scp.New(scp.Options{TargetServer: s.TargetServer, Flag: s.Flag, Cleartext: s.ClearStream})
 }
 
 // An SCPStatusError is a server's answer other than 200 OK to a handshake of
@@ -158,7 +177,7 @@ type SCPRequest struct {
 // SCPRequestOf returns what the client asked for, and false if the session's
 // suite is not SCP.
 func SCPRequestOf(c *Conn) (SCPRequest, bool) {
-	s, ok := c.session.(*scp.Session)
+	s, ok := scp.SessionOf(c.session)
 	if !ok {
 		return SCPRequest{}, false
 	}

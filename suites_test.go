@@ -2,8 +2,10 @@ package relink_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/relink-go/relink"
@@ -37,6 +39,7 @@ var (
 	dh64rc4Suite  = sides{relink.DH64RC4Server{}, relink.DH64RC4Client{}}
 	clearSuite    = sides{relink.DH64RC4Server{ClearStream: true}, relink.DH64RC4Client{ClearStream: true}}
 	scpSuite      = sides{relink.SCPServer{}, relink.SCPClient{}}
+	scpClearSuite = sides{relink.SCPServer{ClearStream: true}, relink.SCPClient{ClearStream: true}}
 	insecureSuite = sides{relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{}}
 	noiseSuite    = newNoiseSuite(relink.GenerateKey())
 
@@ -52,7 +55,10 @@ func newNoiseSuite(k relink.PrivateKey) testSuite {
 }
 
 // suites are what the tests of the contract run for.
-var suites = []testSuite{dh64rc4Suite, clearSuite, scpSuite, recordSuite, noiseSuite, insecureSuite}
+var suites = []testSuite{dh64rc4Suite, clearSuite, scpSuite, recordSuite, noiseSuite, insecureSuite, scpClearSuite}
+
+// isSCP reports whether a suite is SCP, encrypted or not.
+func isSCP(s fmt.Stringer) bool { return strings.HasPrefix(s.String(), "SCP") }
 
 // The defaults, as the documentation has them.
 const (

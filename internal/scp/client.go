@@ -29,7 +29,7 @@ func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
 	if err != nil {
 		return nil, suite.Link{}, suite.Malformed("the server's public key: %w", err)
 	}
-	return newSession(answer.id, secret, p.wish), suite.Link{}, nil
+	return p.variant(newSession(answer.id, secret, p.wish)), suite.Link{}, nil
 }
 
 // Resume implements [suite.Session]. A refusal is a [StatusError].
@@ -56,7 +56,8 @@ func (s *Session) Resume(st suite.Stream, c suite.Client) (suite.Link, error) {
 	}
 	peer, ok := peerOffsets(own.Sent, answer.received)
 	if !ok {
-		return suite.Link{}, fmt.Errorf("%w: the server has %d bytes of %d", suite.ErrCounters, answer.received, own.Sent)
+		// No server has more than was sent, so that this is none (section 6).
+		return suite.Link{}, suite.Malformed("the server has %d bytes of %d", answer.received, own.Sent)
 	}
 	if err := c.Check(peer); err != nil {
 		return suite.Link{}, err

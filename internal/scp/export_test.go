@@ -1,6 +1,9 @@
 package scp
 
-import "github.com/relink-go/relink/dh64"
+import (
+	"github.com/relink-go/relink/dh64"
+	"github.com/relink-go/relink/internal/suite"
+)
 
 // The constants that docs/spec/scp.md states.
 const (
@@ -14,6 +17,7 @@ const (
 	MACBlocks  = macBlocks
 	KeySize    = keySize
 	MaxIDs     = maxIDs
+	Settle     = settle
 )
 
 var (
@@ -65,6 +69,9 @@ func (s *Session) Secret() uint64 { return s.secret }
 
 // Index returns the highest resume index so far.
 func (s *Session) Index() int64 { return s.index.Load() }
+
+// SessionKeyOf returns what a listener finds a session by.
+func SessionKeyOf(s *Session) suite.Key { return sessionKey(s.id) }
 
 // SetIndex presets it.
 func (s *Session) SetIndex(index int64) { s.index.Store(index) }

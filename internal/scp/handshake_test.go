@@ -115,6 +115,7 @@ func TestOptions(t *testing.T) {
 		{TargetServer: "a b"},
 		{TargetServer: "a\n"},
 		{TargetServer: "a-b"},
+		{TargetServer: "a.b"},
 		{TargetServer: "ä"},
 		{TargetServer: strings.Repeat("x", scp.MaxTarget+1)},
 		{Flag: -1},
@@ -126,6 +127,7 @@ func TestOptions(t *testing.T) {
 	}
 	p := protocol(t, scp.Options{})
 	assert.Equal(t, "SCP", p.String())
+	assert.Equal(t, "SCP (stream not encrypted)", protocol(t, scp.Options{Cleartext: true}).String())
 	assert.Equal(t, suite.Traits{}, p.Traits())
 }
 
@@ -292,8 +294,49 @@ func TestGaps(t *testing.T) {
 	t.Run("server has too much", func(t *testing.T) {
 		x := newPair(t, suite.Offsets{Sent: 100}, suite.Offsets{Received: 101})
 		_, err := x.resume(t)
-		require.ErrorIs(t, err, suite.ErrCounters)
+		require.ErrorIs(t, err, suite.ErrProtocol)
+		require.NotErrorIs(t, err, suite.ErrCounters, "no server says that: it is not final")
 	})
+}
+
+// TestClearStream: nothing but the stream differs.
+func TestClearStream(t *testing.T) {
+	p := protocol(t, scp.Options{Cleartext: true, TargetServer: "t", Flag: 3})
+	h := new(host)
+	cs, ss := wires()
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(ss, h) }()
+	client, _, err := p.Open(cs)
+	require.NoError(t, err)
+	require.NoError(t, <-served)
+	var both []*scp.Session
+	for _, s := range []suite.Session{client, h.offered.session} {
+		b := []byte("as it is")
+		s.Encrypt(b, b)
+		assert.Equal(t, "as it is", string(b))
+		s.Decrypt(b, b)
+		assert.Equal(t, "as it is", string(b))
+		own, ok := scp.SessionOf(s)
+		require.True(t, ok)
+		name, _ := own.Target()
+		assert.Equal(t, "t", name)
+		both = append(both, own)
+	}
+	assert.Equal(t, both[0].Secret(), both[1].Secret())
+	assert.Equal(t, both[0].ID(), both[1].ID())
+
+	x := newPair(t, suite.Offsets{}, suite.Offsets{})
+	x.target.session = h.offered.session
+	x.host.add(scp.SessionKeyOf(both[0]), x.target)
+	cs, ss = wires()
+	go func() { served <- p.Serve(ss, x.host) }()
+	_, err = client.Resume(cs, x.core)
+	require.NoError(t, err)
+	require.NoError(t, <-served)
+	assert.EqualValues(t, 1, both[1].Index())
+
+	_, ok := scp.SessionOf(nil)
+	require.False(t, ok)
 }
 
 // TestVerdicts: each reason to refuse has its code.

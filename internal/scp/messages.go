@@ -23,6 +23,9 @@ const (
 	// without target and flag.
 	minRequest = len("0\n") + wordSize
 
+	// requestLines is how many lines of a request mean anything.
+	requestLines = 4
+
 	// maxFlag is the greatest flag, a set of 32 bits.
 	maxFlag = math.MaxUint32
 
@@ -116,12 +119,12 @@ func (m newRequest) packet() []byte {
 	return packet(b)
 }
 
-// parseRequest decodes a client's packet: exactly one of the results is set.
+// parseRequest decodes a client's packet: exactly one of the results is set. It
+// takes what the servers in use take (section 2), so that a request has more than
+// one spelling.
 func parseRequest(content []byte) (*newRequest, *resumeRequest, error) {
-	lines, err := split(content, 4)
-	if err != nil {
-		return nil, nil, err
-	}
+	lines := bytes.SplitN(content, []byte{'\n'}, requestLines+1)
+	lines = lines[:min(len(lines), requestLines)]
 	id, ok := parseNumber(lines[0], math.MaxUint32)
 	switch {
 	case !ok:
@@ -140,31 +143,47 @@ func parseNewRequest(lines [][]byte) (*newRequest, error) {
 	if len(lines) < 1 {
 		return nil, suite.Malformed("SCP request without a public key")
 	}
-	key, ok := parseWord(lines[0])
+	key, ok := parseWord(withoutReturn(lines[0]))
 	if !ok {
 		return nil, suite.Malformed("SCP public key %.20q", lines[0])
 	}
 	m := &newRequest{key: binary.LittleEndian.Uint64(key[:])}
 	if len(lines) > 1 {
-		if !validTarget(string(lines[1])) {
+		target := string(withoutReturn(lines[1]))
+		if !validTarget(target) {
 			return nil, suite.Malformed("SCP target server %.40q", lines[1])
 		}
-		m.target, m.hasTarget = string(lines[1]), true
+		m.target, m.hasTarget = target, true
 	}
 	if len(lines) > 2 {
-		flag, ok := parseNumber(lines[2], maxFlag)
-		if !ok {
+		line := withoutReturn(lines[2])
+		if m.flag, ok = parseFlag(line); !ok && len(line) > 0 {
 			return nil, suite.Malformed("SCP flag %.20q", lines[2])
 		}
-		m.flag, m.hasFlag = flag, true
+		m.hasFlag = ok
 	}
 	return m, nil
 }
 
-// validTarget reports whether every byte of the name is one of [a-zA-Z_0-9].
-func validTarget(name string) bool {
+// withoutReturn takes the carriage return from the end of a line.
+func withoutReturn(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\r'}) }
+
+// sendableTarget reports whether every byte of the name is one of [a-zA-Z_0-9],
+// which is what the protocol allows.
+func sendableTarget(name string) bool {
 	for _, c := range []byte(name) {
 		if !isAlphanumeric(c) && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// validTarget reports whether a server takes the name: there are clients that send
+// names of hosts.
+func validTarget(name string) bool {
+	for _, c := range []byte(name) {
+		if !isAlphanumeric(c) && c != '_' && c != '-' && c != '.' {
 			return false
 		}
 	}
@@ -205,7 +224,7 @@ func parseNewAnswer(content []byte) (newAnswer, error) {
 }
 
 // appendSigned appends the part of the request that its code covers. The
-// parsers accept one spelling of a number only, so this is also what was
+// parsers accept one spelling of these numbers only, so this is also what was
 // received.
 func (m resumeRequest) appendSigned(b []byte) []byte {
 	b = strconv.AppendUint(b, uint64(m.id), 10)
@@ -227,7 +246,7 @@ func (m resumeRequest) packet() []byte {
 
 // parseResumeRequest decodes the lines behind the id.
 func parseResumeRequest(id uint32, lines [][]byte) (*resumeRequest, error) {
-	if len(lines) != 3 {
+	if len(lines) < 3 {
 		return nil, suite.Malformed("SCP resume request of %d lines", 1+len(lines))
 	}
 	index, ok := parseNumber(lines[0], math.MaxInt64)
@@ -238,7 +257,7 @@ func parseResumeRequest(id uint32, lines [][]byte) (*resumeRequest, error) {
 	if !ok {
 		return nil, suite.Malformed("SCP byte count %.20q", lines[1])
 	}
-	code, ok := parseWord(lines[2])
+	code, ok := parseWord(withoutReturn(lines[2]))
 	if !ok {
 		return nil, suite.Malformed("SCP authentication code %.20q", lines[2])
 	}
@@ -271,7 +290,7 @@ func parseResumeAnswer(content []byte) (resumeAnswer, error) {
 	return resumeAnswer{received: uint32(received), code: code}, nil
 }
 
-// split cuts a content into its lines, at most limit of them, which have no
+// split cuts an answer into its lines, at most limit of them, which have no
 // terminator at the end and no carriage return anywhere.
 func split(content []byte, limit int) ([][]byte, error) {
 	if bytes.IndexByte(content, '\r') >= 0 {
@@ -302,6 +321,16 @@ func parseNumber(b []byte, limit int64) (int64, bool) {
 		n = 10*n + d
 	}
 	return n, true
+}
+
+// parseFlag decodes a set of 32 bits, as an unsigned number or a signed one.
+func parseFlag(b []byte) (int64, bool) {
+	digits, negative := bytes.CutPrefix(b, []byte{'-'})
+	if !negative {
+		return parseNumber(b, maxFlag)
+	}
+	n, ok := parseNumber(digits, -math.MinInt32)
+	return (-n) & maxFlag, ok && n > 0
 }
 
 // parseCode decodes a status line: three digits, and perhaps a space and a

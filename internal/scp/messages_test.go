@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -48,16 +49,19 @@ func malformed() []string {
 	w := word(5)
 	out := []string{
 		"\n", "\n\n\n", "0", "0\n", "1", "1\n", "1\n1", "1\n1\n1", "0\n\n" + w, "\n0\n" + w,
-		w, "0\n" + w + "\nt\n1\n", "0\n" + w + "\nt\n1\n1", "1\n1\n1\n" + w + "\n", "1\n1\n1\n" + w + "\n1",
-		"0\r\n" + w, "0\n" + w + "\r", "0\n" + w + "\r\nt\r\n1", "1\r\n1\r\n1\r\n" + w,
-		"0\n" + w + "\nt\n", "1\n1\n" + w, "1\n" + w, "1\n1\n1\n1", "0\n1\n1\n" + w, "\x00\n" + w,
+		w, "0\r\n" + w, "0\n" + w + "\r\r", "0\n" + w + "\nt\r\r", "1\r\n1\r\n1\r\n" + w,
+		"1\n1\n1\r\n" + w, "1\n1\n1\n" + w + "\r\r\n", "1\n1\n1\n\n" + w, "0\n" + w + "\nt\n-0", "0\n" + w + "\nt\n-2147483649",
+		"0\n" + w + "\nt\n--1", "0\n" + w + "\nt\n-", "0\n" + w + "\nt\n- 1", "0\n" + w + "\nt\n-01", "0\n" + w + "\nt\n1\r\r", "1\n1\n" + w, "1\n" + w, "1\n1\n1\n1", "0\n1\n1\n" + w, "\x00\n" + w,
 		strings.Repeat("\n", scp.MaxPacket), strings.Repeat("0", scp.MaxPacket),
 	}
-	for _, target := range []string{" ", "a b", "a-b", "a.b", "a/b", "a:1", "ä", "a\x00", "a\r", "\xff"} {
+	for _, target := range []string{" ", "a b", "a+b", "a,b", "a/b", "a:1", "ä", "a\x00", "a\rb", "\xff"} {
 		out = append(out, "0\n"+w+"\n"+target, "0\n"+w+"\n"+target+"\n1")
 	}
 	for _, n := range badNumbers("4294967296") {
-		out = append(out, n+"\n1\n1\n"+w, "1\n1\n"+n+"\n"+w, "0\n"+w+"\n\n"+n)
+		out = append(out, n+"\n1\n1\n"+w, "1\n1\n"+n+"\n"+w)
+		if n != "" && n != "-1" && n != "1\r" { // see TestTolerated
+			out = append(out, "0\n"+w+"\n\n"+n)
+		}
 	}
 	for _, n := range badNumbers("9223372036854775808") {
 		out = append(out, "1\n"+n+"\n1\n"+w)
@@ -157,6 +161,52 @@ func TestBoundaries(t *testing.T) {
 		require.NoError(t, err, "%q", content)
 		assert.Equal(t, packet(content), m.Packet)
 	}
+}
+
+// TestTolerated: a server takes what the servers in use take, and gives it the same
+// meaning as the one spelling that relink's client has.
+func TestTolerated(t *testing.T) {
+	w := word(5)
+	for _, tt := range []struct{ sent, means string }{
+		{"1\n2\n3\n" + w + "\n", "1\n2\n3\n" + w},
+		{"1\n2\n3\n" + w + "\n\n", "1\n2\n3\n" + w},
+		{"1\n2\n3\n" + w + "\nmore\nand \xff", "1\n2\n3\n" + w},
+		{"1\n2\n3\n" + w + "\r", "1\n2\n3\n" + w},
+		{"1\n2\n3\n" + w + "\r\n\r\n", "1\n2\n3\n" + w},
+		{"0\n" + w + "\r", "0\n" + w},
+		{"0\n" + w + "\n", "0\n" + w + "\n"},
+		{"0\n" + w + "\r\nt\r\n1\r", "0\n" + w + "\nt\n1"},
+		{"0\n" + w + "\nt\n1\n", "0\n" + w + "\nt\n1"},
+		{"0\n" + w + "\nt\n1\nmore\n\n", "0\n" + w + "\nt\n1"},
+		{"0\n" + w + "\nt\n", "0\n" + w + "\nt"},
+		{"0\n" + w + "\nt\r\n\r", "0\n" + w + "\nt"},
+		{"0\n" + w + "\ngame-1.eu.example\n1", "0\n" + w + "\ngame-1.eu.example\n1"},
+		{"0\n" + w + "\n\n-1", "0\n" + w + "\n\n4294967295"},
+		{"0\n" + w + "\n\n-2147483648", "0\n" + w + "\n\n2147483648"},
+		{"0\n" + w + "\n\n-2147483647\r", "0\n" + w + "\n\n2147483649"},
+		{"0\n" + w + strings.Repeat("\n", scp.MaxPacket-scp.MinRequest), "0\n" + w + "\n"},
+	} {
+		m, err := scp.ParseRequest([]byte(tt.sent))
+		require.NoError(t, err, "%q", tt.sent)
+		assert.Equal(t, packet(tt.means), m.Packet, "%q", tt.sent)
+		assert.Equal(t, suite.MatchYes, protocol(t, scp.Options{}).Match(packet(tt.sent)), "%q", tt.sent)
+	}
+	// What was signed are the numbers, and not their line.
+	x := newPair(t, suite.Offsets{}, suite.Offsets{})
+	signed := string(scp.SignResume(testID, 1, 0, testSecret)[2:])
+	got, err := x.serve(packet(signed + "\r\nand more\n"))
+	require.NoError(t, err)
+	assert.Equal(t, answer("0\n200"), got)
+	// What an application is told of such a flag.
+	h := new(host)
+	require.NoError(t, protocol(t, scp.Options{}).Serve(&script{in: packet("0\n" + w + "\na-b.c\n-2")}, h))
+	session, ok := scp.SessionOf(h.offered.session)
+	require.True(t, ok)
+	flag, sent := session.Flag()
+	assert.Equal(t, int64(math.MaxUint32-1), flag)
+	assert.True(t, sent)
+	target, _ := session.Target()
+	assert.Equal(t, "a-b.c", target)
 }
 
 func TestHash(t *testing.T) {

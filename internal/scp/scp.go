@@ -13,11 +13,16 @@ import (
 // address on to the back end.
 const FlagForbidForwardIP = 1
 
-// Options are what a client tells the server when it opens a session. A server
-// ignores its own.
+// Options choose a variant of the protocol, and what a client tells the server when
+// it opens a session.
 type Options struct {
+	// Cleartext leaves the stream unencrypted. The handshakes stay as they are.
+	// Both sides must choose alike: the wire does not say which variant it carries.
+	Cleartext bool
+
 	// TargetServer names the back end that the client prefers. It consists of
-	// ASCII letters, digits and underscores; empty means no preference.
+	// ASCII letters, digits and underscores; empty means no preference. A server
+	// ignores its own, as the Flag.
 	TargetServer string
 
 	// Flag is a set of 32 bits, hence from 0 to 2^32-1; see
@@ -29,7 +34,8 @@ type Options struct {
 // Protocol is the stable connection protocol with its options. It is safe for
 // concurrent use.
 type Protocol struct {
-	wish wish // what a client sends
+	wish      wish // what a client sends
+	cleartext bool
 
 	// Where the random choices come from, for tests to replace.
 	newKey func() (privateKey, error)
@@ -42,12 +48,12 @@ type privateKey interface {
 	SharedSecret(peer uint64) (uint64, error)
 }
 
-var _ suite.Protocol = (*Protocol)(nil)
+var _ suite.Settling = (*Protocol)(nil)
 
 // New returns the protocol with the options, or an error that says which of
 // them is out of range.
 func New(o Options) (*Protocol, error) {
-	if !validTarget(o.TargetServer) {
+	if !sendableTarget(o.TargetServer) {
 		return nil, fmt.Errorf("relink: SCPClient.TargetServer %.40q has other characters than a-z, A-Z, 0-9 and _", o.TargetServer)
 	}
 	if len(o.TargetServer) > maxTarget {
@@ -65,8 +71,9 @@ func New(o Options) (*Protocol, error) {
 			hasTarget: o.TargetServer != "" || o.Flag != 0,
 			hasFlag:   o.Flag != 0,
 		},
-		newKey: func() (privateKey, error) { return dh64.GenerateKey() },
-		newID:  randomID,
+		cleartext: o.Cleartext,
+		newKey:    func() (privateKey, error) { return dh64.GenerateKey() },
+		newID:     randomID,
 	}, nil
 }
 
@@ -81,12 +88,24 @@ func randomID() uint32 {
 	}
 }
 
-// String returns "SCP".
-func (p *Protocol) String() string { return "SCP" }
+// String returns "SCP", and says so where the stream is not encrypted.
+func (p *Protocol) String() string {
+	if p.cleartext {
+		return "SCP (stream not encrypted)"
+	}
+	return "SCP"
+}
 
 // Traits returns the zero Traits: the wire carries cipher text and nothing
 // else.
 func (p *Protocol) Traits() suite.Traits { return suite.Traits{} }
+
+// settle is how long servers that are in use are known to need, with a margin for
+// one under load (section 4).
+const settle = 10 // milliseconds
+
+// Settle implements [suite.Settling].
+func (p *Protocol) Settle() (milliseconds int) { return settle }
 
 // matchContent is how much of a packet's content [Protocol.Match] judges, in
 // bytes. With the header it makes 9 bytes, which is all that an snet client

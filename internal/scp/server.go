@@ -47,7 +47,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host, request *newRequest) e
 	session := newSession(0, secret, request.wish)
 	for range maxIDs {
 		session.id = p.newID()
-		if err = h.Offer(session, sessionKey(session.id)); !errors.Is(err, suite.ErrKeyTaken) {
+		if err = h.Offer(p.variant(session), sessionKey(session.id)); !errors.Is(err, suite.ErrKeyTaken) {
 			break
 		}
 	}
@@ -69,7 +69,7 @@ func serveResume(s suite.Stream, h suite.Host, request *resumeRequest) error {
 	if !ok {
 		return refuse(s, StatusUnknown, suite.ErrUnknownSession)
 	}
-	session, ok := target.Session().(*Session)
+	session, ok := SessionOf(target.Session())
 	if !ok {
 		panic("relink: internal error: a session of another protocol under an SCP key")
 	}

@@ -23,7 +23,35 @@ type Session struct {
 	ciphers rc4pair.Pair
 }
 
-var _ suite.Session = (*Session)(nil)
+// A clearSession is a session whose stream is not encrypted. It is a type and not a
+// flag because the flag would cost each session the next larger size of memory.
+type clearSession struct{ *Session }
+
+var (
+	_ suite.Session = (*Session)(nil)
+	_ suite.Session = clearSession{}
+)
+
+// variant returns the session as it encrypts or does not.
+func (p *Protocol) variant(s *Session) suite.Session {
+	if p.cleartext {
+		return clearSession{s}
+	}
+	return s
+}
+
+// SessionOf returns a session of this protocol for what it tells beyond
+// [suite.Session], and false for one of another.
+func SessionOf(s suite.Session) (*Session, bool) {
+	switch s := s.(type) {
+	case *Session:
+		return s, true
+	case clearSession:
+		return s.Session, true
+	default:
+		return nil, false
+	}
+}
 
 // newSession returns a session with both ciphers at the beginning.
 func newSession(id uint32, secret uint64, w wish) *Session {
@@ -65,6 +93,12 @@ func (s *Session) Encrypt(dst, src []byte) { s.ciphers.Encrypt(dst, src) }
 
 // Decrypt implements [suite.Session].
 func (s *Session) Decrypt(dst, src []byte) { s.ciphers.Decrypt(dst, src) }
+
+// Encrypt implements [suite.Session].
+func (clearSession) Encrypt(dst, src []byte) { copy(dst, src) }
+
+// Decrypt implements [suite.Session].
+func (clearSession) Decrypt(dst, src []byte) { copy(dst, src) }
 
 // useIndex marks an index as used and reports whether it was not: only an index
 // above all that were accepted before is good, whatever became of those.

@@ -70,6 +70,17 @@ type Configurable interface {
 	Configure(server bool, window int64) (Protocol, error)
 }
 
+// A Settling is a [Protocol] whose servers need a moment of quiet. A client does not
+// resume within so many milliseconds as Settle returns after a server may have
+// begun to make a transport the session's, because a handshake has succeeded or has
+// ended without an answer. Servers that are in use may take that long to show the
+// session to the next resume as it then is, and go on from what was before until
+// then. The pause is no part of the wire.
+type Settling interface {
+	Protocol
+	Settle() (milliseconds int)
+}
+
 // Unknown stands for a count that a wire does not tell.
 const Unknown int64 = -1
 
@@ -114,7 +125,9 @@ type Session interface {
 
 	// Resume runs the client's side of one attempt to resume. An error that is
 	// [ErrRefused], [ErrReplayGap], [ErrCounters] or an [EndedError] is final, any other is a
-	// reason to try again on another transport.
+	// reason to try again on another transport. Whoever answers may be a stranger: on
+	// a wire without authentication only what this session's server could have said
+	// is final.
 	Resume(s Stream, c Client) (Link, error)
 }
 

@@ -62,6 +62,12 @@ var snetMutants = []mutant{
 
 var scpMutants = []mutant{
 	{
+		name:   "SCP: no moment for the server",
+		breaks: "A client resumes before a deployed server has settled the last link, which forks the session.",
+		edits:  []edit{{"resume.go", `if r.touched == 0 {`, `if r.touched != 1 {`}},
+		pkg:    ".", tests: "TestFieldServerOfSCP",
+	},
+	{
 		name:   "SCP: a request without its code",
 		breaks: "Anybody who knows an id takes the session.",
 		edits:  []edit{{"internal/scp/server.go", `subtle.ConstantTimeCompare(code[:], request.mac[:]) != 1 {`, `subtle.ConstantTimeCompare(code[:], request.mac[:]) > 1 {`}},
