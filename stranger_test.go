@@ -145,7 +145,8 @@ func TestStrangersAnswerToDial(t *testing.T) {
 	for name, says := range strangers {
 		t.Run(name, func(t *testing.T) {
 			forEachSuite(t, func(t *testing.T, s testSuite) {
-				if s.String() == "records" || strings.HasPrefix(s.String(), "DH64RC4") && strings.ContainsAny(says, "\x00\xff") {
+				noText := strings.Contains(says, "\x00") || strings.Contains(says, "\xff")
+				if s.String() == "records" || noText && strings.HasPrefix(s.String(), "DH64RC4") {
 					return // to "records" anything is an answer; a server hello of DH64RC4 is as good as random
 				}
 				synctest.Test(t, func(t *testing.T) {

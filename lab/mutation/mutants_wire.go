@@ -36,9 +36,9 @@ var snetMutants = []mutant{
 	{
 		name:   "DH64RC4: zero as a random number",
 		breaks: "An answer can look like the refusal, which is all zeros.",
-		edits:  []edit{{"internal/snet/aside.go", `for id == 0 {`, `for id == 0 {
+		edits: []edit{{"internal/snet/aside.go", `for id == 0 {`, `for id == 0 {
 		return p.newNumber()`}},
-		pkg:    "./internal/snet", tests: "TestZeroIsNeverDrawn",
+		pkg: "./internal/snet", tests: "TestZeroIsNeverDrawn",
 	},
 	{
 		name:   "DH64RC4: an answer with the true count",
