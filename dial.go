@@ -33,8 +33,9 @@ type Dialer struct {
 
 	// MinBackoff and MaxBackoff bound the pause after a failed attempt to
 	// resume: the n-th pause is a random time up to MinBackoff·2ⁿ, but never
-	// above MaxBackoff. The first attempt is made at once. Defaults 50
-	// milliseconds and 3 seconds.
+	// above MaxBackoff. The first attempt is made at once, but on SCP none within
+	// 10 milliseconds of the last one, or of the opening: its servers need them.
+	// Defaults 50 milliseconds and 3 seconds.
 	MinBackoff, MaxBackoff time.Duration
 }
 

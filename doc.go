@@ -97,7 +97,9 @@
 // address anew each time. [Conn.NetworkChanged] makes it do so now. When no
 // transport has resumed the session within ResumeTimeout it ends with
 // [ErrExpired]; a client whose device has slept meanwhile makes one attempt first.
-// What a server says is final: a refusal ends the session.
+// What a server says is final: a refusal ends the session. What no server of the
+// session can have said (a login page of a hotel's network, a balancer's error)
+// fails the attempt.
 //
 // [Conn.Stats], [Listener.Stats] and [Listener.Sessions] tell what there is now;
 // [Config.OnEvent] and [Config.Logger] are told about each change. Neither can

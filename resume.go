@@ -156,7 +156,7 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
-	touched moment             // when the server was last given something to settle, or zero
+	touched moment             // when the server was last given something to settle
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
@@ -217,9 +217,6 @@ func (r *redialer) rushLocked(c *Conn) time.Duration {
 // settleLocked returns how much is left of the quiet that a server needs. Nothing
 // shortens it: a resume that comes too early can cost the session.
 func (r *redialer) settleLocked() time.Duration {
-	if r.touched == 0 {
-		return 0
-	}
 	return r.touched.add(r.settle).until()
 }
 

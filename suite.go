@@ -112,19 +112,10 @@ type SCPClient struct {
 const SCPFlagForbidForwardIP = 1
 
 // String names the suite.
-func (s SCPServer) String() string { return scpName(s.ClearStream) }
+func (s SCPServer) String() string { return scp.Name(s.ClearStream) }
 
 // String names the suite.
-func (s SCPClient) String() string { return scpName(s.ClearStream) }
-
-// scpName returns the protocol's name also where its other options are wrong.
-func scpName(cleartext bool) string {
-	p, err := scp.New(scp.Options{Cleartext: cleartext})
-	if err != nil {
-		panic("relink: internal error: " + err.Error())
-	}
-	return p.String()
-}
+func (s SCPClient) String() string { return scp.Name(s.ClearStream) }
 
 // ServerProtocol implements [ServerSuite].
 func (s SCPServer) ServerProtocol() (suite.Protocol, error) {

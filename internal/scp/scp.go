@@ -88,9 +88,12 @@ func randomID() uint32 {
 	}
 }
 
-// String returns "SCP", and says so where the stream is not encrypted.
-func (p *Protocol) String() string {
-	if p.cleartext {
+// String implements [suite.Protocol].
+func (p *Protocol) String() string { return Name(p.cleartext) }
+
+// Name returns "SCP", and says so where the stream is not encrypted.
+func Name(cleartext bool) string {
+	if cleartext {
 		return "SCP (stream not encrypted)"
 	}
 	return "SCP"

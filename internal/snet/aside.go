@@ -79,7 +79,7 @@ func overwritten(body []byte) suite.Key { return suite.Key(body[:proofSize]) }
 func (s *session) restore(body []byte) bool {
 	past := s.past.Load()
 	if past == nil {
-		return false
+		return false // it was opened just now, and its id looks like a proof
 	}
 	order.PutUint64(body, s.id)
 	order.PutUint64(body[8:], past.sent)

@@ -166,3 +166,25 @@ func TestOverwrittenRequestRefused(t *testing.T) {
 	require.Equal(t, make([]byte, 24), answer)
 	require.ErrorIs(t, err, suite.ErrUnknownSession)
 }
+
+// A lateHost has a session only when it is asked the second time.
+type lateHost struct {
+	*host
+	asked int
+}
+
+func (h *lateHost) Find(k suite.Key) (suite.Target, bool) {
+	if h.asked++; h.asked == 1 {
+		return nil, false
+	}
+	return h.host.Find(k)
+}
+
+// An id and a count of zero look like a proof. If they name a session that was not
+// there a moment ago, that is none that has been asked for before.
+func TestRequestBesideOpening(t *testing.T) {
+	p, h, s, _ := opened(t)
+	answer := &script{in: snet.Request(s, 0, 0)}
+	require.ErrorIs(t, p.Serve(answer, &lateHost{host: h}), suite.ErrUnknownSession)
+	require.Equal(t, [][]byte{make([]byte, 24)}, answer.writes)
+}
