@@ -10,7 +10,7 @@
 //
 // # Design
 //
-// There are four parts, each a package below internal:
+// There are five parts, each a package below internal:
 //
 //   - subject: what is compared. Each subject is a small type behind one interface
 //     (Listen, Dial, what it does for its price), from raw TCP to a re-creation of
@@ -18,11 +18,13 @@
 //     leads from a client to a server: loopback, or one of package wan.
 //   - wan: a long path in user space, with delay, rate and a bounded queue, for TCP and
 //     UDP.
+//   - apart: streams whose two ends are in processes of their own, which process starts. It is
+//     also what ../compare compares two versions of relink with.
 //   - experiment: what is measured, a file each. The same work runs over all
 //     subjects. Goals are named here, and refer to figures of the experiments.
 //   - report: tables, plots, the machine, the document. measure has the statistics and
-//     what the process has used; helper runs parts of an experiment in processes of
-//     their own.
+//     what the process has used; helper has what else runs in a process of its
+//     own.
 //
 // # How noise is met
 //

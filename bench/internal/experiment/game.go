@@ -7,6 +7,7 @@ import (
 
 	"github.com/relink-go/relink/bench/internal/helper"
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/report"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
@@ -39,7 +40,7 @@ func runGame(ctx context.Context, e *Env, s *report.Section) error {
 		err := measure.Turns(e.Scale.GameRounds, len(gameSubjects), func(round, i int) error {
 			name := gameSubjects[i]
 			e.Progress(fmt.Sprintf("%s sessions, %s, round %d", report.Count(count), name, round+1))
-			at, with, err := play(e, name, count)
+			at, with, err := play(ctx, e, name, count)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -77,13 +78,13 @@ func gameFigure(count int) string {
 }
 
 // play runs the load once and returns what the server and the clients say.
-func play(e *Env, name string, count int) (at, with helper.Carried, err error) {
-	server, err := helper.Start()
+func play(ctx context.Context, e *Env, name string, count int) (at, with helper.Carried, err error) {
+	server, err := process.Start(ctx, process.Options{})
 	if err != nil {
 		return at, with, err
 	}
 	defer server.Close()
-	client, err := helper.Start()
+	client, err := process.Start(ctx, process.Options{})
 	if err != nil {
 		return at, with, err
 	}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/relink-go/relink/bench/internal/helper"
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/report"
 )
 
 // A crowded is what was found with one number of sessions.
 type crowded struct {
 	count    int
-	process  *helper.Process
+	process  *process.Process
 	share    map[state]helper.Share
 	percent  map[state]float64 // of a core
 	p50, p99 []float64         // of resumes, in nanoseconds, one a round
@@ -38,10 +39,10 @@ func gatherAll(ctx context.Context, e *Env, name string, figures report.Figures)
 		c := &crowded{count: n, share: make(map[state]helper.Share), percent: make(map[state]float64)}
 		all = append(all, c)
 		e.Progress(fmt.Sprintf("%s, %s sessions", name, report.Count(n)))
-		if err := c.active(e, name); err != nil {
+		if err := c.active(ctx, e, name); err != nil {
 			return nil, err
 		}
-		if err := c.gather(e, name); err != nil {
+		if err := c.gather(ctx, e, name); err != nil {
 			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
@@ -54,7 +55,7 @@ func gatherAll(ctx context.Context, e *Env, name string, figures report.Figures)
 	}
 	for _, c := range all {
 		var share helper.Share
-		if err := c.process.Call("Crowd.Suspend", helper.None{}, &share); err != nil {
+		if err := c.process.Call("Crowd.Suspend", process.None{}, &share); err != nil {
 			return nil, err
 		}
 		c.share[suspended] = share
@@ -97,21 +98,21 @@ func crowdResume(name string, n, few int) string {
 
 // active measures sessions that have carried something, in a process that ends
 // then.
-func (c *crowded) active(e *Env, name string) error {
-	p, err := helper.Start()
+func (c *crowded) active(ctx context.Context, e *Env, name string) error {
+	p, err := process.Start(ctx, process.Options{})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	how := helper.How{Subject: name, Credentials: e.Credentials, Count: c.count}
-	if err := p.Call("Crowd.Gather", helper.Gather{How: how, Clients: true, Settle: e.Scale.Settle}, new(helper.None)); err != nil {
+	if err := p.Call("Crowd.Gather", helper.Gather{How: how, Clients: true, Settle: e.Scale.Settle}, new(process.None)); err != nil {
 		return err
 	}
-	if err := p.Call("Crowd.Exchange", exchanged, new(helper.None)); err != nil {
+	if err := p.Call("Crowd.Exchange", exchanged, new(process.None)); err != nil {
 		return err
 	}
 	var share helper.Share
-	if err := p.Call("Crowd.Share", helper.None{}, &share); err != nil {
+	if err := p.Call("Crowd.Share", process.None{}, &share); err != nil {
 		return err
 	}
 	c.share[active] = share
@@ -119,16 +120,16 @@ func (c *crowded) active(e *Env, name string) error {
 }
 
 // gather opens sessions without clients, in a process that stays.
-func (c *crowded) gather(e *Env, name string) (err error) {
-	if c.process, err = helper.Start(); err != nil {
+func (c *crowded) gather(ctx context.Context, e *Env, name string) (err error) {
+	if c.process, err = process.Start(ctx, process.Options{}); err != nil {
 		return err
 	}
 	how := helper.How{Subject: name, Credentials: e.Credentials, Count: c.count}
-	if err := c.process.Call("Crowd.Gather", helper.Gather{How: how, Settle: e.Scale.Settle}, new(helper.None)); err != nil {
+	if err := c.process.Call("Crowd.Gather", helper.Gather{How: how, Settle: e.Scale.Settle}, new(process.None)); err != nil {
 		return err
 	}
 	var share helper.Share
-	if err := c.process.Call("Crowd.Share", helper.None{}, &share); err != nil {
+	if err := c.process.Call("Crowd.Share", process.None{}, &share); err != nil {
 		return err
 	}
 	c.share[idle] = share
@@ -161,7 +162,7 @@ const resumeTurn = 20
 func resumeAll(e *Env, all []*crowded) error {
 	var times []time.Duration
 	for _, c := range all {
-		if err := c.process.Call("Crowd.Invite", crowdGuests, new(helper.None)); err != nil {
+		if err := c.process.Call("Crowd.Invite", crowdGuests, new(process.None)); err != nil {
 			return err
 		}
 		if err := c.process.Call("Crowd.Resume", 2*crowdGuests, &times); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/relink-go/relink/bench/internal/helper"
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/report"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
@@ -58,7 +59,7 @@ func runMemory(ctx context.Context, e *Env, s *report.Section) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := hold(e, of[i], count, held); err != nil {
+			if err := hold(ctx, e, of[i], count, held); err != nil {
 				return fmt.Errorf("%s, %d connections: %w", of[i], count, err)
 			}
 			return nil
@@ -109,13 +110,13 @@ func goroutineFigure(st state, name string, count int) string {
 }
 
 // hold opens connections between two new processes and measures the server's.
-func hold(e *Env, name string, count int, held map[state]holding) error {
-	server, err := helper.Start()
+func hold(ctx context.Context, e *Env, name string, count int, held map[state]holding) error {
+	server, err := process.Start(ctx, process.Options{})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	client, err := helper.Start()
+	client, err := process.Start(ctx, process.Options{})
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func hold(e *Env, name string, count int, held map[state]holding) error {
 	}
 	for _, st := range []state{idle, active} {
 		if st == active {
-			if err := client.Call("Party.Exchange", exchanged, new(helper.None)); err != nil {
+			if err := client.Call("Party.Exchange", exchanged, new(process.None)); err != nil {
 				return err
 			}
 		}
@@ -150,16 +151,16 @@ func hold(e *Env, name string, count int, held map[state]holding) error {
 }
 
 // meet lets the client's process dial and the server's accept.
-func meet(server, client *helper.Process, how helper.How) error {
+func meet(server, client *process.Process, how helper.How) error {
 	dialled := make(chan error, 1)
 	go func() {
-		err := client.Call("Party.Dial", how, new(helper.None))
+		err := client.Call("Party.Dial", how, new(process.None))
 		if err != nil {
 			server.Close() // it would wait for ever
 		}
 		dialled <- err
 	}()
-	err := server.Call("Party.Accept", how.Count, new(helper.None))
+	err := server.Call("Party.Accept", how.Count, new(process.None))
 	if dialErr := <-dialled; dialErr != nil {
 		return dialErr
 	}

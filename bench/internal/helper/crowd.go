@@ -12,6 +12,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
@@ -51,7 +52,7 @@ const patience = 2 * time.Hour
 
 // Gather opens the sessions. Where the clients' sides are not wanted, each client
 // is forgotten when its session is open, and only its transport stays.
-func (c *Crowd) Gather(g Gather, _ *None) error {
+func (c *Crowd) Gather(g Gather, _ *process.None) error {
 	s, err := g.subject()
 	if err != nil {
 		return err
@@ -189,7 +190,7 @@ type Share struct {
 
 // Share measures what there is beyond the transports and the applications in
 // Read on them.
-func (c *Crowd) Share(_ None, s *Share) error {
+func (c *Crowd) Share(_ process.None, s *Share) error {
 	time.Sleep(c.settle)
 	m := measure.TakeMemory().Since(c.base).Since(c.bare)
 	n := float64(len(c.sessions)) * c.sides
@@ -199,7 +200,7 @@ func (c *Crowd) Share(_ None, s *Share) error {
 
 // Exchange lets every client send so many messages and wait for their echoes, and
 // then wait in Read.
-func (c *Crowd) Exchange(messages int, _ *None) error {
+func (c *Crowd) Exchange(messages int, _ *process.None) error {
 	return inParallel(len(c.clients), func(i int) error {
 		buf := make([]byte, messageSize)
 		for range messages {
@@ -217,7 +218,7 @@ func (c *Crowd) Exchange(messages int, _ *None) error {
 
 // Suspend takes all transports of the crowd away and ends the applications'
 // Reads, so that nothing but the sessions is left.
-func (c *Crowd) Suspend(_ None, s *Share) error {
+func (c *Crowd) Suspend(_ process.None, s *Share) error {
 	for i, p := range c.peers {
 		_ = p.Close()
 		c.peers[i] = nil
@@ -237,7 +238,7 @@ func (c *Crowd) Suspend(_ None, s *Share) error {
 		_ = session.SetReadDeadline(time.Time{})
 	}
 	c.bare = measure.Memory{} // transports and applications are gone
-	return c.Share(None{}, s)
+	return c.Share(process.None{}, s)
 }
 
 // Watch returns the processor time that the process takes while nothing happens.
@@ -257,7 +258,7 @@ func (c *Crowd) Watch(window time.Duration, spent *time.Duration) error {
 }
 
 // Invite opens so many sessions over TCP, whose server echoes.
-func (c *Crowd) Invite(count int, _ *None) error {
+func (c *Crowd) Invite(count int, _ *process.None) error {
 	accepted := make(chan error, 1)
 	go func() {
 		for range count {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relink-go/relink/bench/internal/helper"
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
@@ -19,9 +20,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func start(t *testing.T) *helper.Process {
+func start(t *testing.T) *process.Process {
 	t.Helper()
-	p, err := helper.Start()
+	p, err := process.Start(t.Context(), process.Options{})
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	return p
@@ -47,10 +48,10 @@ func TestParty(t *testing.T) {
 			require.NoError(t, server.Call("Party.Memory", helper.Rest{Goroutines: 10}, &before))
 			require.NoError(t, server.Call("Party.Listen", how, &how.Address))
 			dialled := make(chan error, 1)
-			go func() { dialled <- client.Call("Party.Dial", how, new(helper.None)) }()
-			require.NoError(t, server.Call("Party.Accept", streams, new(helper.None)))
+			go func() { dialled <- client.Call("Party.Dial", how, new(process.None)) }()
+			require.NoError(t, server.Call("Party.Accept", streams, new(process.None)))
 			require.NoError(t, <-dialled)
-			require.NoError(t, client.Call("Party.Exchange", 3, new(helper.None)))
+			require.NoError(t, client.Call("Party.Exchange", 3, new(process.None)))
 			require.NoError(t, server.Call("Party.Memory", helper.Rest{Goroutines: 10}, &after))
 			require.GreaterOrEqual(t, after.Goroutines-before.Goroutines, streams)
 
@@ -74,13 +75,13 @@ func TestCrowd(t *testing.T) {
 			p := start(t)
 			how := helper.How{Subject: s.Name(), Credentials: c, Count: 20}
 			var share helper.Share
-			require.NoError(t, p.Call("Crowd.Gather", helper.Gather{How: how, Settle: time.Millisecond}, new(helper.None)))
-			require.NoError(t, p.Call("Crowd.Share", helper.None{}, &share))
+			require.NoError(t, p.Call("Crowd.Gather", helper.Gather{How: how, Settle: time.Millisecond}, new(process.None)))
+			require.NoError(t, p.Call("Crowd.Share", process.None{}, &share))
 			var spent time.Duration
 			require.NoError(t, p.Call("Crowd.Watch", 10*time.Millisecond, &spent))
-			require.NoError(t, p.Call("Crowd.Suspend", helper.None{}, &share))
+			require.NoError(t, p.Call("Crowd.Suspend", process.None{}, &share))
 			require.Positive(t, share.Heap)
-			require.NoError(t, p.Call("Crowd.Invite", 2, new(helper.None)))
+			require.NoError(t, p.Call("Crowd.Invite", 2, new(process.None)))
 			var times []time.Duration
 			require.NoError(t, p.Call("Crowd.Resume", 5, &times))
 			require.Len(t, times, 5)
@@ -95,10 +96,10 @@ func TestCrowdWithClients(t *testing.T) {
 		t.Run(s.Name(), func(t *testing.T) {
 			p := start(t)
 			how := helper.How{Subject: s.Name(), Credentials: c, Count: 20}
-			require.NoError(t, p.Call("Crowd.Gather", helper.Gather{How: how, Clients: true, Settle: time.Millisecond}, new(helper.None)))
-			require.NoError(t, p.Call("Crowd.Exchange", 4, new(helper.None)))
+			require.NoError(t, p.Call("Crowd.Gather", helper.Gather{How: how, Clients: true, Settle: time.Millisecond}, new(process.None)))
+			require.NoError(t, p.Call("Crowd.Exchange", 4, new(process.None)))
 			var share helper.Share
-			require.NoError(t, p.Call("Crowd.Share", helper.None{}, &share))
+			require.NoError(t, p.Call("Crowd.Share", process.None{}, &share))
 			require.Positive(t, share.Heap)
 		})
 	}
@@ -108,6 +109,6 @@ func TestMistakesAreReported(t *testing.T) {
 	p := start(t)
 	var address string
 	require.ErrorContains(t, p.Call("Party.Listen", helper.How{Subject: "nothing"}, &address), "nothing")
-	require.Error(t, p.Call("Crowd.Gather", helper.Gather{How: helper.How{Subject: subject.TCP, Credentials: credentials(t)}}, new(helper.None)))
+	require.Error(t, p.Call("Crowd.Gather", helper.Gather{How: helper.How{Subject: subject.TCP, Credentials: credentials(t)}}, new(process.None)))
 	require.Error(t, p.Call("Party.Run", helper.Load{}, new(helper.Carried)))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/bench/internal/measure"
+	"github.com/relink-go/relink/bench/internal/process"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
@@ -63,7 +64,7 @@ func (p *Party) Listen(how How, address *string) error {
 }
 
 // Accept waits for so many streams, and lets an application wait in Read on each.
-func (p *Party) Accept(count int, _ *None) error {
+func (p *Party) Accept(count int, _ *process.None) error {
 	for range count {
 		c, err := p.listener.Accept()
 		if err != nil {
@@ -94,7 +95,7 @@ func (p *Party) wait(c net.Conn) {
 }
 
 // Dial opens streams to a server.
-func (p *Party) Dial(how How, _ *None) error {
+func (p *Party) Dial(how How, _ *process.None) error {
 	s, err := how.subject()
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func (p *Party) Dial(how How, _ *None) error {
 }
 
 // Exchange sends so many messages on every stream and waits for their echoes.
-func (p *Party) Exchange(messages int, _ *None) error {
+func (p *Party) Exchange(messages int, _ *process.None) error {
 	return inParallel(len(p.conns), func(i int) error {
 		buf := make([]byte, messageSize)
 		for range messages {

@@ -84,3 +84,10 @@ func TestTakeMemory(t *testing.T) {
 	close(quit)
 	require.Positive(t, measure.Mallocs())
 }
+
+func TestUsage(t *testing.T) {
+	before := measure.TakeUsage()
+	later := measure.Usage{Processor: before.Processor + 3, Switches: before.Switches + 5}
+	require.Equal(t, measure.Usage{Processor: 3, Switches: 5}, later.Since(before))
+	require.GreaterOrEqual(t, measure.TakeUsage().Since(before).Switches, int64(0))
+}

@@ -1,0 +1,141 @@
+package apart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/relink-go/relink/bench/internal/process"
+)
+
+// A Setup says what is measured, and where.
+type Setup struct {
+	Executable string // of both ends: it calls [process.Serve] with an [End]; empty means this program
+	Subject    string
+	Conns      int
+	GOMAXPROCS int // of each process; 0 means the default
+	Pin        Pin
+}
+
+// A Pin says which processors the ends may run on.
+type Pin int
+
+// The pins that there are.
+const (
+	Free     Pin = iota // all of them
+	OneCore             // both ends the same one
+	CoreEach            // each end one of its own
+)
+
+func (p Pin) processors() (server, client []int, err error) {
+	if p == Free {
+		return nil, nil, nil
+	}
+	all, err := process.Processors()
+	if err != nil {
+		return nil, nil, err
+	}
+	last := len(all) - 1
+	if p == OneCore {
+		return all[last:], all[last:], nil
+	}
+	if last < 1 {
+		return nil, nil, errors.New("a core for each end takes two cores, and there is one")
+	}
+	return all[last-1 : last], all[last:], nil
+}
+
+// A Result is what a piece of work came to. Its unit is what the work says: a byte, a
+// message. What the work does not tell is zero.
+type Result struct {
+	Rate            float64 // units a second
+	Processor       float64 // seconds of processor time for a unit, of both ends
+	ServerProcessor float64 // of the server's alone
+	Switches        float64 // context switches for a unit, of both ends
+	P50, P99        float64 // seconds that a unit took
+}
+
+// grace is how long the ends have for what is not the window: handshakes, and coming
+// to an end.
+const grace = 30 * time.Second
+
+// ends are the two processes of a measurement.
+type ends struct {
+	server, client *process.Process
+}
+
+// between opens streams between two new processes and lets work use them until they
+// have been watched. No measurement lasts for ever: an end that is stuck is an error.
+func between(ctx context.Context, s Setup, w Window, work func(*ends) (Result, error)) (r Result, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", s.Subject, err)
+		}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, w.Warm+w.Length+grace, fmt.Errorf("an end did not answer within %v beyond its window", grace))
+	defer cancel()
+	onServer, onClient, err := s.Pin.processors()
+	if err != nil {
+		return Result{}, err
+	}
+	var e ends
+	if e.server, err = process.Start(ctx, process.Options{Executable: s.Executable, GOMAXPROCS: s.GOMAXPROCS, Processors: onServer}); err != nil {
+		return Result{}, err
+	}
+	defer e.server.Close()
+	if e.client, err = process.Start(ctx, process.Options{Executable: s.Executable, GOMAXPROCS: s.GOMAXPROCS, Processors: onClient}); err != nil {
+		return Result{}, err
+	}
+	defer e.client.Close()
+	var how How
+	if err := e.server.Call("End.Listen", How{Subject: s.Subject, Conns: s.Conns}, &how); err != nil {
+		return Result{}, err
+	}
+	err = atOnce(
+		func() error { return e.server.Call("End.Accept", s.Conns, new(process.None)) },
+		func() error { return e.client.Call("End.Dial", how, new(process.None)) })
+	if err != nil {
+		return Result{}, err
+	}
+	return work(&e)
+}
+
+// watch watches both ends during the same window.
+func (e *ends) watch(w Window) (server, client Seen, err error) {
+	err = atOnce(
+		func() error { return e.server.Call("End.Watch", w, &server) },
+		func() error { return e.client.Call("End.Watch", w, &client) })
+	return server, client, err
+}
+
+// atOnce calls both and returns the first error as soon as it is there: the other
+// end may wait for the one that failed, until its process is closed.
+func atOnce(f, g func() error) error {
+	done := make(chan error, 2)
+	go func() { done <- f() }()
+	go func() { done <- g() }()
+	if err := <-done; err != nil {
+		return err
+	}
+	return <-done
+}
+
+// result makes a result of what both ends saw, while one of them counted units of the
+// work.
+func result(units int64, elapsed time.Duration, server, client Seen) (Result, error) {
+	if units == 0 {
+		return Result{}, errors.New("nothing was carried within the window")
+	}
+	rate := float64(units) / elapsed.Seconds()
+	perUnit := func(s Seen, v float64) float64 { return v / s.Elapsed.Seconds() / rate }
+	at := perUnit(server, server.Used.Processor.Seconds())
+	return Result{
+		Rate:            rate,
+		Processor:       at + perUnit(client, client.Used.Processor.Seconds()),
+		ServerProcessor: at,
+		Switches:        perUnit(server, float64(server.Used.Switches)) + perUnit(client, float64(client.Used.Switches)),
+		P50:             client.P50 / 1e9,
+		P99:             client.P99 / 1e9,
+	}, nil
+}
