@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/relink-go/relink/bench/internal/apart"
 	"github.com/relink-go/relink/bench/internal/measure"
@@ -26,6 +27,7 @@ type testCase struct {
 // A work is what the ends do.
 type work struct {
 	name    string
+	conns   int       // what it takes; 0 leaves that to the command line
 	pin     apart.Pin // unless the command line says another
 	run     func(context.Context, apart.Setup, apart.Window) (apart.Result, error)
 	metrics []metric
@@ -44,48 +46,118 @@ const (
 	less = "less"
 )
 
-// sized is the name of a work: what is done, and the size in bytes, or in KiB with a k.
-var sized = regexp.MustCompile(`^(write|echo)([0-9]+)(k?)$`)
+// The figures that work is judged by, with their units.
+func speed(name string, factor float64) metric {
+	return metric{name, func(r apart.Result) float64 { return r.Rate }, factor, more}
+}
 
-const largest = 64 << 20
+func processor(name string, factor float64) metric {
+	return metric{name, func(r apart.Result) float64 { return r.Processor }, factor, less}
+}
 
-// parseWork finds the work of a name, as write64k or echo128.
+func serverProcessor(name string, factor float64) metric {
+	return metric{name, func(r apart.Result) float64 { return r.ServerProcessor }, factor, less}
+}
+
+func switches(name string, factor float64) metric {
+	return metric{name, func(r apart.Result) float64 { return r.Switches }, factor, less}
+}
+
+// micro is from seconds to microseconds.
+const micro = 1e6
+
+var (
+	p50 = metric{"p50 µs", func(r apart.Result) float64 { return r.P50 }, micro, less}
+	p99 = metric{"p99 µs", func(r apart.Result) float64 { return r.P99 }, micro, less}
+)
+
+// units are the figures of work that is counted one by one.
+var units = []metric{speed("a second", 1), p50, p99, processor("processor µs", micro), serverProcessor("server's µs", micro), switches("switches", 1)}
+
+// numbered is the name of a work and its number, in thousands with a k: 1024 bytes, or 1000
+// sessions.
+var numbered = regexp.MustCompile(`^(write|echo|session|resume|storm|idle|sent)([0-9]*)(k?)$`)
+
+// A work's number is bounded by these.
+const (
+	largestMessage = 64 << 20 // bytes
+	mostSessions   = 100_000
+)
+
+// sentEach is what each session of "sent" has sent, in bytes.
+const sentEach = 4 << 20
+
+// settle is how long a server comes to rest before its memory is looked at.
+const settle = 300 * time.Millisecond
+
+const workNames = "write or echo with the size of the messages in bytes (write64k, echo128), session, resume, or storm, idle or sent with a number of sessions (storm2000)"
+
+// parseWork finds the work of a name.
 func parseWork(name string) (work, error) {
-	parts := sized.FindStringSubmatch(name)
+	parts := numbered.FindStringSubmatch(name)
 	if parts == nil {
-		return work{}, fmt.Errorf("-only has %q: use write or echo with the size of the messages, as write64k or echo128", name)
+		return work{}, fmt.Errorf("-only has %q: there are %s", name, workNames)
 	}
-	size, err := strconv.Atoi(parts[2])
-	if parts[3] == "k" {
-		size <<= 10
+	what, thousand, most := parts[1], 1000, mostSessions
+	if what == "write" || what == "echo" {
+		thousand, most = 1024, largestMessage
 	}
-	if err != nil || size < 1 || size > largest {
-		return work{}, fmt.Errorf("-only has %q: messages have 1 byte to 64 MiB", name)
-	}
-	w := work{name: parts[1] + " " + report.Bytes(size)}
-	if parts[1] == "write" {
-		w.run = func(ctx context.Context, s apart.Setup, in apart.Window) (apart.Result, error) {
-			return apart.Throughput(ctx, s, size, in)
+	if what == "session" || what == "resume" {
+		if parts[2] != "" {
+			return work{}, fmt.Errorf("-only has %q: %s takes no number; -conns says how many at a time", name, what)
 		}
-		w.metrics = []metric{
-			{"MB/s", func(r apart.Result) float64 { return r.Rate }, 1e-6, more},
-			{"processor s/GB", func(r apart.Result) float64 { return r.Processor }, 1e9, less},
-			{"server's s/GB", func(r apart.Result) float64 { return r.ServerProcessor }, 1e9, less},
-			{"switches/MB", func(r apart.Result) float64 { return r.Switches }, 1e6, less},
+		w := work{name: "new session", run: apart.Sessions, metrics: units}
+		if what == "resume" {
+			w.name, w.run = "resume", apart.Resumes
 		}
 		return w, nil
 	}
-	w.pin = apart.OneCore
-	w.run = func(ctx context.Context, s apart.Setup, in apart.Window) (apart.Result, error) {
-		return apart.Echoes(ctx, s, size, in)
+	n, err := strconv.Atoi(parts[2])
+	if parts[3] == "k" && n <= most {
+		n *= thousand
 	}
-	w.metrics = []metric{
-		{"p50 µs", func(r apart.Result) float64 { return r.P50 }, 1e6, less},
-		{"p99 µs", func(r apart.Result) float64 { return r.P99 }, 1e6, less},
-		{"processor µs", func(r apart.Result) float64 { return r.Processor }, 1e6, less},
-		{"switches", func(r apart.Result) float64 { return r.Switches }, 1, less},
+	if err != nil || n < 1 || n > most {
+		return work{}, fmt.Errorf("-only has %q: %s takes a number from 1 to %d", name, what, most)
 	}
-	return w, nil
+	switch what {
+	case "write":
+		return work{
+			name: "write " + report.Bytes(n),
+			run: func(ctx context.Context, s apart.Setup, in apart.Window) (apart.Result, error) {
+				return apart.Throughput(ctx, s, apart.Writing{Size: n}, in)
+			},
+			metrics: []metric{speed("MB/s", 1e-6), processor("processor s/GB", 1e9), serverProcessor("server's s/GB", 1e9), switches("switches/MB", 1e6)},
+		}, nil
+	case "echo":
+		return work{
+			name: "echo " + report.Bytes(n),
+			pin:  apart.OneCore,
+			run: func(ctx context.Context, s apart.Setup, in apart.Window) (apart.Result, error) {
+				return apart.Echoes(ctx, s, n, in)
+			},
+			metrics: []metric{p50, p99, processor("processor µs", micro), switches("switches", 1)},
+		}, nil
+	case "storm":
+		return work{
+			name:  "storm of " + report.Count(n),
+			conns: n,
+			run: func(ctx context.Context, s apart.Setup, _ apart.Window) (apart.Result, error) {
+				return apart.Storm(ctx, s)
+			},
+			metrics: units,
+		}, nil
+	default:
+		w := work{name: report.Count(n) + " idle", conns: n}
+		send := 0
+		if what == "sent" {
+			send, w.name = sentEach, fmt.Sprintf("%s that sent %s", report.Count(n), report.Bytes(sentEach))
+		}
+		w.run = func(ctx context.Context, s apart.Setup, _ apart.Window) (apart.Result, error) {
+			return apart.Memory(ctx, s, send, settle)
+		}
+		w.metrics = []metric{{"resident KB each", func(r apart.Result) float64 { return r.Resident }, 1e-3, less}}
+		return w, nil
+	}
 }
 
 // subjectName completes the short name of a suite.

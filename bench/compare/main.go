@@ -5,6 +5,7 @@
 //	go run ./bench/compare -old main -new . -rounds 15
 //	go run ./bench/compare -old main -new . -only write64k,write1k -procs 1,2 -conns 1,16
 //	go run ./bench/compare -old main -new . -only echo128 -layouts 7 -rounds 35
+//	go run ./bench/compare -old main -new . -only session,resume,storm2000,idle5000
 //	go run ./bench/compare -old . -new .    # how much of it is noise
 //
 // A version is the directory of a checkout, whose files are taken as they are, or a
@@ -61,9 +62,9 @@ func parse(args []string, said io.Writer) (options, error) {
 	f.StringVar(&o.new, "new", ".", "the `version` that is judged")
 	f.IntVar(&o.rounds, "rounds", 9, "how often each version runs each case")
 	f.IntVar(&o.layouts, "layouts", 1, "in how many orders of its code each version is linked; rounds take them in turns")
-	only := f.String("only", "write64k,write1k,echo128", "the `work`, separated by commas: write or echo and the size of the messages")
+	only := f.String("only", "write64k,write1k,echo128", "the `work`, separated by commas: "+workNames)
 	suites := f.String("suite", "Noise,DH64RC4", "the `subjects`, separated by commas: Noise, DH64RC4, SCP, or any other that bench has")
-	conns := f.String("conns", "1", "how many connections at once, `numbers` separated by commas")
+	conns := f.String("conns", "1", "how many connections at once, `numbers` separated by commas; storm, idle and sent have their own")
 	procs := f.String("procs", "0", "GOMAXPROCS of each process, `numbers` separated by commas; 0 means the default")
 	pin := f.String("pin", "", "which `processors` the ends may run on: one for both, one for each, or all; by default one for echoes, which is what leaves a time that repeats, and all for the rest")
 	f.DurationVar(&o.window.Length, "time", 400*time.Millisecond, "how long a measurement takes")
@@ -101,7 +102,11 @@ func parse(args []string, said io.Writer) (options, error) {
 			return o, err
 		}
 		for _, suite := range strings.Split(*suites, ",") {
-			for _, c := range connCounts {
+			counts := connCounts
+			if work.conns > 0 {
+				counts = []int{work.conns}
+			}
+			for _, c := range counts {
 				for _, p := range procCounts {
 					setup := apart.Setup{Subject: subjectName(suite), Conns: c, GOMAXPROCS: p, Pin: pinned}
 					if *pin == "" {

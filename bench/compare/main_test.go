@@ -32,6 +32,14 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, apart.CoreEach, o.cases[0].setup.Pin)
 
+	o, err = parse([]string{"-old", "main", "-only", "storm2k,idle300,resume", "-suite", "SCP", "-conns", "1,8"}, &said)
+	require.NoError(t, err)
+	var conns []int
+	for _, c := range o.cases {
+		conns = append(conns, c.setup.Conns)
+	}
+	require.Equal(t, []int{2000, 300, 1, 8}, conns)
+
 	for wrong, says := range map[string]string{
 		"":                         "-old",
 		"-old main more":           "more",
@@ -44,6 +52,11 @@ func TestParse(t *testing.T) {
 		"-old main -only read1":    "read1",
 		"-old main -only write0":   "write0",
 		"-old main -only echo999M": "echo999M",
+		"-old main -only echo":     "takes a number",
+		"-old main -only storm":    "takes a number",
+		"-old main -only idle999k": "takes a number",
+		"-old main -only session5": "-conns",
+		"-old main -only resume5k": "-conns",
 	} {
 		_, err := parse(strings.Fields(wrong), &said)
 		require.ErrorContains(t, err, says, wrong)
@@ -72,9 +85,12 @@ func TestRun(t *testing.T) {
 	var said bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{
 		"-old", root, "-new", root, "-rounds", "2", "-layouts", "2",
-		"-only", "write1k,echo128", "-suite", "TCP", "-warm", "0s", "-time", "50ms",
+		"-only", "write1k,echo128,session,resume,storm20", "-suite", "TCP", "-warm", "0s", "-time", "50ms",
 	}, &said))
 	require.Regexp(t, `write 1 KiB +TCP +1 +default +MB/s `, said.String())
+	require.Regexp(t, `new session +TCP +1 +default +server's µs `, said.String())
+	require.Regexp(t, `resume +TCP +1 +default +p50 µs `, said.String())
+	require.Regexp(t, `storm of 20 +TCP +20 +default +a second `, said.String())
 	require.Regexp(t, `echo 128 B +TCP +1 +default +p99 µs `, said.String())
 }
 
@@ -94,7 +110,7 @@ func TestRevision(t *testing.T) {
 	bench, err := benchDir(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, v.build(t.Context(), bench, scratch, 1))
-	r, err := apart.Throughput(t.Context(), apart.Setup{Executable: v.workers[0], Subject: subject.DH64RC4, Conns: 1}, 1000, apart.Window{Length: 100 * time.Millisecond})
+	r, err := apart.Throughput(t.Context(), apart.Setup{Executable: v.workers[0], Subject: subject.DH64RC4, Conns: 1}, apart.Writing{Size: 1000}, apart.Window{Length: 100 * time.Millisecond})
 	require.NoError(t, err)
 	require.Positive(t, r.Rate)
 }

@@ -47,33 +47,36 @@ func (p Pin) processors() (server, client []int, err error) {
 }
 
 // A Result is what a piece of work came to. Its unit is what the work says: a byte, a
-// message. What the work does not tell is zero.
+// message, a session. What the work does not tell is zero.
 type Result struct {
 	Rate            float64 // units a second
 	Processor       float64 // seconds of processor time for a unit, of both ends
 	ServerProcessor float64 // of the server's alone
 	Switches        float64 // context switches for a unit, of both ends
 	P50, P99        float64 // seconds that a unit took
+	Resident        float64 // bytes of the server's memory for a unit
 }
 
-// grace is how long the ends have for what is not the window: handshakes, and coming
-// to an end.
-const grace = 30 * time.Second
+// grace is how long the ends have for what takes as long as it takes: handshakes, and
+// whatever the machine does beside.
+const grace = time.Minute
 
-// ends are the two processes of a measurement.
+// ends are the two processes of a measurement. The server listens.
 type ends struct {
 	server, client *process.Process
+	how            How // to dial
 }
 
-// between opens streams between two new processes and lets work use them until they
-// have been watched. No measurement lasts for ever: an end that is stuck is an error.
-func between(ctx context.Context, s Setup, w Window, work func(*ends) (Result, error)) (r Result, err error) {
+// between starts two new processes and lets work use them. No measurement lasts for
+// ever: an end that is stuck is an error, after the time that the work takes by design
+// and some grace.
+func between(ctx context.Context, s Setup, takes time.Duration, work func(*ends) (Result, error)) (r Result, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", s.Subject, err)
 		}
 	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, w.Warm+w.Length+grace, fmt.Errorf("an end did not answer within %v beyond its window", grace))
+	ctx, cancel := context.WithTimeoutCause(ctx, takes+grace, fmt.Errorf("an end is stuck: %v were not enough", takes+grace))
 	defer cancel()
 	onServer, onClient, err := s.Pin.processors()
 	if err != nil {
@@ -88,17 +91,19 @@ func between(ctx context.Context, s Setup, w Window, work func(*ends) (Result, e
 		return Result{}, err
 	}
 	defer e.client.Close()
-	var how How
-	if err := e.server.Call("End.Listen", How{Subject: s.Subject, Conns: s.Conns}, &how); err != nil {
-		return Result{}, err
-	}
-	err = atOnce(
-		func() error { return e.server.Call("End.Accept", s.Conns, new(process.None)) },
-		func() error { return e.client.Call("End.Dial", how, new(process.None)) })
-	if err != nil {
+	if err := e.server.Call("End.Listen", How{Subject: s.Subject}, &e.how); err != nil {
 		return Result{}, err
 	}
 	return work(&e)
+}
+
+// meet opens streams.
+func (e *ends) meet(conns int) error {
+	how := e.how
+	how.Conns = conns
+	return atOnce(
+		func() error { return e.server.Call("End.Accept", conns, new(process.None)) },
+		func() error { return e.client.Call("End.Dial", how, new(process.None)) })
 }
 
 // watch watches both ends during the same window.

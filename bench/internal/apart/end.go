@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -29,9 +30,13 @@ const Service = "End"
 // ends, and Watch says what the work comes to.
 type End struct {
 	subject  subject.Subject
+	address  string // of the server
 	listener net.Listener
-	conns    []net.Conn
-	tallies  []*tally // of the work on each stream
+	network  subject.Network // that a client dials through
+	lines    lines           // which it is for a storm
+	conns    []net.Conn      // that were opened by Accept or Dial
+	tallies  []*tally        // of the work on each of them
+	guests   guests          // of Serve
 	failed   failure
 }
 
@@ -84,6 +89,7 @@ type How struct {
 	Credentials []byte // JSON; made by the server's end
 	Address     string // of the server
 	Conns       int
+	Cuttable    bool // for a storm
 }
 
 // find finds the subject. The server's end makes the credentials, since what they
@@ -134,22 +140,61 @@ func (e *End) Accept(count int, _ *process.None) error {
 	return nil
 }
 
+// dialers is how many handshakes are under way at a time where that is nobody's
+// concern.
+const dialers = 8
+
 // Dial opens streams to a server.
 func (e *End) Dial(how How, _ *process.None) error {
 	if err := e.find(&how); err != nil {
 		return err
 	}
-	for range how.Conns {
-		c, err := e.subject.Dial(context.Background(), subject.Loopback{}, how.Address)
-		if err != nil {
-			return err
-		}
-		e.conns = append(e.conns, c)
+	e.address = how.Address
+	e.network = subject.Loopback{}
+	if how.Cuttable {
+		e.network = &e.lines
 	}
-	return nil
+	e.conns = make([]net.Conn, how.Conns)
+	return inParallel(how.Conns, dialers, func(i int) (err error) {
+		e.conns[i], err = e.dial()
+		return err
+	})
 }
 
-// onEach starts a goroutine for each stream. None of them is to end.
+func (e *End) dial() (net.Conn, error) {
+	return e.subject.Dial(context.Background(), e.network, e.address)
+}
+
+// inParallel calls f for 0 to n-1, so many at a time, until there is an error.
+func inParallel(n, atOnce int, f func(i int) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var failed failure
+	for range min(n, atOnce) {
+		wg.Go(func() {
+			for failed.get() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				failed.set(f(i))
+			}
+		})
+	}
+	wg.Wait()
+	return failed.get()
+}
+
+// exchange sends a message and waits for its echo.
+func exchange(c net.Conn, p []byte) error {
+	if _, err := c.Write(p); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, p)
+	return err
+}
+
+// onEach starts a goroutine for each stream, which works until its process ends.
 func (e *End) onEach(work func(net.Conn, *tally) error) error {
 	if len(e.conns) == 0 {
 		return errors.New("no streams")
@@ -171,6 +216,7 @@ func (e *End) Close() {
 	for _, c := range e.conns {
 		subject.Abort(c)
 	}
+	e.guests.abort()
 }
 
 // A Window is the time in which work is watched.
@@ -197,12 +243,22 @@ func (e *End) Watch(w Window, seen *Seen) error {
 	seen.Elapsed = time.Since(start)
 	seen.Bytes = e.bytes() - bytes
 	seen.Used = measure.TakeUsage().Since(used)
-	times := e.take()
-	slices.Sort(times)
-	seen.Messages = int64(len(times))
+	seen.count(e.take())
+	return e.failed.get()
+}
+
+// count fills in what the times of messages say.
+func (s *Seen) count(times []float64) {
+	s.Messages = int64(len(times))
 	if len(times) > 0 {
-		seen.P50, seen.P99 = measure.Quantile(times, 0.5), measure.Quantile(times, 0.99)
+		slices.Sort(times)
+		s.P50, s.P99 = measure.Quantile(times, 0.5), measure.Quantile(times, 0.99)
 	}
+}
+
+// Used tells what the process has used so far.
+func (e *End) Used(_ process.None, u *measure.Usage) error {
+	*u = measure.TakeUsage()
 	return e.failed.get()
 }
 

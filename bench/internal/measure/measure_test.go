@@ -1,6 +1,7 @@
 package measure_test
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"runtime"
@@ -89,5 +90,20 @@ func TestUsage(t *testing.T) {
 	before := measure.TakeUsage()
 	later := measure.Usage{Processor: before.Processor + 3, Switches: before.Switches + 5}
 	require.Equal(t, measure.Usage{Processor: 3, Switches: 5}, later.Since(before))
+	require.Equal(t, later, before.And(measure.Usage{Processor: 3, Switches: 5}))
 	require.GreaterOrEqual(t, measure.TakeUsage().Since(before).Switches, int64(0))
+}
+
+func TestResident(t *testing.T) {
+	before, err := measure.Resident()
+	if runtime.GOOS != "linux" {
+		require.ErrorContains(t, err, "Linux")
+		return
+	}
+	require.NoError(t, err)
+	kept := bytes.Repeat([]byte{1}, 64<<20)
+	after, err := measure.Resident()
+	require.NoError(t, err)
+	require.InDelta(t, 64<<20, after-before, 8<<20)
+	runtime.KeepAlive(kept)
 }

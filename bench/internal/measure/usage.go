@@ -18,3 +18,8 @@ func TakeUsage() Usage {
 func (u Usage) Since(before Usage) Usage {
 	return Usage{u.Processor - before.Processor, u.Switches - before.Switches}
 }
+
+// And returns the sum of both.
+func (u Usage) And(other Usage) Usage {
+	return Usage{u.Processor + other.Processor, u.Switches + other.Switches}
+}
