@@ -34,7 +34,7 @@ func open(b *testing.B, s subject.Subject) *subject.Pair {
 
 func BenchmarkThroughput(b *testing.B) {
 	for _, writers := range []int{1, 16} {
-		for _, size := range experiment.Complete().Sizes {
+		for _, size := range []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10} {
 			b.Run(fmt.Sprintf("writers=%d/size=%d", writers, size), func(b *testing.B) {
 				subjects(b, subject.ForData, func(b *testing.B, s subject.Subject) {
 					p := open(b, s)
@@ -53,7 +53,7 @@ func BenchmarkThroughput(b *testing.B) {
 }
 
 func BenchmarkEcho(b *testing.B) {
-	for _, size := range experiment.Complete().EchoSizes {
+	for _, size := range []int{16, 128, 4 << 10} {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
 			subjects(b, subject.ForData, func(b *testing.B, s subject.Subject) {
 				p := open(b, s)

@@ -1,8 +1,8 @@
 // Bench compares relink with what else carries a stream, and writes
 // docs/benchmarks.md:
 //
-//	go run ./bench            # about 25 minutes
-//	go run ./bench -quick     # about a minute, noisy; only prints, unless -out is given
+//	go run ./bench            # about half an hour
+//	go run ./bench -quick     # about two minutes, noisy; only prints, unless -out is given
 //	go run ./bench -only echo # one experiment; the same
 //
 // Nothing in the document is typed in: the table of goals, the tables, the plots
@@ -29,10 +29,14 @@
 // # How noise is met
 //
 // The machine may be shared and its processors may change their speed for seconds at a
-// time. So subjects take turns, several in each round, on connections that stay open; each
-// round begins with another subject; ratios are those of one round, and what is told
-// is the median of the rounds with its quartiles. An absolute time never stands
-// without a ratio beside it.
+// time. So subjects take turns in an order that is drawn anew each round; processes and
+// connections are new for each measurement; ratios are those of one round, whose
+// measurements lie within seconds of each other; and what is told is the median of the rounds
+// with its quartiles. An absolute time never stands without a ratio beside it. Echoes
+// are bound to cores, since what they take depends on where the system puts the two ends.
+//
+// What runs in one process does so because two say nothing else: allocations, cuts of
+// a connection in a relay, a long path, many connections in turn.
 //
 // # What would be unfair
 //

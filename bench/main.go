@@ -43,7 +43,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(output)
 	only := f.String("only", "", "run the experiments whose `name` matches this regular expression: "+strings.Join(experimentNames(), ", "))
-	quick := f.Bool("quick", false, "a small run of about a minute; its figures are noisy")
+	quick := f.Bool("quick", false, "a small run of about two minutes; its figures are noisy")
 	rounds := f.Int("rounds", 0, "how often each short measurement is repeated; 0 means the run's own choice")
 	while := f.Duration("time", 0, "how long one measurement of one subject takes; 0 means the run's own choice")
 	out := f.String("out", "", "write benchmarks.md and the plots into this `directory`; a complete run writes to docs, any other only prints")

@@ -28,6 +28,18 @@ const (
 	CoreEach            // each end one of its own
 )
 
+// String says where the ends run.
+func (p Pin) String() string {
+	switch p {
+	case OneCore:
+		return "both ends on one core"
+	case CoreEach:
+		return "a core for each end"
+	default:
+		return "anywhere"
+	}
+}
+
 func (p Pin) processors() (server, client []int, err error) {
 	if p == Free {
 		return nil, nil, nil
@@ -106,13 +118,30 @@ func (e *ends) meet(conns int) error {
 		func() error { return e.client.Call("End.Dial", how, new(process.None)) })
 }
 
-// watch watches both ends during the same window.
-func (e *ends) watch(w Window) (server, client Seen, err error) {
-	err = atOnce(
-		func() error { return e.server.Call("End.Watch", w, &server) },
-		func() error { return e.client.Call("End.Watch", w, &client) })
-	return server, client, err
+// watch watches both ends during the same window, and makes a result of it. One of the
+// ends counts units of the work; where a slow machine has carried none, there is
+// another window.
+func (e *ends) watch(w Window, count func(server, client Seen) (units int64, elapsed time.Duration)) (Result, error) {
+	for {
+		var server, client Seen
+		err := atOnce(
+			func() error { return e.server.Call("End.Watch", w, &server) },
+			func() error { return e.client.Call("End.Watch", w, &client) })
+		if err != nil {
+			return Result{}, err
+		}
+		if units, elapsed := count(server, client); units > 0 {
+			return result(units, elapsed, server, client), nil
+		}
+		w.Warm = 0
+	}
 }
+
+// read counts bytes that the server's application has read.
+func read(server, _ Seen) (int64, time.Duration) { return server.Bytes, server.Elapsed }
+
+// answered counts messages that the client has got back.
+func answered(_, client Seen) (int64, time.Duration) { return client.Messages, client.Elapsed }
 
 // atOnce calls both and returns the first error as soon as it is there: the other
 // end may wait for the one that failed, until its process is closed.
@@ -128,10 +157,7 @@ func atOnce(f, g func() error) error {
 
 // result makes a result of what both ends saw, while one of them counted units of the
 // work.
-func result(units int64, elapsed time.Duration, server, client Seen) (Result, error) {
-	if units == 0 {
-		return Result{}, errors.New("nothing was carried within the window")
-	}
+func result(units int64, elapsed time.Duration, server, client Seen) Result {
 	rate := float64(units) / elapsed.Seconds()
 	perUnit := func(s Seen, v float64) float64 { return v / s.Elapsed.Seconds() / rate }
 	at := perUnit(server, server.Used.Processor.Seconds())
@@ -142,5 +168,5 @@ func result(units int64, elapsed time.Duration, server, client Seen) (Result, er
 		Switches:        perUnit(server, float64(server.Used.Switches)) + perUnit(client, float64(client.Used.Switches)),
 		P50:             client.P50 / 1e9,
 		P99:             client.P99 / 1e9,
-	}, nil
+	}
 }

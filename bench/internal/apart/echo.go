@@ -55,10 +55,6 @@ func Echoes(ctx context.Context, s Setup, size int, w Window) (Result, error) {
 		if err := e.client.Call("End.Ask", size, new(process.None)); err != nil {
 			return Result{}, err
 		}
-		server, client, err := e.watch(w)
-		if err != nil {
-			return Result{}, err
-		}
-		return result(client.Messages, client.Elapsed, server, client)
+		return e.watch(w, answered)
 	})
 }

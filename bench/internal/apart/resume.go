@@ -48,10 +48,6 @@ func Resumes(ctx context.Context, s Setup, w Window) (Result, error) {
 		if err := e.client.Call("End.Return", process.None{}, new(process.None)); err != nil {
 			return Result{}, err
 		}
-		server, client, err := e.watch(w)
-		if err != nil {
-			return Result{}, err
-		}
-		return result(client.Messages, client.Elapsed, server, client)
+		return e.watch(w, answered)
 	})
 }

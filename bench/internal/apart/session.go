@@ -70,7 +70,7 @@ func Sessions(ctx context.Context, s Setup, w Window) (Result, error) {
 			}
 			time.Sleep(quiet)
 		}
-		return all.result()
+		return all.result(), nil
 	})
 }
 
@@ -122,7 +122,7 @@ func (a *spans) add(s span) {
 	a.n++
 }
 
-func (a *spans) result() (Result, error) {
+func (a *spans) result() Result {
 	return result(a.count, a.elapsed, Seen{Elapsed: a.elapsed, Used: a.server},
 		Seen{Elapsed: a.elapsed, Used: a.client, P50: a.p50 / a.n, P99: a.p99 / a.n})
 }

@@ -111,6 +111,6 @@ func Storm(ctx context.Context, s Setup) (Result, error) {
 			return Result{}, err
 		}
 		all.add(cut)
-		return all.result()
+		return all.result(), nil
 	})
 }

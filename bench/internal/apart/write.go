@@ -74,10 +74,6 @@ func Throughput(ctx context.Context, s Setup, what Writing, w Window) (Result, e
 		if err := e.client.Call("End.Write", what, new(process.None)); err != nil {
 			return Result{}, err
 		}
-		server, client, err := e.watch(w)
-		if err != nil {
-			return Result{}, err
-		}
-		return result(server.Bytes, server.Elapsed, server, client)
+		return e.watch(w, read)
 	})
 }

@@ -25,8 +25,8 @@ type Experiment struct {
 // All returns the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
-		throughput, headToHead, manyWriters, echo, echoDuels, echoMany, allocations, newSession, resume, cuts,
-		memory, crowd, game, longPath,
+		throughput, headToHead, processors, manyWriters, echo, echoDuels, echoMany, allocations, newSession, resume, storm, cuts,
+		resident, memory, crowd, game, longPath,
 	}
 }
 
@@ -53,32 +53,35 @@ type Scale struct {
 	Name   string
 	Rounds int           // of everything that is short
 	Time   time.Duration // of one measurement of one subject in one round
+	Warm   time.Duration // before it, where the two ends are apart
 
-	DuelRounds int // of two contenders
+	DuelRounds  int // of few contenders
+	HeavyRounds int // of many sessions in processes of their own
 
 	Sizes     []int // of writes, in bytes
 	ManySizes []int // of writes by many writers
+	ManyConns int
 	Writers   int
 	EchoSizes []int
-	EchoBatch int   // messages in a turn
-	EchoConns []int // that take turns
+	EchoWarm  time.Duration // long enough for histories to become as long as they get
+	EchoBatch int           // messages in a turn
+	EchoConns []int         // that take turns
 
-	GrowingEchoes int // until histories are as long as they get
-
-	NewBatch int // sessions in a turn
-	Dialers  int // at once, for rates
-	Resumes  int // in a turn
+	Dialers       int // at once
+	StormSessions int
 
 	Cuts       int // of each kind
 	BlackHoles int
 
-	TCPSessions    []int // of the memory of all subjects
-	MemoryRounds   int
-	MemorySubjects []string // nil means all
-	CrowdSessions  []int
-	CrowdWatch     time.Duration
-	CrowdResumes   int // in a round
-	Settle         time.Duration
+	ResidentSessions int
+	SentSessions     int
+	TCPSessions      []int // of the memory of all subjects
+	MemoryRounds     int
+	MemorySubjects   []string // nil means all
+	CrowdSessions    []int
+	CrowdWatch       time.Duration
+	CrowdResumes     int // in a round
+	Settle           time.Duration
 
 	GameSessions []int
 	GameRounds   int
@@ -93,25 +96,27 @@ type Scale struct {
 // Complete is what docs/benchmarks.md is written from: about half an hour.
 func Complete() Scale {
 	return Scale{
-		Name: "complete run", Rounds: 7, Time: 150 * time.Millisecond, DuelRounds: 45,
-		Sizes: []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}, ManySizes: []int{64, 1 << 10, 64 << 10}, Writers: 16,
-		EchoSizes: []int{16, 128, 4 << 10}, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000}, GrowingEchoes: growingEchoes,
-		NewBatch: 20, Dialers: 8, Resumes: 20,
+		Name: "complete run", Rounds: 5, Time: 200 * time.Millisecond, Warm: 80 * time.Millisecond, DuelRounds: 11, HeavyRounds: 3,
+		Sizes: []int{64, 1 << 10, 16 << 10, 64 << 10}, ManySizes: []int{64, 64 << 10}, ManyConns: 16, Writers: 16,
+		EchoSizes: []int{128, 4 << 10}, EchoWarm: 400 * time.Millisecond, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
+		Dialers: 8, StormSessions: 2000,
 		Cuts: 20, BlackHoles: 5,
+		ResidentSessions: 5000, SentSessions: 250,
 		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
 		CrowdSessions: []int{1000, 10_000, 100_000}, CrowdWatch: 5 * time.Second, CrowdResumes: 400, Settle: time.Second,
-		GameSessions: []int{1000, 4000}, GameRounds: 5, GameWarm: time.Second, GameWindow: 5 * time.Second,
+		GameSessions: []int{1000, 4000}, GameRounds: 3, GameWarm: time.Second, GameWindow: 4 * time.Second,
 		PathTime: 2 * time.Second, PathRounds: 3, PathEchoes: 10,
 	}
 }
 
-// Quick is a look at everything in about a minute. Its figures are noisy.
+// Quick is a look at everything in about two minutes. Its figures are noisy.
 func Quick() Scale {
 	s := Complete()
-	s.Name, s.Rounds, s.Time = "quick run: noisy, and smaller than the goals ask", 3, 15*time.Millisecond
-	s.Sizes, s.ManySizes, s.EchoBatch = []int{64, 256, 1 << 10, 16 << 10, 64 << 10}, []int{1 << 10}, 100
-	s.DuelRounds, s.GrowingEchoes, s.EchoConns = 3, 2000, []int{1, 100}
-	s.NewBatch, s.Resumes = 5, 5
+	s.Name, s.Rounds, s.Time, s.Warm = "quick run: noisy, and smaller than the goals ask", 1, 30*time.Millisecond, 20*time.Millisecond
+	s.Sizes, s.ManySizes = []int{64, 1 << 10, 64 << 10}, []int{1 << 10}
+	s.EchoSizes, s.EchoWarm, s.EchoBatch = []int{128}, 50*time.Millisecond, 100
+	s.DuelRounds, s.HeavyRounds, s.EchoConns = 3, 1, []int{1, 100}
+	s.StormSessions, s.ResidentSessions, s.SentSessions = 200, 500, 20
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
 	s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{200, 1000}, time.Second, 30, 300*time.Millisecond
@@ -123,28 +128,16 @@ func Quick() Scale {
 // Tiny shows that everything works. Its figures mean nothing.
 func Tiny() Scale {
 	s := Quick()
-	s.Name, s.Rounds, s.Time = "tiny run: the figures mean nothing", 2, time.Millisecond
-	s.Sizes, s.ManySizes, s.Writers = []int{64, 256, 1 << 10, 64 << 10}, []int{256}, 4
-	s.DuelRounds, s.EchoSizes, s.EchoBatch, s.GrowingEchoes, s.EchoConns = 2, []int{128}, 10, 20, []int{1, 5}
-	s.NewBatch, s.Dialers, s.Resumes, s.Cuts = 2, 2, 2, 1
+	s.Name, s.Time, s.Warm = "tiny run: the figures mean nothing", 5*time.Millisecond, 0
+	s.Sizes, s.ManySizes, s.ManyConns, s.Writers = []int{1 << 10}, []int{256}, 2, 4
+	s.DuelRounds, s.EchoSizes, s.EchoWarm, s.EchoBatch, s.EchoConns = 2, []int{128}, 0, 10, []int{1, 5}
+	s.Dialers, s.Cuts = 2, 1
+	s.StormSessions, s.ResidentSessions, s.SentSessions = 20, 100, 2
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}
 	s.GameSessions, s.GameWarm, s.GameWindow = []int{5, 10}, 10*time.Millisecond, 100*time.Millisecond
 	s.PathTime, s.PathEchoes = 50*time.Millisecond, 1
 	return s
-}
-
-// duelRounds calls f for each of n comparisons of two contenders in each round.
-// They take turns, too: a bad minute of the machine is then not one comparison's.
-func (e *Env) duelRounds(n int, f func(i int) error) error {
-	told := -1
-	return measure.Turns(e.Scale.DuelRounds, n, func(round, i int) error {
-		if round > told {
-			told = round
-			e.Progress(fmt.Sprintf("round %d of %d", round+1, e.Scale.DuelRounds))
-		}
-		return f(i)
-	})
 }
 
 // forData returns the subjects that carry data.
@@ -239,8 +232,8 @@ func (s series) dotted(of []string, factor float64) []report.Point {
 	return points
 }
 
-// at returns a point of a line.
-func at(x float64, m measure.Summary) report.Point {
+// point returns a point of a line.
+func point(x float64, m measure.Summary) report.Point {
 	return report.Point{X: x, Y: m.Median, Low: m.Low, High: m.High}
 }
 
@@ -252,3 +245,6 @@ func sizeTicks(sizes []int) []report.Tick {
 	}
 	return ticks
 }
+
+// megabyte is 10⁶ bytes.
+const megabyte = 1e6

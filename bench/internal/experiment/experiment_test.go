@@ -58,8 +58,11 @@ func TestCompleteRunCoversTheGoals(t *testing.T) {
 	require.Equal(t, 1000, s.CrowdSessions[0])
 	require.Equal(t, 1000, s.TCPSessions[0])
 	require.Contains(t, s.GameSessions, 4000)
-	require.Subset(t, s.Sizes, []int{64, 256, 1 << 10, 64 << 10, 256 << 10})
-	require.Equal(t, []int{16, 128, 4 << 10}, s.EchoSizes)
+	require.Equal(t, []int{64, 1 << 10, 16 << 10, 64 << 10}, s.Sizes)
+	require.Equal(t, 16, s.ManyConns)
+	require.Contains(t, s.EchoSizes, echoDuelSize)
+	require.Equal(t, 2000, s.StormSessions)
+	require.Equal(t, 5000, s.ResidentSessions)
 	require.NotEmpty(t, Goals())
 }
 

@@ -2,116 +2,89 @@ package experiment
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	"github.com/relink-go/relink/bench/internal/measure"
 	"github.com/relink-go/relink/bench/internal/report"
 	"github.com/relink-go/relink/bench/internal/subject"
 )
 
-// A contender is a subject with the size of its writes.
-type contender struct {
-	subject string
-	size    int
+// writes is a subject that writes messages of a size.
+func writes(name string, size, conns int) contender {
+	return contender{subject: name, task: writing, size: size, conns: conns}
 }
 
-func (c contender) String() string { return c.subject + ", " + report.Bytes(c.size) }
+// A duel is a contender with those that it is compared with.
+type duel struct {
+	first  contender
+	others []contender
+}
 
-// largest is the size of the writes that cost least for each byte.
-const largest = 256 << 10
+func (d duel) all() []contender { return append([]contender{d.first}, d.others...) }
+
+// of compares one subject with others at the same writes.
+func against(name string, size, conns int, others ...string) duel {
+	return duel{writes(name, size, conns), each(others, contender{task: writing, size: size, conns: conns})}
+}
+
+// The sizes of writes that goals speak of, in bytes.
+const (
+	tiny  = 64
+	small = 1 << 10
+	large = 64 << 10
+)
 
 // duels are the comparisons that goals and their limits speak of.
-var duels = [][2]contender{
-	{{subject.DH64RC4, 64 << 10}, {subject.RC4, 64 << 10}},
-	{{subject.RC4Kept, 64 << 10}, {subject.RC4, 64 << 10}},
-	{{subject.DH64RC4, 64 << 10}, {subject.CryptoRC4, 64 << 10}},
-	{{subject.DH64RC4, 1 << 10}, {subject.DH64RC4, 64 << 10}},
-	{{subject.Noise, 1 << 10}, {subject.Noise, 64 << 10}},
-	{{subject.DH64RC4, 256}, {subject.RC4, 256}},
-	{{subject.RC4Gathered, 256}, {subject.RC4, 256}},
-	{{subject.RC4, largest}, {subject.RC4, 256}},
-	{{subject.DH64RC4, 64}, {subject.RC4, 64}},
-	{{subject.RC4Gathered, 64}, {subject.RC4, 64}},
-	{{subject.RC4, largest}, {subject.RC4, 64}},
-	{{subject.Noise, 64 << 10}, {subject.TLSAES256, 64 << 10}},
-	{{subject.Noise, 64 << 10}, {subject.TLS, 64 << 10}},
-	{{subject.Noise, 64}, {subject.TCP, 64}},
+func duels(many int) []duel {
+	all := []duel{
+		{writes(subject.DH64RC4, small, 1), []contender{writes(subject.DH64RC4, large, 1)}},
+		{writes(subject.Noise, small, 1), []contender{writes(subject.Noise, large, 1)}},
+		against(subject.RC4, 256, 1, subject.DH64RC4, subject.RC4Gathered),
+		against(subject.RC4, tiny, 1, subject.DH64RC4, subject.RC4Gathered),
+		against(subject.Noise, tiny, 1, subject.TCP),
+	}
+	for _, conns := range []int{1, many} {
+		all = append(all,
+			against(subject.Noise, large, conns, subject.TLS, subject.TLSAES256, subject.Classic),
+			against(subject.DH64RC4, large, conns, subject.RC4, subject.CryptoRC4, subject.ClassicRC),
+			against(subject.RC4, large, conns, subject.RC4Kept))
+	}
+	return all
 }
-
-// duelFigure names the speed of one contender relative to another's.
-func duelFigure(a, b contender) string { return fmt.Sprintf("speed: %v / %v", a, b) }
 
 var headToHead = Experiment{
 	Name:  "head-to-head",
-	Title: "Throughput: two at a time",
-	Text: "The comparisons that the goals speak of, as above but with two at a time, so that the machine of some seconds ago does not count, and with more rounds. " +
-		"Two sizes of one subject share a connection. RC4's own largest writes over its small ones are the most that gathering small writes could bring if it cost nothing: they would then go at the speed of the cipher. " +
-		"RC4 (gathered) is what is left of that by the copying of each write alone.",
+	Title: "Throughput: few at a time",
+	Text: "The comparisons that the goals speak of, as above but with few at a time, so that the machine of some seconds ago does not count, and with more rounds. " +
+		"RC4 (gathered) is the most that gathering small writes brings if nothing else is done. The resumable libraries that others have made cannot be had as a module; classic and classic RC4 stand for them.",
 	run: runHeadToHead,
 }
 
 func runHeadToHead(ctx context.Context, e *Env, s *report.Section) error {
-	t := report.Table{Columns: []string{"subject, size of its writes", "relative to", "ratio of speeds", "MB/s", "MB/s of the other"}}
-	found := make([]series, len(duels))
-	for i := range found {
-		found[i] = make(series)
+	list := duels(e.Scale.ManyConns)
+	var groups [][]contender
+	for _, d := range list {
+		groups = append(groups, d.all())
 	}
-	err := e.duelRounds(len(duels), func(i int) error {
-		if err := duel(ctx, e, duels[i], found[i]); err != nil {
-			return fmt.Errorf("%v and %v: %w", duels[i][0], duels[i][1], err)
-		}
-		return nil
-	})
+	all, err := e.contest(ctx, e.Scale.DuelRounds, groups...)
 	if err != nil {
 		return err
 	}
-	for i, d := range duels {
-		a, b := d[0].String(), d[1].String()
-		ratio := found[i].ratio(a, b)
-		s.Figures[duelFigure(d[0], d[1])] = ratio
-		t.Rows = append(t.Rows, []string{
-			a, b, report.Spread(ratio, report.Ratio),
-			report.Number(found[i].summary(a).Median / megabyte), report.Number(found[i].summary(b).Median / megabyte),
-		})
+	t := report.Table{Columns: []string{"", "relative to", "ratio of speeds", "ratio of processor times", "MB/s", "MB/s of the other", "s/GB", "s/GB of the other"}}
+	for i, d := range list {
+		f := all[i]
+		for _, c := range d.all() {
+			s.Figures[processorFigure(c)] = f.summary(c, processorOf, perGB)
+		}
+		for _, o := range d.others {
+			f.compare(s.Figures, d.first, o)
+			f.compare(s.Figures, o, d.first)
+			t.Rows = append(t.Rows, []string{
+				d.first.String(), o.String(),
+				report.Spread(f.ratio(d.first, o, speedOf), report.Ratio), report.Spread(f.ratio(d.first, o, processorOf), report.Ratio),
+				f.cell(d.first, speedOf, megabytes), f.cell(o, speedOf, megabytes),
+				f.cell(d.first, processorOf, perGB), f.cell(o, processorOf, perGB),
+			})
+		}
 	}
 	s.Tables = append(s.Tables, t)
 	return nil
-}
-
-// duel is one round of two contenders, on connections that are new.
-func duel(ctx context.Context, e *Env, d [2]contender, found series) error {
-	subjects, err := subject.Named(e.Credentials, d[0].subject, d[1].subject)
-	if err != nil {
-		return err
-	}
-	var bulks [2]*bulk
-	if bulks[0], err = openBulk(ctx, subjects[0], subject.Loopback{}, 1, 1); err != nil {
-		return err
-	}
-	defer bulks[0].close()
-	bulks[1] = bulks[0]
-	if d[0].subject != d[1].subject {
-		if bulks[1], err = openBulk(ctx, subjects[1], subject.Loopback{}, 1, 1); err != nil {
-			return err
-		}
-		defer bulks[1].close()
-	}
-	var batches [2]int
-	for i, b := range bulks {
-		if err := b.calibrate(d[i].size, 1, e.Scale.Time/turnsInRound); err != nil {
-			return err
-		}
-		batches[i] = b.batch
-	}
-	var seconds [2]float64
-	err = measure.Turns(turnsInRound, len(bulks), func(_, i int) error {
-		took, err := bulks[i].turn(d[i].size, batches[i], 1)
-		seconds[i] += took.Seconds()
-		return errors.Join(err, ctx.Err())
-	})
-	for i, c := range d {
-		found.add(c.String(), float64(c.size*batches[i]*turnsInRound)/seconds[i])
-	}
-	return err
 }

@@ -209,8 +209,8 @@ func runCrowd(ctx context.Context, e *Env, s *report.Section) error {
 			for st, line := range lines {
 				line.Points = append(line.Points, report.Point{X: float64(n), Y: h.share[st].Heap * float64(n) / megabyte})
 			}
-			p50.Points = append(p50.Points, at(float64(n), measure.Summarize(scaledBy(h.p50, 1e-3))))
-			p99.Points = append(p99.Points, at(float64(n), measure.Summarize(scaledBy(h.p99, 1e-3))))
+			p50.Points = append(p50.Points, point(float64(n), measure.Summarize(scaledBy(h.p50, 1e-3))))
+			p99.Points = append(p99.Points, point(float64(n), measure.Summarize(scaledBy(h.p99, 1e-3))))
 		}
 		s.Tables = append(s.Tables, t)
 		for _, st := range []state{idle, active, suspended} {
