@@ -91,6 +91,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, err
 	}
 	if err := startOn(o.Processors, cmd); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("starting %s: %w", executable, err)
 	}
 	return &Process{ctx: ctx, cmd: cmd, client: rpc.NewClient(stdio{out, in})}, nil

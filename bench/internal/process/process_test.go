@@ -102,6 +102,8 @@ func TestContext(t *testing.T) {
 	require.ErrorIs(t, <-called, why)
 	p.Close()
 	requireGone(t, a.PID)
+	_, err := process.Start(ctx, process.Options{})
+	require.ErrorIs(t, err, why)
 }
 
 // Close leaves no process behind, and ends a call that is under way.
