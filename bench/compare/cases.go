@@ -87,6 +87,9 @@ const (
 // sentEach is what each session of "sent" has sent, in bytes.
 const sentEach = 4 << 20
 
+// sessionBatch is how many new sessions there are at a time.
+const sessionBatch = 200
+
 // settle is how long a server comes to rest before its memory is looked at.
 const settle = 300 * time.Millisecond
 
@@ -106,11 +109,16 @@ func parseWork(name string) (work, error) {
 		if parts[2] != "" {
 			return work{}, fmt.Errorf("-only has %q: %s takes no number; -conns says how many at a time", name, what)
 		}
-		w := work{name: "new session", run: apart.Sessions, metrics: units}
 		if what == "resume" {
-			w.name, w.run = "resume", apart.Resumes
+			return work{name: what, run: apart.Resumes, metrics: units}, nil
 		}
-		return w, nil
+		return work{
+			name: "new session",
+			run: func(ctx context.Context, s apart.Setup, in apart.Window) (apart.Result, error) {
+				return apart.Sessions(ctx, s, sessionBatch, in)
+			},
+			metrics: units,
+		}, nil
 	}
 	n, err := strconv.Atoi(parts[2])
 	if parts[3] == "k" && n <= most {

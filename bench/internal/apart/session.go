@@ -38,15 +38,14 @@ func (e *End) Open(o Opening, seen *Seen) error {
 	return err
 }
 
-// batch is how many streams are opened before they are forgotten, outside of the time.
-const batch = 200
-
 // quiet is how long the end of a batch may go on in the background.
 const quiet = 10 * time.Millisecond
 
 // Sessions lets the client open new streams, as many at a time as the setup has
-// connections. The unit is a stream, from Dial until a first message has come back.
-func Sessions(ctx context.Context, s Setup, w Window) (Result, error) {
+// connections. A batch of them is opened and then ended, outside of the time, until the
+// batches have taken as long as the window. The unit is a stream, from Dial until a
+// first message has come back.
+func Sessions(ctx context.Context, s Setup, batch int, w Window) (Result, error) {
 	return between(ctx, s, w.Warm+w.Length, func(e *ends) (Result, error) {
 		if err := e.visit(false); err != nil {
 			return Result{}, err

@@ -80,7 +80,7 @@ func (c contender) measure(ctx context.Context, s Scale) (apart.Result, error) {
 		window.Warm = 0
 		return apart.Echoes(ctx, setup, c.size, window)
 	case opening:
-		return apart.Sessions(ctx, setup, window)
+		return apart.Sessions(ctx, setup, s.NewBatch, window)
 	case resuming:
 		return apart.Resumes(ctx, setup, window)
 	case storming:

@@ -67,6 +67,7 @@ type Scale struct {
 	EchoBatch int           // messages in a turn
 	EchoConns []int         // that take turns
 
+	NewBatch      int // sessions that are there at a time
 	Dialers       int // at once
 	StormSessions int
 
@@ -99,7 +100,7 @@ func Complete() Scale {
 		Name: "complete run", Rounds: 5, Time: 200 * time.Millisecond, Warm: 80 * time.Millisecond, DuelRounds: 11, HeavyRounds: 3,
 		Sizes: []int{64, 1 << 10, 16 << 10, 64 << 10}, ManySizes: []int{64, 64 << 10}, ManyConns: 16, Writers: 16,
 		EchoSizes: []int{128, 4 << 10}, EchoWarm: 400 * time.Millisecond, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
-		Dialers: 8, StormSessions: 2000,
+		NewBatch: 200, Dialers: 8, StormSessions: 2000,
 		Cuts: 20, BlackHoles: 5,
 		ResidentSessions: 5000, SentSessions: 250,
 		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
@@ -116,7 +117,7 @@ func Quick() Scale {
 	s.Sizes, s.ManySizes = []int{64, 1 << 10, 64 << 10}, []int{1 << 10}
 	s.EchoSizes, s.EchoWarm, s.EchoBatch = []int{128}, 50*time.Millisecond, 100
 	s.DuelRounds, s.HeavyRounds, s.EchoConns = 3, 1, []int{1, 100}
-	s.StormSessions, s.ResidentSessions, s.SentSessions = 200, 500, 20
+	s.NewBatch, s.StormSessions, s.ResidentSessions, s.SentSessions = 20, 200, 500, 20
 	s.Cuts, s.BlackHoles = 3, 1
 	s.TCPSessions, s.MemoryRounds = []int{200}, 1
 	s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{200, 1000}, time.Second, 30, 300*time.Millisecond
@@ -131,7 +132,7 @@ func Tiny() Scale {
 	s.Name, s.Time, s.Warm = "tiny run: the figures mean nothing", 5*time.Millisecond, 0
 	s.Sizes, s.ManySizes, s.ManyConns, s.Writers = []int{1 << 10}, []int{256}, 2, 4
 	s.DuelRounds, s.EchoSizes, s.EchoWarm, s.EchoBatch, s.EchoConns = 2, []int{128}, 0, 10, []int{1, 5}
-	s.Dialers, s.Cuts = 2, 1
+	s.NewBatch, s.Dialers, s.Cuts = 2, 2, 1
 	s.StormSessions, s.ResidentSessions, s.SentSessions = 20, 100, 2
 	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}

@@ -12,7 +12,7 @@ var newSession = Experiment{
 	Name:  "sessions",
 	Title: "New sessions",
 	Text: "The client dials, and sends a message of 16 bytes as soon as it may; the time is until the message has come back, when every handshake is over on both sides. Client and server are processes of their own. " +
-		"200 streams are opened, one after the other or several at a time, and closed together, outside of the time. Processor time is that of both processes, with the kernel's work on " +
+		"200 streams at a time are opened, one after the other or several at once, and then closed, outside of the time. Processor time is that of both processes, with the kernel's work on " +
 		"their behalf. TLS and QUIC verify a certificate; Noise knows the server's key; RC4, DH64RC4 and SCP do a key exchange that proves nothing.",
 	run: runNewSession,
 }

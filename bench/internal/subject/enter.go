@@ -23,7 +23,7 @@ func (s session) Enter(transport net.Conn) error {
 	}
 	// On the wire of Noise a server gives the application a session when the
 	// client has proven with a first record that it is there.
-	_, err = transport.Write(l.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: ReplayLimit}))
+	_, err = transport.Write(l.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: replayLimit}))
 	return err
 }
 
@@ -38,7 +38,7 @@ func (s session) client() (suite.Protocol, error) {
 		return nil, err
 	}
 	if c, ok := p.(suite.Configurable); ok {
-		return c.Configure(false, ReplayLimit)
+		return c.Configure(false, replayLimit)
 	}
 	return p, nil
 }

@@ -44,7 +44,7 @@ func (s keptRC4) secure(t net.Conn) (net.Conn, error) {
 
 // keptBytes is how much of what was sent is kept, as by a session of relink with
 // its default settings.
-const keptBytes = ReplayLimit / 2
+const keptBytes = replayLimit / 2
 
 // keptShort is the most that is enciphered with the lock held, which is cheaper
 // than to give it up and take it again.

@@ -8,8 +8,8 @@ import (
 	"github.com/relink-go/relink"
 )
 
-// ReplayLimit is the default of relink.Config.
-const ReplayLimit = 4 << 20
+// replayLimit is the default of relink.Config.
+const replayLimit = 4 << 20
 
 // session is relink itself, with one of its suites and otherwise default
 // settings.
