@@ -76,7 +76,7 @@ type Scale struct {
 
 	ResidentSessions int
 	SentSessions     int
-	TCPSessions      []int // of the memory of all subjects
+	TCPSessions      int // of the memory of all subjects
 	MemoryRounds     int
 	MemorySubjects   []string // nil means all
 	CrowdSessions    []int
@@ -103,7 +103,7 @@ func Complete() Scale {
 		NewBatch: 200, Dialers: 8, StormSessions: 2000,
 		Cuts: 20, BlackHoles: 5,
 		ResidentSessions: 5000, SentSessions: 250,
-		TCPSessions: []int{1000, 10_000}, MemoryRounds: 3,
+		TCPSessions: 1000, MemoryRounds: 3,
 		CrowdSessions: []int{1000, 10_000, 100_000}, CrowdWatch: 5 * time.Second, CrowdResumes: 400, Settle: time.Second,
 		GameSessions: []int{1000, 4000}, GameRounds: 3, GameWarm: time.Second, GameWindow: 4 * time.Second,
 		PathTime: 2 * time.Second, PathRounds: 3, PathEchoes: 10,
@@ -119,7 +119,7 @@ func Quick() Scale {
 	s.DuelRounds, s.HeavyRounds, s.EchoConns = 3, 1, []int{1, 100}
 	s.NewBatch, s.StormSessions, s.ResidentSessions, s.SentSessions = 20, 200, 500, 20
 	s.Cuts, s.BlackHoles = 3, 1
-	s.TCPSessions, s.MemoryRounds = []int{200}, 1
+	s.TCPSessions, s.MemoryRounds = 200, 1
 	s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{200, 1000}, time.Second, 30, 300*time.Millisecond
 	s.GameSessions, s.GameRounds, s.GameWarm, s.GameWindow = []int{500}, 1, 200*time.Millisecond, time.Second
 	s.PathTime, s.PathRounds, s.PathEchoes = 300*time.Millisecond, 1, 3
@@ -131,10 +131,10 @@ func Tiny() Scale {
 	s := Quick()
 	s.Name, s.Time, s.Warm = "tiny run: the figures mean nothing", 5*time.Millisecond, 0
 	s.Sizes, s.ManySizes, s.ManyConns, s.Writers = []int{1 << 10}, []int{256}, 2, 4
-	s.DuelRounds, s.EchoSizes, s.EchoWarm, s.EchoBatch, s.EchoConns = 2, []int{128}, 0, 10, []int{1, 5}
+	s.DuelRounds, s.EchoSizes, s.EchoWarm, s.EchoBatch, s.EchoConns = 1, []int{128}, 0, 10, []int{1, 5}
 	s.NewBatch, s.Dialers, s.Cuts = 2, 2, 1
 	s.StormSessions, s.ResidentSessions, s.SentSessions = 20, 100, 2
-	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = []int{5}, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
+	s.TCPSessions, s.CrowdSessions, s.CrowdWatch, s.CrowdResumes, s.Settle = 5, []int{5, 10}, 10*time.Millisecond, 4, 10*time.Millisecond
 	s.MemorySubjects = []string{subject.TCP, subject.DH64RC4, subject.SCP, subject.Noise}
 	s.GameSessions, s.GameWarm, s.GameWindow = []int{5, 10}, 10*time.Millisecond, 100*time.Millisecond
 	s.PathTime, s.PathEchoes = 50*time.Millisecond, 1

@@ -18,7 +18,6 @@ const background = 0.01
 // goals are those for the numbers of sessions of a run.
 func goals(s Scale) []report.Goal {
 	few, full := s.CrowdSessions[0], s.CrowdSessions[len(s.CrowdSessions)-1]
-	onTCP := s.TCPSessions[0]
 	ratio, number := report.Ratio, report.Number
 	suites := []string{subject.DH64RC4, subject.SCP, subject.Noise}
 	all := slices.Concat(throughputGoals(s), processorGoals(), echoGoals())
@@ -40,10 +39,10 @@ func goals(s Scale) []report.Goal {
 		all = append(all, most(fmt.Sprintf("session that has sent %s, DH64RC4: resident memory, KB", report.Bytes(sentEach)), residentFigure(sentSessions(subject.DH64RC4, s.SentSessions)), 2100, number, ""))
 	}
 	all = append(all,
-		most("idle session of a server, DH64RC4: heap beyond the transport, bytes", heapFigure(idle, subject.DH64RC4, onTCP), 1536, number, "64 KiB to 1 MiB"),
-		most("idle session of a server, Noise: heap beyond the transport, bytes", heapFigure(idle, subject.Noise, onTCP), 3072, number, "64 KiB to 1 MiB"))
+		most("idle session of a server, DH64RC4: heap beyond the transport, bytes", heapFigure(idle, subject.DH64RC4), 1536, number, "64 KiB to 1 MiB"),
+		most("idle session of a server, Noise: heap beyond the transport, bytes", heapFigure(idle, subject.Noise), 3072, number, "64 KiB to 1 MiB"))
 	for _, name := range suites {
-		all = append(all, zero("goroutines of an idle session of a server, "+name, goroutineFigure(idle, name, onTCP), "0–2"))
+		all = append(all, zero("goroutines of an idle session of a server, "+name, goroutineFigure(idle, name), "0–2"))
 	}
 	for _, name := range suites {
 		all = append(all,

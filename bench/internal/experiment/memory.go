@@ -48,46 +48,41 @@ func runMemory(ctx context.Context, e *Env, s *report.Section) error {
 		File: "memory", Title: "Heap of an idle connection of a server, beyond bare TCP",
 		X: report.Axis{Label: "bytes", Log: true}, Categories: of[1:],
 	}
-	for k, count := range e.Scale.TCPSessions {
-		rounds := e.Scale.MemoryRounds
-		if k > 0 {
-			rounds = 1 // they are many, and the same at all counts
-		}
-		held := map[state]holding{idle: newHolding(), active: newHolding()}
-		err := measure.Turns(rounds, len(of), func(_, i int) error {
-			e.Progress(fmt.Sprintf("%s, %s connections", of[i], report.Count(count)))
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := hold(ctx, e, of[i], count, held); err != nil {
-				return fmt.Errorf("%s, %d connections: %w", of[i], count, err)
-			}
-			return nil
-		})
-		if err != nil {
+	count := e.Scale.TCPSessions
+	held := map[state]holding{idle: newHolding(), active: newHolding()}
+	err := measure.Turns(e.Scale.MemoryRounds, len(of), func(_, i int) error {
+		e.Progress(fmt.Sprintf("%s, %s connections", of[i], report.Count(count)))
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		t := report.Table{
-			Caption: report.Count(count) + " connections: the library's share of each",
-			Columns: []string{"subject", "idle: heap, bytes", "stacks", "goroutines", "active: heap, bytes", "stacks", "goroutines"},
+		if err := hold(ctx, e, of[i], count, held); err != nil {
+			return fmt.Errorf("%s, %d connections: %w", of[i], count, err)
 		}
-		dots := report.Series{Name: report.Count(count) + " connections"}
-		for i, name := range of[1:] { // the first is bare TCP
-			row := []string{name}
-			for _, st := range []state{idle, active} {
-				for _, v := range []series{held[st].heap, held[st].stacks, held[st].goroutines} {
-					row = append(row, report.Number(measure.Summarize(above(v, name, of[0])).Median))
-				}
-				s.Figures[heapFigure(st, name, count)] = measure.Summarize(above(held[st].heap, name, of[0]))
-				s.Figures[goroutineFigure(st, name, count)] = measure.Summarize(above(held[st].goroutines, name, of[0]))
-			}
-			t.Rows = append(t.Rows, row)
-			m := s.Figures[heapFigure(idle, name, count)]
-			dots.Points = append(dots.Points, report.Point{X: m.Median, Y: float64(i), Low: m.Low, High: m.High})
-		}
-		s.Tables = append(s.Tables, t)
-		heapPlot.Series = append(heapPlot.Series, dots)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	t := report.Table{
+		Caption: report.Count(count) + " connections: the library's share of each",
+		Columns: []string{"subject", "idle: heap, bytes", "stacks", "goroutines", "active: heap, bytes", "stacks", "goroutines"},
+	}
+	dots := report.Series{Name: report.Count(count) + " connections"}
+	for i, name := range of[1:] { // the first is bare TCP
+		row := []string{name}
+		for _, st := range []state{idle, active} {
+			for _, v := range []series{held[st].heap, held[st].stacks, held[st].goroutines} {
+				row = append(row, report.Number(measure.Summarize(above(v, name, of[0])).Median))
+			}
+			s.Figures[heapFigure(st, name)] = measure.Summarize(above(held[st].heap, name, of[0]))
+			s.Figures[goroutineFigure(st, name)] = measure.Summarize(above(held[st].goroutines, name, of[0]))
+		}
+		t.Rows = append(t.Rows, row)
+		m := s.Figures[heapFigure(idle, name)]
+		dots.Points = append(dots.Points, report.Point{X: m.Median, Y: float64(i), Low: m.Low, High: m.High})
+	}
+	s.Tables = append(s.Tables, t)
+	heapPlot.Series = append(heapPlot.Series, dots)
 	s.Plots = append(s.Plots, heapPlot)
 	return nil
 }
@@ -101,12 +96,12 @@ func above(v series, name, bare string) []float64 {
 	return found
 }
 
-func heapFigure(st state, name string, count int) string {
-	return fmt.Sprintf("heap of a session, %s, %s, %d", st, name, count)
+func heapFigure(st state, name string) string {
+	return fmt.Sprintf("heap of a session, %s, %s", st, name)
 }
 
-func goroutineFigure(st state, name string, count int) string {
-	return fmt.Sprintf("goroutines of a session, %s, %s, %d", st, name, count)
+func goroutineFigure(st state, name string) string {
+	return fmt.Sprintf("goroutines of a session, %s, %s", st, name)
 }
 
 // hold opens connections between two new processes and measures the server's.
