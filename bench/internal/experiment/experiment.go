@@ -97,7 +97,7 @@ type Scale struct {
 // Complete is what docs/benchmarks.md is written from: about half an hour.
 func Complete() Scale {
 	return Scale{
-		Name: "complete run", Rounds: 5, Time: 200 * time.Millisecond, Warm: 80 * time.Millisecond, DuelRounds: 11, HeavyRounds: 3,
+		Name: "complete run", Rounds: 5, Time: 200 * time.Millisecond, Warm: 80 * time.Millisecond, DuelRounds: 13, HeavyRounds: 3,
 		Sizes: []int{64, 1 << 10, 16 << 10, 64 << 10}, ManySizes: []int{64, 64 << 10}, ManyConns: 16, Writers: 16,
 		EchoSizes: []int{128, 4 << 10}, EchoWarm: 400 * time.Millisecond, EchoBatch: 200, EchoConns: []int{1, 10, 100, 1000},
 		NewBatch: 200, Dialers: 8, StormSessions: 2000,

@@ -50,6 +50,10 @@ type Gather struct {
 // any of them.
 const patience = 2 * time.Hour
 
+// backlog is how many sessions may wait until they are accepted. A listener turns
+// clients away where too many do.
+const backlog = 1000
+
 // Gather opens the sessions. Where the clients' sides are not wanted, each client
 // is forgotten when its session is open, and only its transport stays.
 func (c *Crowd) Gather(g Gather, _ *process.None) error {
@@ -66,7 +70,7 @@ func (c *Crowd) Gather(g Gather, _ *process.None) error {
 	}
 	// A pipe has no keep-alive of a kernel's, so that a session of Noise would
 	// ping over it, and clients of which nothing is kept do not answer.
-	cfg := relink.Config{ResumeTimeout: patience, LivenessTimeout: -1}
+	cfg := relink.Config{ResumeTimeout: patience, HandshakeTimeout: patience, LivenessTimeout: -1}
 	if c.listener, err = r.Wrap(c.inner, cfg); err != nil {
 		return err
 	}
@@ -85,10 +89,17 @@ func (c *Crowd) Gather(g Gather, _ *process.None) error {
 	c.bare = c.bareTransports(g.Count, g.Clients).Since(c.base)
 
 	accepted := make(chan error, 1)
-	go func() { accepted <- c.accept(g.Count) }()
+	room := make(chan struct{}, backlog)
+	go func() { accepted <- c.accept(g.Count, room) }()
 	memory := *c.dialer
 	memory.DialTransport = func(ctx context.Context, _, _ string) (net.Conn, error) { return c.inner.connect(ctx) }
-	err = inParallel(g.Count, func(i int) error {
+	err = inParallel(g.Count, func(i int) (err error) {
+		room <- struct{}{}
+		defer func() {
+			if err != nil {
+				<-room // nobody will accept it
+			}
+		}()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if g.Clients {
@@ -125,13 +136,15 @@ func (c *Crowd) Gather(g Gather, _ *process.None) error {
 	return nil
 }
 
-// accept takes the sessions, and lets an application wait in Read on each.
-func (c *Crowd) accept(n int) error {
+// accept takes the sessions, lets an application wait in Read on each, and makes room
+// for another.
+func (c *Crowd) accept(n int, room <-chan struct{}) error {
 	for range n {
 		s, err := c.listener.AcceptConn()
 		if err != nil {
 			return err
 		}
+		<-room
 		c.sessions = append(c.sessions, s)
 		c.wait(s)
 	}
