@@ -52,7 +52,7 @@ func TestMethodsWhileTheDialerHangs(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(time.Minute) // through some attempts
 			requireInstant(t, func() {
-				require.Equal(t, relink.StateSuspended, c.State())
+				requireSuspended(t, c)
 				require.Equal(t, address, c.RemoteAddr())
 				require.NotNil(t, c.LocalAddr())
 				require.NoError(t, c.SetDeadline(time.Now().Add(time.Hour)))
@@ -190,7 +190,7 @@ func TestStates(t *testing.T) {
 		require.Contains(t, c.String(), "connected")
 		require.Equal(t, r.server.ID(), c.ID())
 		r.suspend(faultnet.Refuse, faultnet.Reset)
-		require.Equal(t, relink.StateSuspended, c.State())
+		requireSuspended(t, c)
 		_, err := c.Write([]byte("x"))
 		require.NoError(t, err)
 		done := c.Done()
@@ -208,11 +208,52 @@ func TestStates(t *testing.T) {
 		require.Contains(t, c.String(), "closed")
 		r.stop()
 		for state, name := range map[relink.State]string{
-			relink.StateConnected: "connected", relink.StateSuspended: "suspended",
+			relink.StateConnected: "connected", relink.StateSuspended: "suspended", relink.StateResuming: "resuming",
 			relink.StateClosing: "closing", relink.StateClosed: "closed", 99: "State(99)",
 		} {
 			require.Equal(t, name, state.String())
 		}
+	})
+}
+
+// A client is resuming while it has an attempt under way, and suspended between
+// two. A server cannot know.
+func TestStateResuming(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s, withClient(func(d *relink.Dialer) { d.MinBackoff, d.MaxBackoff = time.Hour, time.Hour }))
+		r.suspend(faultnet.Refuse, faultnet.Reset)
+		synctest.Wait()
+		require.Equal(t, relink.StateSuspended, r.client.State())
+		require.Equal(t, relink.StateSuspended, r.server.State())
+		r.net.SetDown(faultnet.Hang)
+		r.client.NetworkChanged()
+		synctest.Wait()
+		require.Equal(t, relink.StateResuming, r.client.State())
+		require.Equal(t, relink.StateSuspended, r.server.State())
+		requireWrite(t, r.client, []byte("x")) // something to linger for
+		require.NoError(t, r.client.Close())
+		require.Equal(t, relink.StateClosing, r.client.State())
+		r.stop()
+	})
+}
+
+// Both sides name the suite that they speak, on a listener of several too.
+func TestSuite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := faultnet.New()
+		l, err := relink.NewListener(n.Listen(), relink.ListenConfig{Suites: []relink.ServerSuite{dh64rc4Suite, scpSuite, noiseSuite}})
+		require.NoError(t, err)
+		for _, s := range []testSuite{scpSuite, noiseSuite, dh64rc4Suite} {
+			d := relink.Dialer{Suite: s, DialTransport: n.Dial}
+			c, err := d.DialConn(t.Context(), "tcp", "server")
+			require.NoError(t, err)
+			server, err := l.AcceptConn()
+			require.NoError(t, err)
+			require.Equal(t, s.String(), c.Suite())
+			require.Equal(t, s.String(), server.Suite())
+			_, _ = c.Abort(), server.Abort()
+		}
+		require.NoError(t, l.Close())
 	})
 }
 

@@ -105,6 +105,11 @@ type settings struct {
 	Config
 	protocols []suite.Protocol // a dialer has one
 
+	// each is these settings as the sessions of each protocol have them, which
+	// name it.
+	each []*settings
+	name string
+
 	MaxSessions, MaxHandshakes int // a listener's
 
 	AttemptTimeout, MinBackoff, MaxBackoff time.Duration // a dialer's
@@ -190,6 +195,7 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 		}
 		s.protocols = append(s.protocols, p)
 	}
+	s.nameEach()
 	return s, nil
 }
 
@@ -220,7 +226,16 @@ func (d *Dialer) resolve() (*settings, error) {
 		return nil, err
 	}
 	s.protocols = []suite.Protocol{p}
+	s.nameEach()
 	return s, nil
+}
+
+func (s *settings) nameEach() {
+	for _, p := range s.protocols {
+		one := *s
+		one.name = p.String()
+		s.each = append(s.each, &one)
+	}
 }
 
 // configured tells a protocol which side it is for and what the window is.

@@ -137,6 +137,10 @@ const initialWindow = MinReplayLimit
 // the suites without an authenticated server it must not be taken for a secret.
 func (c *Conn) ID() string { return c.session.ID() }
 
+// Suite names the suite that the session speaks, as its String does: "Noise", for
+// instance. On a listener of several suites it tells which one the client chose.
+func (c *Conn) Suite() string { return c.set.name }
+
 // String describes the connection for logs.
 func (c *Conn) String() string {
 	return fmt.Sprintf("relink session %s with %v (%v)", c.ID(), c.RemoteAddr(), c.State())
@@ -190,9 +194,12 @@ type State int
 const (
 	// StateConnected: a transport is there.
 	StateConnected State = iota + 1
-	// StateSuspended: the transport is lost. A client is redialling; a server
-	// waits for the client.
+	// StateSuspended: the transport is lost. A client pauses between two
+	// attempts to resume; a server waits for the client.
 	StateSuspended
+	// StateResuming: the transport is lost, and this client has an attempt to
+	// resume under way.
+	StateResuming
 	// StateClosing: Close was called, and what was written is being delivered.
 	StateClosing
 	// StateClosed: the session has ended.
@@ -206,6 +213,8 @@ func (s State) String() string {
 		return "connected"
 	case StateSuspended:
 		return "suspended"
+	case StateResuming:
+		return "resuming"
 	case StateClosing:
 		return "closing"
 	case StateClosed:
@@ -224,6 +233,8 @@ func (c *Conn) State() State {
 		return StateClosed
 	case c.closed:
 		return StateClosing
+	case c.link == nil && c.redial != nil && c.redial.cancel != nil:
+		return StateResuming
 	case c.link == nil:
 		return StateSuspended
 	default:

@@ -150,7 +150,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		if err != nil {
 			return publicError(err)
 		}
-		c = newConn(set, set.protocols[0], session, newNotifier(set))
+		c = newConn(set.each[0], set.protocols[0], session, newNotifier(set))
 		c.redial = r
 		r.touched = now()
 		c.mu.Lock()

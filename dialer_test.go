@@ -283,7 +283,7 @@ func TestNetworkChanged(t *testing.T) {
 				r.net.OnDial(func(_ int, p *faultnet.Path) error { p.Stall(faultnet.Up); return nil })
 				r.net.SetDown(faultnet.NotDown)
 				synctest.Wait() // in the handshake
-				require.Equal(t, relink.StateSuspended, r.client.State())
+				requireSuspended(t, r.client)
 				r.net.OnDial(nil)
 				for range 3 { // also while the last call is being followed
 					r.client.NetworkChanged()
@@ -348,7 +348,7 @@ func TestAttemptAfterTheDeadline(t *testing.T) {
 				} else {
 					time.Sleep(2 * limit)
 				}
-				require.Equal(t, relink.StateSuspended, r.client.State())
+				requireSuspended(t, r.client)
 				r.net.OnDial(nil)
 				if where != "dial" {
 					r.net.SetDown(faultnet.NotDown)

@@ -91,7 +91,7 @@
 //	any       → closed      Abort, a refusal, expiry, an error
 //
 // A session is connected while it has a transport and suspended while it has
-// none. In both states Read, Write and the deadlines work: a Read waits, a Write
+// none; a suspended client is resuming while an attempt is under way. In these states Read, Write and the deadlines work: a Read waits, a Write
 // fills the buffer and then waits. A client redials at once, then after pauses
 // that grow from MinBackoff to MaxBackoff with full jitter, and resolves the
 // address anew each time. [Conn.NetworkChanged] makes it do so now. When no

@@ -102,7 +102,7 @@ func TestLeftCipherOutlivesTransport(t *testing.T) {
 			r.net.SetDown(faultnet.Refuse)
 			r.net.Last().Cut(faultnet.Reset)
 			synctest.Wait()
-			require.Equal(t, relink.StateSuspended, r.client.State())
+			requireSuspended(t, r.client)
 			if between > 0 {
 				r.write(between)
 			}

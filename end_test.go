@@ -299,7 +299,7 @@ func TestCleanEndWithinReplay(t *testing.T) {
 				ended <- err
 			}()
 			synctest.Wait()
-			require.Equal(t, relink.StateSuspended, to.State())
+			requireSuspended(t, to)
 			if dir == faultnet.Down {
 				_ = r.server.Abort()
 				r.net.OnDial(nil) // the client hears that its session is gone

@@ -238,7 +238,7 @@ func (h *handshake) Room() error { return h.l.room() }
 
 // Offer implements [suite.Host].
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
-	c := newConn(h.l.set, h.l.set.protocols[h.index], s, h.l.notify)
+	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
 	c.server, c.provisional = h.l, true
 	c.addrs.Store(&addresses{h.stream.conn.LocalAddr(), h.stream.conn.RemoteAddr()})
 	c.place.offer = h

@@ -37,7 +37,7 @@ func newCrowd(t *testing.T, s testSuite, options ...rigOption) *crowd {
 	requireTimeout(t, err)
 	require.NoError(t, c.suspended.SetReadDeadline(time.Time{}))
 	require.Equal(t, relink.StateSuspended, c.suspended.State())
-	require.Equal(t, relink.StateSuspended, c.suspendedClient.State())
+	requireSuspended(t, c.suspendedClient)
 	c.net.SetDown(faultnet.NotDown)
 	c.unaccepted, err = c.dialer.DialConn(t.Context(), "tcp", "server")
 	require.NoError(t, err)

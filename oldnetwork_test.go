@@ -25,7 +25,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		})
 		r.client.NetworkChanged()
 		synctest.Wait()
-		require.Equal(t, relink.StateSuspended, r.client.State())
+		requireSuspended(t, r.client)
 
 		// A Write that encrypts a little holds the lock. The report waits for it
 		// first, and then the attempt, whose handshake is complete.

@@ -57,7 +57,7 @@ func TestReplayedHandshakes(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, epoch, linksOf(sc.server.Conn), "message %d", i)
 			}
-			require.Equal(t, relink.StateSuspended, sc.client.State())
+			requireSuspended(t, sc.client.Conn)
 			sc.client.NetworkChanged()
 			sc.client.read(1000)
 			sc.server.read(1000)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -120,7 +119,7 @@ func testBothBuffersFull(sc *scene, limit int64, setDown func(bool)) {
 	for i, e := range []*side{sc.client, sc.server} {
 		filled[i] = e.fill(time.Second)
 		require.GreaterOrEqual(sc.t, filled[i], limit-1024, "%s", e.name)
-		require.Equal(sc.t, relink.StateSuspended, e.State(), "%s", e.name)
+		requireSuspended(sc.t, e.Conn)
 	}
 	setDown(false)
 	sc.client.NetworkChanged()

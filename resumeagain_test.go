@@ -120,7 +120,7 @@ func testResumeRace(sc *scene, s testSuite, order bool) {
 	sc.replayBoth(1000, faultnet.ResetNow)
 	sc.net.SetDown(faultnet.Refuse) // keeps the client's own attempts away
 	time.Sleep(time.Second)
-	require.Equal(t, relink.StateSuspended, sc.client.State())
+	requireSuspended(t, sc.client.Conn)
 	sc.net.SetDown(faultnet.NotDown)
 
 	var wg sync.WaitGroup

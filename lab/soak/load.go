@@ -157,7 +157,7 @@ func (p *party) expectClosed() error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
-		if p.c.State() == relink.StateSuspended && p.serverGone() {
+		if state := p.c.State(); (state == relink.StateSuspended || state == relink.StateResuming) && p.serverGone() {
 			_ = p.c.Abort()
 			return nil
 		}
