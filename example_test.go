@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -584,6 +585,31 @@ func ExampleListener_Sessions() {
 		conn.Abort()
 	}
 	// Output: true 5
+}
+
+// A proxy passes streams on with io.Copy, which calls WriteTo: a session that is
+// idle holds no buffer for it.
+func ExampleConn_WriteTo() {
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
+	defer client.Abort()
+	fmt.Fprint(server, "passed on")
+	server.Close()
+	var b strings.Builder
+	n, err := io.Copy(&b, client)
+	fmt.Println(b.String(), n, err)
+	// Output: passed on 9 <nil>
+}
+
+// The other direction of a proxy is a copy too.
+func ExampleConn_ReadFrom() {
+	client, server := session(relink.DH64RC4Server{}, relink.DH64RC4Client{})
+	defer client.Abort()
+	defer server.Abort()
+	n, err := client.ReadFrom(strings.NewReader("up"))
+	b := make([]byte, 2)
+	io.ReadFull(server, b)
+	fmt.Printf("%s %d %v\n", b, n, err)
+	// Output: up 2 <nil>
 }
 
 // On a suite with acknowledgements WaitAcked tells that the peer's application has

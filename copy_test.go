@@ -1,0 +1,280 @@
+package relink_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+)
+
+var (
+	_ io.WriterTo   = (*relink.Conn)(nil)
+	_ io.ReaderFrom = (*relink.Conn)(nil)
+)
+
+// What goes through copies arrives exactly, over every kind of transport, also one
+// that is cut again and again.
+func TestCopy(t *testing.T) {
+	for _, k := range transportKinds {
+		t.Run(k.name, func(t *testing.T) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
+				client, server, l := pair(t, s, k, setup{MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond})
+				defer func() { _, _, _ = client.Abort(), server.Abort(), l.Close() }()
+				data := rigData(300_000)
+				echoed := background(func() (int, error) {
+					n, err := server.WriteTo(server)
+					return int(n), err
+				})
+				sent := background(func() (int, error) {
+					n, err := client.ReadFrom(bytes.NewReader(data))
+					return int(n), err
+				})
+				var got bytes.Buffer
+				n, err := io.CopyN(&got, client, int64(len(data)))
+				require.NoError(t, err)
+				require.EqualValues(t, len(data), n)
+				require.True(t, bytes.Equal(data, got.Bytes()))
+				o := <-sent
+				require.NoError(t, o.err)
+				require.Equal(t, len(data), o.n)
+
+				// A copy that waits ends with the session.
+				require.NoError(t, server.Abort())
+				o = <-echoed
+				require.ErrorIs(t, o.err, net.ErrClosed)
+				require.Equal(t, len(data), o.n)
+			})
+		})
+	}
+}
+
+// A copy ends with nil at the end of the stream.
+func TestCopyToTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s)
+		data := rigData(100_000)
+		requireWrite(t, r.server, data)
+		require.NoError(t, r.server.Close())
+		var got bytes.Buffer
+		n, err := io.Copy(&got, r.client)
+		require.NoError(t, err)
+		require.EqualValues(t, len(data), n)
+		require.Equal(t, data, got.Bytes())
+		r.stop()
+	})
+}
+
+// A deadline interrupts a copy, which may go on.
+func TestCopyDeadline(t *testing.T) {
+	for _, k := range transportKinds[:3] {
+		t.Run(k.name, func(t *testing.T) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
+				client, server, l := pair(t, s, k, setup{})
+				defer func() { _, _, _ = client.Abort(), server.Abort(), l.Close() }()
+				data := rigData(1000)
+				requireWrite(t, server, data)
+				var got bytes.Buffer
+				require.NoError(t, client.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+				n, err := client.WriteTo(&got)
+				requireTimeout(t, err)
+				require.EqualValues(t, len(data), n)
+				require.Equal(t, data, got.Bytes())
+				n, err = client.WriteTo(&got) // at once
+				requireTimeout(t, err)
+				require.Zero(t, n)
+
+				// One that is set meanwhile, too.
+				require.NoError(t, client.SetReadDeadline(time.Time{}))
+				done := background(func() (int, error) {
+					n, err := client.WriteTo(io.Discard)
+					return int(n), err
+				})
+				requireWrite(t, server, data)
+				require.Eventually(t, func() bool { return client.Stats().BytesRead == 2000 }, 10*time.Second, time.Millisecond)
+				require.NoError(t, client.SetReadDeadline(time.Now().Add(-time.Second)))
+				o := <-done
+				requireTimeout(t, o.err)
+				require.Equal(t, len(data), o.n)
+			})
+		})
+	}
+}
+
+// A stuntWriter takes so much, and then fails.
+type stuntWriter struct {
+	takes int
+	err   error
+}
+
+func (w *stuntWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.takes)
+	w.takes -= n
+	if n == len(p) {
+		return n, nil
+	}
+	return n, w.err
+}
+
+// A copy ends with what its other side fails with, and says how far it got.
+func TestCopyErrors(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s)
+		full := errors.New("full")
+		for _, want := range []error{full, nil} {
+			requireWrite(t, r.server, rigData(1000))
+			n, err := r.client.WriteTo(&stuntWriter{300, want})
+			if want == nil {
+				want = io.ErrShortWrite
+			}
+			require.ErrorIs(t, err, want)
+			require.EqualValues(t, 300, n)
+			for r.client.Stats().BytesRead%1000 != 0 { // what the copy had not come to
+				_, err := r.client.Read(make([]byte, 1000))
+				require.NoError(t, err)
+			}
+		}
+		n, err := r.client.ReadFrom(io.MultiReader(bytes.NewReader(rigData(500)), errReader{full}))
+		require.ErrorIs(t, err, full)
+		require.EqualValues(t, 500, n)
+		requireRead(t, r.server, rigData(500))
+
+		require.NoError(t, r.client.Close())
+		_, err = r.client.ReadFrom(bytes.NewReader(make([]byte, 10)))
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = r.client.WriteTo(io.Discard)
+		require.ErrorIs(t, err, net.ErrClosed)
+		r.stop()
+	})
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// A proxy between sockets and sessions: what one side sends comes out at the other,
+// and so does the end, in both directions.
+func TestProxy(t *testing.T) {
+	listen := map[string]func(t *testing.T) net.Listener{
+		"tcp": func(t *testing.T) net.Listener {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			return l
+		},
+		"unix": func(t *testing.T) net.Listener {
+			l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+			require.NoError(t, err)
+			return l
+		},
+	}
+	if runtime.GOOS == "windows" {
+		delete(listen, "unix") // not on every version
+	}
+	for network, inner := range listen {
+		t.Run(network, func(t *testing.T) {
+			forEachSuite(t, func(t *testing.T, s testSuite) {
+				client, server, l := pair(t, s, transportKinds[0], setup{})
+				defer func() { _, _, _ = client.Abort(), server.Abort(), l.Close() }()
+				nl := inner(t)
+				defer func() { _ = nl.Close() }()
+				user, err := net.Dial(network, nl.Addr().String())
+				require.NoError(t, err)
+				defer func() { _ = user.Close() }()
+				socket, err := nl.Accept()
+				require.NoError(t, err)
+				defer func() { _ = socket.Close() }()
+
+				up := background(func() (int, error) {
+					n, err := io.Copy(client, socket)
+					return int(n), err
+				})
+				down := background(func() (int, error) {
+					n, err := io.Copy(socket, client)
+					return int(n), err
+				})
+				requireExchange(t, user, server, 100_000)
+				requireExchange(t, user, server, 10)
+				require.NoError(t, user.(interface{ CloseWrite() error }).CloseWrite())
+				o := <-up
+				require.NoError(t, o.err)
+				require.Equal(t, 100_010, o.n)
+				require.NoError(t, server.Close())
+				o = <-down
+				require.NoError(t, o.err)
+				require.Equal(t, 100_010, o.n)
+			})
+		})
+	}
+}
+
+// A session passed on to another.
+func TestCopyFromSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		r := newRig(t, s)
+		client, server := r.open()
+		data := rigData(100_000)
+		requireWrite(t, r.client, data)
+		done := background(func() (int, error) {
+			n, err := client.ReadFrom(r.server)
+			return int(n), err
+		})
+		requireRead(t, server, data)
+		r.net.Last().Cut(faultnet.Reset)
+		requireWrite(t, r.client, data)
+		requireRead(t, server, data)
+		require.NoError(t, r.server.Abort())
+		o := <-done
+		require.ErrorIs(t, o.err, net.ErrClosed)
+		require.Equal(t, 2*len(data), o.n)
+		_, _ = client.Abort(), server.Abort()
+		r.stop()
+	})
+}
+
+// Sessions that wait in a copy hold no buffer for it.
+func TestIdleCopyHoldsNoBuffer(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there a copy on a classic suite holds a buffer, as its documentation says")
+	}
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	for _, s := range []testSuite{noiseSuite, dh64rc4Suite} {
+		t.Run(s.String(), func(t *testing.T) {
+			const many, most = 100, 8 << 10 // bytes for a session, of 32 KiB for a buffer
+			heap := func() int64 {
+				runtime.GC()
+				runtime.GC() // what is in pools is free after the second
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return int64(m.HeapAlloc)
+			}
+			var servers, clients []*relink.Conn
+			for range many {
+				c, sc, l := pair(t, s, transportKinds[0], setup{})
+				defer func() { _, _, _ = c.Abort(), sc.Abort(), l.Close() }()
+				requireExchange(t, c, sc, 100)
+				clients, servers = append(clients, c), append(servers, sc)
+			}
+			before := heap()
+			for _, sc := range servers {
+				go func() { _, _ = io.Copy(io.Discard, sc) }()
+			}
+			for _, c := range clients {
+				requireWrite(t, c, rigData(100))
+			}
+			for _, sc := range servers {
+				require.Eventually(t, func() bool { return sc.Stats().BytesRead == 200 }, 10*time.Second, time.Millisecond)
+			}
+			require.Eventually(t, func() bool { return heap()-before < many*most }, 10*time.Second, 10*time.Millisecond)
+		})
+	}
+}
