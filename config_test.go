@@ -82,7 +82,7 @@ func TestDialerErrors(t *testing.T) {
 		{"flag below", relink.Dialer{Suite: relink.SCPClient{Flag: -1}}, []string{"SCPClient.Flag"}},
 		{"flag above", relink.Dialer{Suite: relink.SCPClient{Flag: 1 << 32}}, []string{"SCPClient.Flag"}},
 		{"target", relink.Dialer{Suite: relink.SCPClient{TargetServer: "a-b"}}, []string{"SCPClient.TargetServer"}},
-		{"long target", relink.Dialer{Suite: relink.SCPClient{TargetServer: strings.Repeat("a", 1024)}}, []string{"SCPClient.TargetServer"}},
+		{"long target", relink.Dialer{Suite: relink.SCPClient{TargetServer: strings.Repeat("a", 999)}}, []string{"SCPClient.TargetServer"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.d.Suite == nil && tt.name != "no suite" {
@@ -196,6 +196,9 @@ func TestConfigDefaults(t *testing.T) {
 	d, err = dialer.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, dialer, d)
+
+	_, err = relink.Dialer{Suite: relink.SCPClient{TargetServer: strings.Repeat("a", 998), Flag: 1<<32 - 1}}.Resolved()
+	require.NoError(t, err)
 
 	// A long MinBackoff alone is no contradiction to a default.
 	d, err = relink.Dialer{Suite: scpSuite, MinBackoff: time.Minute}.Resolved()

@@ -233,6 +233,6 @@
 //
 // Write returns when the bytes are in the buffer, and does not wait for the
 // transport; an error of that is repaired, not returned. LocalAddr and RemoteAddr are those of the newest
-// transport, and change. Close does not wait; [Conn.Done] is there for who
-// must. The rest is as net.Conn and golang.org/x/net/nettest have it.
+// transport, and change. Close does not wait; [Conn.CloseContext]
+// does. The rest is as net.Conn and golang.org/x/net/nettest have it.
 package relink

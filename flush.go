@@ -113,9 +113,10 @@ func (c *Conn) hearAcksLocked() {
 // transport had taken all and showed no sign of losing it, which is all that can be
 // known there.
 //
-// Otherwise it returns an [UndeliveredError], at the latest when ctx ends. It also
-// returns after CloseTimeout, within which a session has to deliver what is left.
-// When ctx ends, the session goes on lingering until then; [Conn.Abort] ends it.
+// Otherwise it returns an [UndeliveredError], at the latest when ctx ends or after
+// CloseTimeout, within which a session has to deliver what is left; or the error
+// with which the session has ended, if nothing was left. When ctx ends, the session
+// goes on lingering for CloseTimeout; [Conn.Abort] ends it.
 func (c *Conn) CloseContext(ctx context.Context) error {
 	_ = c.Close() // which may have been called before
 	var err error
