@@ -14,7 +14,8 @@ import (
 // background until it is delivered, over a new transport if need be, or until
 // CloseTimeout has passed: [Conn.Done] tells. Read and Write return
 // net.ErrClosed from now on. On a classic suite over a transport without
-// CloseWrite, a client counts as delivered what that has taken.
+// CloseWrite, or whose CloseWrite returns errors.ErrUnsupported, a client counts
+// as delivered what that has taken.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,16 +177,18 @@ func (c *Conn) lingerLocked() {
 func (c *Conn) halfCloseLocked(l *link) {
 	l.halfClosed = true
 	w, ok := l.conn.(interface{ CloseWrite() error })
-	if !ok {
+	var err error
+	if ok {
+		c.mu.Unlock()
+		err = w.CloseWrite()
+		c.mu.Lock()
+	}
+	switch {
+	case !ok, errors.Is(err, errors.ErrUnsupported): // the second is how a wrapper says it
 		// Whether all arrives is left to the transport. A resume could ask, but it
 		// would take the session over and so destroy what is under way.
 		c.linkLostLocked(l, io.EOF)
-		return
-	}
-	c.mu.Unlock()
-	err := w.CloseWrite()
-	c.mu.Lock()
-	if err != nil {
+	case err != nil:
 		c.linkLostLocked(l, err)
 	}
 }

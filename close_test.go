@@ -16,6 +16,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/transport"
 )
 
 // While a session is suspended and its dialer hangs, even one that ignores its
@@ -395,22 +396,39 @@ func TestClosedServerHasBeenAsked(t *testing.T) {
 }
 
 // Close over a transport whose direction cannot be ended by itself leaves what is
-// under way to that transport, and does not take the session over to ask.
+// under way to that transport, and does not take the session over to ask. A
+// wrapper has CloseWrite and says that it cannot.
 func TestCloseOverOpaqueTransport(t *testing.T) {
-	inBubble(t, func(t *testing.T, s testSuite) {
-		r := newRig(t, s, withPath(faultnet.Options{Opaque: true}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
-		r.exchange(100)
-		data := rigData(40 << 10)
-		requireWrite(t, r.client, data)
-		require.NoError(t, r.client.Close())
-		synctest.Wait()
-		got := make([]byte, len(data))
-		_, err := io.ReadFull(r.server, got)
-		require.NoError(t, err)
-		require.Equal(t, data, got)
-		<-r.client.Done()
-		require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
-		require.Equal(t, 1, r.net.Dials())
-		r.stop()
-	})
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"bare":    func(t net.Conn) net.Conn { return t },
+		"wrapped": func(t net.Conn) net.Conn { return transport.Conn{Conn: t} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s testSuite) {
+				r := newRig(t, s, withPath(faultnet.Options{Opaque: true}), withBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }), func(r *rig, _ *relink.ListenConfig) {
+					dial := r.dialer.DialTransport
+					r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+						c, err := dial(ctx, network, address)
+						if err != nil {
+							return nil, err
+						}
+						return wrap(c), nil
+					}
+				})
+				r.exchange(100)
+				data := rigData(40 << 10)
+				requireWrite(t, r.client, data)
+				require.NoError(t, r.client.Close())
+				synctest.Wait()
+				got := make([]byte, len(data))
+				_, err := io.ReadFull(r.server, got)
+				require.NoError(t, err)
+				require.Equal(t, data, got)
+				<-r.client.Done()
+				require.NoError(t, r.clientEvents.all(relink.EventClosed)[0].Err)
+				require.Equal(t, 1, r.net.Dials())
+				r.stop()
+			})
+		})
+	}
 }
