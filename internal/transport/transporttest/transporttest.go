@@ -137,13 +137,14 @@ func (p pair) end() {
 	_ = p.l.Close()
 }
 
-// testStorm cuts every transport somewhere.
+// testStorm cuts every transport somewhere, most of them soon.
 func testStorm(t *testing.T, tr Transport, s Suite) {
 	synctest.Test(t, func(t *testing.T) {
 		n := faultnet.New()
 		n.OnDial(func(i int, p *faultnet.Path) error {
 			kind := [...]faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[i%3]
-			p.CutAt(faultnet.Dir(i/3%2), tr.Handshake+int64(64<<(i%12)), kind)
+			p.CutAt(faultnet.Up, tr.Handshake+int64(64<<(i%12)), kind)
+			p.CutAt(faultnet.Down, tr.Handshake+int64(64<<((i+6)%12)), kind)
 			return nil
 		})
 		p := open(t, tr, n, s, relink.Config{})
