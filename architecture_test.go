@@ -211,7 +211,7 @@ func TestProtocolsStartNoGoroutine(t *testing.T) {
 }
 
 // publicPackages are what users import.
-var publicPackages = []string{".", "dh64", "rc4stream", "replay", "transport/proxyproto", "transport/tlstransport"}
+var publicPackages = []string{".", "dh64", "rc4stream", "replay", "transport/proxyproto", "transport/race", "transport/tlstransport"}
 
 // publicDoc returns the documentation of a public package.
 func publicDoc(t *testing.T, files []sourceFile, dir string) *doc.Package {
