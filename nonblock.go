@@ -10,7 +10,9 @@ import "net"
 // need not implement it, but for Windows, where they count as any other.
 //
 // A type that embeds a NonblockingWriter and has a Write of its own must have a
-// WriteNonblock of its own too: otherwise bytes would go past its Write.
+// WriteNonblock of its own too: otherwise bytes would go past its Write. A wrapper
+// whose Write is that of the connection below, with nothing added, may have a method
+// WritesThrough() net.Conn that returns this connection, and counts as it does.
 type NonblockingWriter interface {
 	// WriteNonblock writes as much of p as the transport takes at once, which may be
 	// nothing, and returns how much that was. That it is less than all is no error. It
@@ -20,8 +22,16 @@ type NonblockingWriter interface {
 
 // nonblockingWriter returns how to write to the transport without waiting, or nil
 // where there is no way. Sockets are taken only as themselves and never from below a
-// wrapper, which may do something else with what it is given, as crypto/tls does.
+// wrapper, which may do something else with what it is given, as crypto/tls does,
+// unless it says that it does not.
 func nonblockingWriter(t net.Conn) NonblockingWriter {
+	for range 8 { // as in tcpConn
+		w, ok := t.(interface{ WritesThrough() net.Conn })
+		if !ok {
+			break
+		}
+		t = w.WritesThrough()
+	}
 	switch t := t.(type) {
 	case *net.TCPConn:
 		return newSocketWriter(t, t)

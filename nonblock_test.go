@@ -17,6 +17,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/transport"
 )
 
 // Where there is room a Write returns at once, whatever its size and whatever the
@@ -71,14 +72,14 @@ func TestWrapperIsNotBypassed(t *testing.T) {
 		l, err := relink.Listen("tcp", "127.0.0.1:0", s)
 		require.NoError(t, err)
 		defer l.Close()
-		var transport *filteringConn
+		var filtering *filteringConn
 		d := relink.Dialer{Suite: s, DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			transport = &filteringConn{TCPConn: c.(*net.TCPConn)}
-			return transport, nil
+			filtering = &filteringConn{TCPConn: c.(*net.TCPConn)}
+			return filtering, nil
 		}}
 		client, err := d.DialConn(t.Context(), "tcp", l.Addr().String())
 		require.NoError(t, err)
@@ -86,13 +87,49 @@ func TestWrapperIsNotBypassed(t *testing.T) {
 		server, err := l.AcceptConn()
 		require.NoError(t, err)
 		defer server.Abort()
-		before := transport.written.Load()
+		before := filtering.written.Load()
 		for _, n := range []int{1, 1000, 100_000} {
 			data := rigData(n)
 			requireWrite(t, client, data)
 			requireRead(t, server, data)
 		}
-		require.GreaterOrEqual(t, transport.written.Load()-before, int64(101_001))
+		require.GreaterOrEqual(t, filtering.written.Load()-before, int64(101_001))
+	})
+}
+
+// A plainWrapper counts calls of its Write, which does nothing else.
+type plainWrapper struct {
+	transport.Conn
+	writes atomic.Int64
+}
+
+func (c *plainWrapper) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// A wrapper that leaves Write alone, and says so, is written to without waiting as
+// what it wraps: a small Write calls nothing of it.
+func TestWrapperThatWritesThrough(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		var wrapper *plainWrapper
+		r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
+			r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := r.net.Dial(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				wrapper = &plainWrapper{Conn: transport.Conn{Conn: transport.Conn{Conn: c}}}
+				return wrapper, nil
+			}
+		})
+		r.exchange(100)
+		synctest.Wait()
+		before := wrapper.writes.Load()
+		requireWrite(t, r.client, rigData(100))
+		requireRead(t, r.server, rigData(100))
+		require.Equal(t, before, wrapper.writes.Load())
+		r.stop()
 	})
 }
 

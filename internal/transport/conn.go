@@ -16,6 +16,10 @@ type Conn struct {
 // can be had.
 func (c Conn) NetConn() net.Conn { return c.Conn }
 
+// WritesThrough returns the connection below, so that relink can write to it
+// without waiting. A type that has a Write of its own must not have this.
+func (c Conn) WritesThrough() net.Conn { return c.Conn }
+
 // Interruptible reports whether the connection below bears a deadline that
 // passes, as far as it is known or says so.
 func (c Conn) Interruptible() bool {
