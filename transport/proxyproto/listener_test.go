@@ -410,6 +410,36 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// A layer is a connection above another.
+type layer struct {
+	net.Conn
+	below net.Conn
+}
+
+func (l *layer) NetConn() net.Conn { return l.below }
+
+// The header is found below other layers, and nothing is where there is none.
+func TestHeaderBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := faultnet.New()
+		l := listen(t, n.Listen(), everyone)
+		defer l.Close()
+		client := dialRaw(t, n, line)
+		defer client.Close()
+		c := accept(t, l)
+		defer c.Close()
+		h, ok := proxyproto.HeaderOf(&layer{below: &layer{below: c}})
+		require.True(t, ok)
+		require.Equal(t, "192.0.2.1:56324", h.Source.String())
+		_, ok = proxyproto.HeaderOf(&layer{below: client})
+		require.False(t, ok)
+		circle := &layer{}
+		circle.below = circle
+		_, ok = proxyproto.HeaderOf(circle)
+		require.False(t, ok)
+	})
+}
+
 // Peers on a Unix socket have no address, so they are trusted by kind.
 func TestTrustUnix(t *testing.T) {
 	for _, trust := range []bool{true, false} {
@@ -440,13 +470,17 @@ func TestTrustUnix(t *testing.T) {
 func TestTrustAddresses(t *testing.T) {
 	cfg := proxyproto.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}}
 	for address, trusted := range map[string]bool{
-		"192.0.2.7:1": true, "[::ffff:192.0.2.7]:1": true, "[fe80::1%eth0]:1": true, "192.0.3.1:1": false, "nowhere": false,
+		"192.0.2.7:1": true, "[::ffff:192.0.2.7]:1": true, "[fe80::1%eth0]:1": true, "192.0.3.1:1": false, "nowhere": false, "": false,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			a, b, _ := faultnet.Pair(faultnet.Options{})
 			defer a.Close()
 			once := make(chan net.Conn, 1)
-			once <- addressed{b, faultnet.Addr(address)}
+			remote := net.Addr(faultnet.Addr(address))
+			if address == "" {
+				remote = nil
+			}
+			once <- addressed{b, remote}
 			l := listen(t, &onceListener{conns: once}, cfg)
 			_, err := a.Write([]byte(line))
 			require.NoError(t, err)

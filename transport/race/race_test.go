@@ -296,6 +296,42 @@ func TestNetworkChanged(t *testing.T) {
 		require.NoError(t, old.Close())
 		require.Equal(t, []string{"a", "b"}, d.Order())
 	})
+	bubble(t, func(t *testing.T) {
+		d := dialerOf(&road{mute: true}, &road{})
+		old, err := d.DialContext(context.Background(), "tcp", "server")
+		require.NoError(t, err)
+		d.NetworkChanged()
+		time.Sleep(time.Hour)
+		require.NoError(t, old.Close())
+		require.Equal(t, []string{"a", "b"}, d.Order())
+	})
+}
+
+// A layer is a connection above another.
+type layer struct {
+	net.Conn
+	below net.Conn
+}
+
+func (l *layer) NetConn() net.Conn { return l.below }
+
+// The way is found below other layers, and nothing is where there is none.
+func TestWayBelow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, err := dialerOf(&road{}).DialContext(context.Background(), "tcp", "server")
+		require.NoError(t, err)
+		defer c.Close()
+		name, ok := race.WayOf(&layer{below: &layer{below: c}})
+		require.True(t, ok)
+		require.Equal(t, "a", name)
+		bare, _, _ := faultnet.Pair(faultnet.Options{})
+		_, ok = race.WayOf(&layer{below: bare})
+		require.False(t, ok)
+		circle := &layer{}
+		circle.below = circle
+		_, ok = race.WayOf(circle)
+		require.False(t, ok)
+	})
 }
 
 // A way that takes connections and brings nothing is last, until it brings

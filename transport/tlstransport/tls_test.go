@@ -249,6 +249,11 @@ func TestFailedHandshakes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.Read(make([]byte, 1))
 		require.ErrorContains(t, err, "bad certificate")
+
+		// Without a configuration the system's roots count, which do not have ours.
+		d = &tlstransport.Dialer{DialTransport: n.Dial}
+		_, err = d.DialContext(context.Background(), "tcp", address)
+		require.ErrorAs(t, err, &unknown)
 		require.NoError(t, l.Close())
 	})
 }
