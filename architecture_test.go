@@ -43,6 +43,7 @@ var layers = []layer{
 	{dir: "transport/*", own: []string{"internal/transport"}},
 	{dir: "internal/rc4pair", own: []string{"rc4stream"}, never: []string{"net", "time"}},
 	{dir: "internal/suite", never: []string{"net", "time"}},
+	{dir: "internal/stream", own: []string{"internal/suite", "replay"}, never: []string{"net", "time", "sync", "context"}},
 	{
 		// A protocol knows no other protocol, no transport and no clock.
 		dir:   "internal/*",
@@ -52,7 +53,7 @@ var layers = []layer{
 	},
 	{
 		dir:   ".",
-		own:   []string{"internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise"},
 	},
 }

@@ -22,25 +22,23 @@ func (c *Conn) Close() error {
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.closed, c.finQueued = true, true
+	c.closed = true
+	c.send.QueueFin()
 	c.readers.wake()
 	c.writers.wake()
 	c.ackers.wake()
-	c.discardLocked(c.in.Limit())
+	c.recv.Close()
 	if c.done {
 		return nil
 	}
 	c.closeTimer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	// The end goes out once more, together with the news that nobody reads here
 	// any more: that it is acknowledged shows that the peer has heard both.
-	c.finAcked = false
+	c.send.RepeatFin()
 	l := c.link
 	if l == nil {
 		c.lingerLocked()
 		return nil
-	}
-	if l.framing != nil {
-		l.finSent = false
 	}
 	// What the application is blocked in returns; the library goes on for it.
 	if c.receiver == roleInline {
@@ -52,29 +50,22 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// discardLocked drops what has arrived and was not read. It does not count as
-// taken by the application, neither in Stats nor to the peer.
-func (c *Conn) discardLocked(limit int) {
-	c.discarded += int64(c.in.Len())
-	c.in.Reset(limit, c.in.End())
-}
-
 // CloseWrite ends this side's stream: the peer reads everything that was
 // written and then io.EOF. The other direction goes on. On a suite whose wire
 // cannot say it (DH64RC4) it does nothing and returns errors.ErrUnsupported.
 func (c *Conn) CloseWrite() error {
-	if !c.traits.HalfClose {
+	if !c.traits().HalfClose {
 		return c.opError("close", fmt.Errorf("%w: the suite cannot close one direction", errors.ErrUnsupported))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.finQueued {
+	if c.closed || c.send.FinQueued() {
 		return c.opError("close", net.ErrClosed)
 	}
-	if c.writeErr != nil {
-		return c.opError("close", c.writeErr)
+	if err := c.send.Err(); err != nil {
+		return c.opError("close", err)
 	}
-	c.finQueued = true
+	c.send.QueueFin()
 	c.writers.wake()
 	c.startFlusherLocked()
 	return nil
@@ -89,7 +80,7 @@ func (c *Conn) Abort() error {
 	if c.done {
 		wasClosed := c.closed
 		c.closed = true
-		c.discardLocked(0)
+		c.recv.Close()
 		if wasClosed {
 			return c.opError("close", net.ErrClosed)
 		}
@@ -108,7 +99,7 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 	if l == nil {
 		return
 	}
-	c.link = nil
+	c.detachLocked()
 	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
 	}
@@ -130,10 +121,10 @@ func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var cause error
-	if c.acked < c.out.End() && !c.handedAllLocked() {
-		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.out.End()-c.acked)
+	if !c.send.Delivered() && !c.handedAllLocked() {
+		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.send.End()-c.send.Acked())
 	}
-	if c.traits.HalfClose || cause != nil {
+	if c.traits().HalfClose || cause != nil {
 		c.resetLocked(suite.ResetLinger) // a clean end would say that all has arrived
 	}
 	c.finishLocked(cause)
@@ -143,29 +134,23 @@ func (c *Conn) closeTimedOut() {
 // transport has taken everything and showed no sign of having lost it. It is
 // the best that such a wire can tell.
 func (c *Conn) handedAllLocked() bool {
-	if c.traits.Acks || c.maxSent < c.out.End() {
-		return false
-	}
-	if c.link != nil {
-		return c.link.sent == c.out.End()
-	}
-	return c.lost.clean
+	return !c.traits().Acks && c.send.HandedOver() && (c.link != nil || c.lost.clean)
 }
 
 // lingerLocked ends a closed session once there is nothing left to deliver.
 func (c *Conn) lingerLocked() {
-	if !c.closed || c.done || c.writing || c.sender != roleFree || c.mustSendLocked() {
+	if !c.closed || c.done || c.send.Appending() || c.sender != roleFree || c.mustSendLocked() {
 		return
 	}
-	if c.traits.HalfClose {
-		if c.finAcked || c.peerStopped {
+	if c.traits().HalfClose {
+		if c.send.Finished() {
 			c.finishLocked(nil)
 		}
 		return
 	}
 	// Without acknowledgements only a resume tells what has arrived, unless
 	// nothing was ever on its way.
-	if c.link == nil && c.maxSent == c.acked && c.acked == c.out.End() {
+	if c.link == nil && c.send.NothingUnderWay() {
 		c.finishLocked(nil)
 	}
 }
@@ -199,9 +184,9 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	if c.link != l || c.done {
 		return
 	}
-	c.link = nil
+	c.detachLocked()
 	c.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
-	c.lost.short = c.drainTo > c.received && !l.replayUnknown
+	c.lost.short = c.recv.Draining() && !c.recv.ReplayUnknown()
 	if c.receiver != roleFree && l.framing == nil {
 		c.lost.link = l
 	}
@@ -210,18 +195,18 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	} else {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
-	c.slow = l.framing != nil && c.maxSent > c.acked && (c.acked == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
+	c.slow = l.framing != nil && c.send.Highest() > c.send.Acked() && (c.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
 	c.run.reset()
 	switch {
 	case c.provisional:
 		return // its handshake's time limit decides
-	case c.finReceived && (c.peerStopped || c.finAcked):
+	case c.recv.FinReceived() && c.send.Finished():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
-	case c.closed && !c.traits.HalfClose && c.redial != nil && l.halfClosed && c.lost.clean && c.heededLocked():
+	case c.closed && !c.traits().HalfClose && c.redial != nil && l.halfClosed && c.lost.clean && c.serverConfirmedEndLocked():
 		c.finishLocked(nil) // the server has read to our end
 		return
-	case c.closed && !c.traits.HalfClose && c.server != nil && c.acked == c.out.End():
+	case c.closed && !c.traits().HalfClose && c.server != nil && c.send.Delivered():
 		c.finishLocked(nil) // a client that was refused for it has said that it has everything
 		return
 	}
@@ -236,13 +221,13 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	c.writers.wake()
 }
 
-// heededLocked reports whether the end of a client's link without a codec is
+// serverConfirmedEndLocked reports whether the end of a client's link without a codec is
 // that of a link which the server has taken over. A resume that loses a race is
 // dropped after the client's proof, which looks the same. So a resumed link that
 // has brought nothing is no witness, unless its handshake has said already that
 // the server has everything: the next attempt asks.
-func (c *Conn) heededLocked() bool {
-	return c.epoch == 1 || c.acked == c.out.End() || c.received+c.acked > c.redial.counts
+func (c *Conn) serverConfirmedEndLocked() bool {
+	return c.epoch == 1 || c.send.Delivered() || c.progressLocked() > c.redial.counts
 }
 
 // streamEndLocked reports whether the end of the last transport may have been
@@ -250,7 +235,7 @@ func (c *Conn) heededLocked() bool {
 // closes sends everything first. An application that has closed hears no more of
 // the stream, complete or not.
 func (c *Conn) streamEndLocked() bool {
-	return c.lost.clean && !c.traits.HalfClose && (c.closed || !c.lost.short)
+	return c.lost.clean && !c.traits().HalfClose && (c.closed || !c.lost.short)
 }
 
 // expireLocked ends a suspended session on the server. On a wire without a

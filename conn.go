@@ -8,93 +8,65 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
-	"github.com/relink-go/relink/replay"
 )
 
 // A Conn is one session: a net.Conn that outlives the transports below it.
 // [Dialer.DialConn] and [Listener.AcceptConn] return one. All methods may be called
 // from any goroutine at any time.
 type Conn struct {
-	// The order of the fields is for the processor: what a request and its answer
-	// touch lies together, in lines of 64 bytes with the word that the runtime puts
-	// before the first, because a server has more sessions than its cache holds.
-	// TestLinesOfConn counts them, and TestSizeOfConn that nothing is wasted.
+	// Constant after creation.
 
-	notify *notifier // constant after creation, like the next two
+	set    *settings
+	notify *notifier
 	server *Listener // nil on a client
 	redial *redialer // nil on a server
 
-	// addrs holds the addresses of the newest transport.
-	addrs atomic.Pointer[addresses]
+	addrs atomic.Pointer[addresses] // of the newest transport
 
-	ended      *ending // how it has ended, once somebody asks or there is something to say
-	epoch      uint32  // links so far
-	earlyEpoch uint32  // the epoch in which early data was last given
-	acked      int64   // the peer has received up to here
+	mu sync.Mutex // guards everything below; never held across blocking I/O
 
-	// What every Read and Write touches.
+	// The stream and its link.
 
-	mu          sync.Mutex    // guards everything but constants; never held across blocking I/O
-	link        *link         // nil while there is none
-	session     suite.Session // constant after creation
-	run         streak        // Writes without a Read between
-	receiver    role          // an application's Read, or the standby goroutine
-	sender      role          // a Write, or the flusher goroutine
-	traits      suite.Traits  // constant after creation
-	watched     bool          // ticks look at it: see tick
-	closed      bool          // Close or Abort was called
-	done        bool          // nothing is left but what Read may still take
-	standing    bool          // the application has been away: a standby reads
-	finReceived bool          // the peer's stream ends at received
-	writing     bool          // a Write is appending
-	finQueued   bool          // CloseWrite or Close: the stream ends at out.End
-	peerStopped bool          // the peer's application reads no more
-	pongDue     bool
-	pingDue     bool
+	send stream.Send
+	recv stream.Receive
+	link *link // nil while there is none
 
-	// Reading. The receiver role belongs to one goroutine at a time.
+	// Who uses it. Each role belongs to one goroutine at a time.
 
-	readers      *waitQueue // Reads that wait for data or for the role
-	readDeadline time.Time
-	readErr      error         // what Read returns once in is empty
-	received     int64         // offset up to which the peer's stream has arrived
-	drainTo      int64         // the peer replays up to here after a resume
-	readSeq      uint32        // Reads that have held the role
-	tickSeq      uint32        // readSeq at the last tick
-	discarded    int64         // bytes that have arrived and nobody will read, after Close
-	in           replay.Buffer // decrypted, not yet taken by the application
+	flusher       func()     // flush; nil until it is needed
+	run           streak     // Writes without a Read between
+	readers       *waitQueue // Reads that wait for data or for the role
+	writers       *waitQueue // Writes that wait for room or for their turn
+	ackers        *waitQueue // WaitAcked
+	readDeadline  monoTime
+	writeDeadline monoTime
+	readSeq       uint32 // Reads that have held the role
+	tickSeq       uint32 // readSeq at the last tick
 
-	closeTimer  *time.Timer // bounds the time after Close
-	timer       *time.Timer // client: calls tick
-	flusher     func()      // flush; nil until it is needed
-	finSent     bool        // a link was given the end
-	finAcked    bool        // the peer has received everything and the end
+	receiver       role // an application's Read, or the standby goroutine
+	sender         role // a Write, or the flusher goroutine
+	backgroundRead bool // the application has been away: a standby reads
+	watched        bool // ticks look at it: see tick
+	pongDue        bool
+	pingDue        bool
+
+	// Its life.
+
+	closed      bool        // Close or Abort was called
+	done        bool        // nothing is left but what Read may still take
 	provisional bool        // server: the handshake is not complete
 	slow        bool        // the last link carried too little
-
-	// Writing. One Write at a time appends to out; the sender role belongs to one
-	// goroutine at a time.
-
-	writers       *waitQueue // Writes that wait for room or for their turn
-	writeDeadline time.Time
-	writeErr      error         // what Write returns
-	ciphered      int64         // what out holds from here on is still to be enciphered, where there is a cipher
-	maxSent       int64         // highest offset handed to any link
-	out           replay.Buffer // what the wire carries, sent or not
-	set           *settings     // constant after creation
-
-	// Acknowledgements, where the suite has them.
-
-	ackDue       dueness    // an acknowledgement waits to be carried
-	peerLimit    int64      // data must not pass this offset
-	toldLimit    int64      // the limit that the peer was last told
-	peerConsumed int64      // the peer's application has taken up to here
-	ackers       *waitQueue // WaitAcked
-
-	stats counts
-	lost  loss  // how the last link ended
-	place place // server: where the listener keeps it
+	earlyGiven  bool        // early data was given since the last link
+	epoch       uint32      // links so far
+	lost        loss        // how the last link ended
+	place       place       // server: where the listener keeps it
+	ended       *ending     // how it has ended, once somebody asks or there is something to say
+	timer       *time.Timer // client: calls tick
+	closeTimer  *time.Timer // bounds the time after Close
+	longestGap  time.Duration
+	reported    reported // server: what is in its totals
 }
 
 // addresses are those of one transport.
@@ -112,7 +84,7 @@ const (
 
 // A loss says how a link ended.
 type loss struct {
-	at    moment
+	at    monoTime
 	err   error
 	link  *link // what somebody is still reading of it counts; or nil
 	clean bool  // by the end of the transport's stream, not by an error
@@ -121,21 +93,20 @@ type loss struct {
 
 // newConn returns a Conn without a link.
 func newConn(set *settings, p suite.Protocol, s suite.Session, n *notifier) *Conn {
-	c := &Conn{set: set, session: s, traits: p.Traits(), notify: n}
-	c.in.Reset(set.ReplayLimit, 0)
-	c.out.Reset(set.ReplayLimit, 0)
-	c.toldLimit = int64(set.ReplayLimit)
-	c.peerLimit = int64(initialWindow)
+	c := &Conn{set: set, notify: n}
+	c.send.Init(s, p.Traits(), set.ReplayLimit, 0)
+	c.recv.Init(s, p.Traits(), set.ReplayLimit, 0)
 	return c
 }
 
-// initialWindow is how much either side may send before it knows the other's
-// limit. It is within every ReplayLimit.
-const initialWindow = MinReplayLimit
+// session is what the suite knows of it, and does not change. Nor do the traits.
+func (c *Conn) session() suite.Session { return c.send.Session }
+
+func (c *Conn) traits() *suite.Traits { return &c.send.Traits }
 
 // ID names the session for people and logs. Both sides have the same one. On
 // the suites without an authenticated server it must not be taken for a secret.
-func (c *Conn) ID() string { return c.session.ID() }
+func (c *Conn) ID() string { return c.session().ID() }
 
 // Suite names the suite that the session speaks, as its String does: "Noise", for
 // instance. On a listener of several suites it tells which one the client chose.
@@ -174,14 +145,14 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 		return c.opError("set", net.ErrClosed)
 	}
 	if read {
-		c.readDeadline = t
+		c.readDeadline = deadlineAt(t)
 		if c.receiver == roleInline && c.link != nil {
-			c.link.setReadDeadlineLocked(t)
+			c.link.setReadDeadlineLocked(c.readDeadline)
 		}
 		c.readers.wake()
 	}
 	if write {
-		c.writeDeadline = t
+		c.writeDeadline = deadlineAt(t)
 		c.writers.wake()
 	}
 	return nil
@@ -253,26 +224,19 @@ type Stats struct {
 	Memory       int64         // bytes of buffer memory held now, both directions
 }
 
-// counts are those of Stats that are not to be had from elsewhere.
-type counts struct {
-	replayed   int64
-	longestGap time.Duration
-	reported   reported
-}
-
 // Stats returns the counts at this moment.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Resumes: max(0, int64(c.epoch)-1), Replayed: c.stats.replayed, LongestGap: c.stats.longestGap}
-	s.BytesRead = c.consumedLocked()
-	s.BytesWritten = c.out.End()
-	s.BytesPending = c.out.End() - c.maxSent
-	if c.link != nil {
-		s.BytesPending = c.out.End() - c.link.sent
+	return Stats{
+		BytesRead:    c.recv.Consumed(),
+		BytesWritten: c.send.End(),
+		BytesPending: c.send.Pending(),
+		Resumes:      max(0, int64(c.epoch)-1),
+		Replayed:     c.send.Replayed(),
+		LongestGap:   c.longestGap,
+		Memory:       int64(c.send.Memory() + c.recv.Memory()),
 	}
-	s.Memory = int64(c.in.Memory() + c.out.Memory())
-	return s
 }
 
 // Done returns a channel that is closed when the session has ended: after Close,
@@ -342,12 +306,8 @@ func (c *Conn) openedLocked(t net.Conn) {
 // finalLocked ends the session for a reason that this side's application did
 // not choose. Read returns readErr after the data that has arrived.
 func (c *Conn) finalLocked(readErr, writeErr, cause error) {
-	if c.readErr == nil {
-		c.readErr = readErr
-	}
-	if c.writeErr == nil {
-		c.writeErr = writeErr
-	}
+	c.recv.Fail(readErr)
+	c.send.Fail(writeErr)
 	c.finishLocked(cause)
 }
 
@@ -362,7 +322,7 @@ func (c *Conn) finishLocked(cause error) {
 	}
 	c.done = true
 	if l := c.link; l != nil {
-		c.link = nil
+		c.detachLocked()
 		l.close()
 	}
 	if c.timer != nil {
@@ -378,11 +338,11 @@ func (c *Conn) finishLocked(cause error) {
 		c.reportLocked()
 		c.server.forget(c, c.epitaphLocked(cause))
 	}
-	if !c.writing { // else the Write that is encrypting into it returns it
-		c.releaseOutLocked()
+	if !c.send.Appending() { // else the Write that is encrypting into it returns it
+		c.send.Release()
 	}
 	if c.closed {
-		c.discardLocked(0)
+		c.recv.Close()
 	}
 	c.readers.wake()
 	c.writers.wake()
@@ -402,10 +362,10 @@ func (c *Conn) finishLocked(cause error) {
 	c.notify.post(Event{Kind: EventClosed, Conn: c, Remote: c.RemoteAddr(), Err: cause})
 }
 
-// releaseOutLocked gives the send buffer's memory back.
-func (c *Conn) releaseOutLocked() {
-	end := c.out.End()
-	c.out.Reset(0, end)
+// detachLocked leaves the session without a link.
+func (c *Conn) detachLocked() {
+	c.link = nil
+	c.send.Detach()
 }
 
 var errInternal = errors.New("relink: internal error")

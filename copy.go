@@ -95,7 +95,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 	if b == nil && n > 0 {
 		b = copyBuffers.Get().(*[copyBuffer]byte)
 		copy(b[:], first[:n])
-		if c.in.Len() > 0 {
+		if c.recv.Buffered() > 0 {
 			n += c.takeLocked(b[n:])
 		}
 	}

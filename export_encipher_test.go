@@ -1,13 +1,16 @@
 package relink
 
-import "github.com/relink-go/relink/internal/suite"
+import (
+	"github.com/relink-go/relink/internal/stream"
+	"github.com/relink-go/relink/internal/suite"
+)
 
 // LeftOf returns how many bytes of the session's buffer are still to be
 // enciphered.
 func LeftOf(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.End() - c.fitLocked()
+	return c.send.End() - c.send.Fit()
 }
 
 // CheckOf judges a peer that says it has received so much.
@@ -17,13 +20,16 @@ func CheckOf(c *Conn, received int64) error {
 	return c.checkLocked(suite.Offsets{Sent: suite.Unknown, Received: received})
 }
 
+// setSession replaces the session of a Conn in all places.
+func setSession(c *Conn, s suite.Session) { c.send.Session, c.recv.Session = s, s }
+
 // HoldEncrypt makes the session's cipher wait where the lock is not held, until
 // release is called.
 func HoldEncrypt(c *Conn) (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gate := make(chan struct{})
-	c.session = holder{c.session, gate}
+	setSession(c, holder{c.session(), gate})
 	return func() { close(gate) }
 }
 
@@ -33,7 +39,7 @@ type holder struct {
 }
 
 func (h holder) Encrypt(dst, src []byte) {
-	if len(src) > cipherInLock {
+	if len(src) > stream.EncryptShort {
 		<-h.gate
 	}
 	h.Session.Encrypt(dst, src)
@@ -44,11 +50,11 @@ func (h holder) Encrypt(dst, src []byte) {
 func HoldWriting(c *Conn) (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writing = true
+	c.send.BeginAppend()
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.writing = false
+		c.send.EndAppend()
 		c.writers.wake()
 	}
 }
@@ -58,7 +64,7 @@ func HoldDecrypt(c *Conn) (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gate := make(chan struct{})
-	c.session = decryptHolder{c.session, gate}
+	setSession(c, decryptHolder{c.session(), gate})
 	return func() { close(gate) }
 }
 
@@ -68,7 +74,7 @@ type decryptHolder struct {
 }
 
 func (h decryptHolder) Decrypt(dst, src []byte) {
-	if len(src) > cipherInLock {
+	if len(src) > stream.EncryptShort {
 		<-h.gate
 	}
 	h.Session.Decrypt(dst, src)
@@ -79,7 +85,7 @@ func (h decryptHolder) Decrypt(dst, src []byte) {
 func TakenAlong(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.maxSent
+	return c.send.Highest()
 }
 
 // HoldSeal makes the codec of the session's link wait before it seals data, which

@@ -24,7 +24,7 @@ type RawClient struct {
 	Link suite.Link // of the newest transport
 
 	session suite.Session
-	s       *stream
+	s       *handshakeStream
 }
 
 // OpenRaw runs a client's handshake on a transport. The client tells the window.

@@ -3,6 +3,7 @@ package relink
 import (
 	"time"
 
+	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -18,12 +19,11 @@ func IsClassic(s ClientSuite) bool {
 func (c *Conn) SetCounters(sent, received int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.Reset(c.set.ReplayLimit, sent)
-	c.in.Reset(c.set.ReplayLimit, received)
-	c.maxSent, c.acked, c.ciphered = sent, sent, sent
-	c.received, c.drainTo = received, received
-	if l := c.link; l != nil {
-		l.sent, l.pos = sent, received
+	c.send.Init(c.session(), *c.traits(), c.set.ReplayLimit, sent)
+	c.recv.Init(c.session(), *c.traits(), c.set.ReplayLimit, received)
+	if c.link != nil {
+		c.send.Attach(sent, 0, false)
+		c.recv.Attach(received, received)
 	}
 }
 
@@ -32,7 +32,7 @@ func (c *Conn) SetCounters(sent, received int64) {
 func (c *Conn) ClaimToHaveSent(sent int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session = liar{c.session, sent}
+	setSession(c, liar{c.session(), sent})
 	c.linkLostLocked(c.link, errNetworkChanged)
 }
 
@@ -60,8 +60,8 @@ func (l liarClient) Offsets() suite.Offsets {
 // The bounds that tests go to.
 const (
 	MaxQueuedEvents = maxQueuedEvents
-	MaxPending      = maxPending
-	StandbyBound    = standbyBound
+	MaxPending      = stream.MaxPending
+	StandbyBound    = stream.StandbyBound
 )
 
 // ErrInternal is errInternal.

@@ -40,7 +40,7 @@ type Presented struct {
 	Err       error // of the handshake
 
 	c    *Conn
-	s    *stream
+	s    *handshakeStream
 	link suite.Link
 }
 
@@ -48,7 +48,7 @@ type Presented struct {
 // does that has gone mad and redials on many transports at once.
 func PresentResume(c *Conn, t net.Conn) *Presented {
 	p := &Presented{Transport: t, c: c, s: newStream(t)}
-	p.link, p.Err = c.session.Resume(p.s, clientView{c})
+	p.link, p.Err = c.session().Resume(p.s, clientView{c})
 	return p
 }
 
@@ -57,5 +57,5 @@ func PresentResume(c *Conn, t net.Conn) *Presented {
 func (p *Presented) Adopt() {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	p.c.attachLocked(p.Transport, p.s.rest(), p.c.received, p.link)
+	p.c.attachLocked(p.Transport, p.s.rest(), p.c.recv.Received(), p.link)
 }

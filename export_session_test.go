@@ -17,9 +17,9 @@ type SessionHook struct {
 func (c *Conn) HookSession(h SessionHook) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session = hookedSession{c.session, h}
+	setSession(c, hookedSession{c.session(), h})
 	if h.Encrypting != nil { // which is then no longer only a copy
-		c.traits.Copies, c.ciphered = false, c.out.End()
+		c.traits().Copies = false
 	}
 }
 

@@ -59,15 +59,13 @@ func Describe(c *Conn) string {
 	} else {
 		locked = "LOCK HELD"
 	}
-	s := fmt.Sprintf("%s, %s: epoch %d, sender %d, receiver %d, waiting R/W/A %v/%v/%v, writing %v, watched %v, standing %v\n"+
-		"  out %d..%d of %d, ciphered %d, maxSent %d, acked %d, peerLimit %d, finQueued %v sent %v acked %v, peerStopped %v, writeErr %v\n"+
-		"  in %d..%d, received %d, drainTo %d, toldLimit %d, finReceived %v, closed %v, done %v, readErr %v, ackDue %+v, ping %v pong %v",
-		side, locked, c.epoch, c.sender, c.receiver, c.readers.waited(), c.writers.waited(), c.ackers.waited(), c.writing, c.watched, c.standing,
-		c.out.Start(), c.out.End(), c.out.Limit(), c.ciphered, c.maxSent, c.acked, c.peerLimit, c.finQueued, c.finSent, c.finAcked, c.peerStopped, c.writeErr,
-		c.in.Start(), c.in.End(), c.received, c.drainTo, c.toldLimit, c.finReceived, c.closed, c.done, c.readErr, c.ackDue, c.pingDue, c.pongDue)
+	s := fmt.Sprintf("%s, %s: epoch %d, sender %d, receiver %d, waiting R/W/A %v/%v/%v, watched %v, background read %v, closed %v, done %v, ping %v, pong %v\n"+
+		"  send %+v\n  receive %+v",
+		side, locked, c.epoch, c.sender, c.receiver, c.readers.waited(), c.writers.waited(), c.ackers.waited(),
+		c.watched, c.backgroundRead, c.closed, c.done, c.pingDue, c.pongDue, &c.send, &c.recv)
 	if l := c.link; l != nil {
-		s += fmt.Sprintf("\n  link: sent %d, pos %d, sealed %v, read deadline %d, input %d, replayUnknown %v, asked %v, probe %+v",
-			l.sent, l.pos, l.sealed(), l.readDeadline, len(l.input)-l.inPos, l.replayUnknown, l.asked, l.probe)
+		s += fmt.Sprintf("\n  link: sealed %v, read deadline %d, input %d, asked %v, probe %+v",
+			l.sealed(), l.readDeadline, len(l.input)-l.inPos, l.asked, l.probe)
 	} else {
 		s += fmt.Sprintf("\n  no link: %+v", c.lost)
 	}

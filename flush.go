@@ -47,7 +47,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	until := c.out.End()
+	until := c.send.End()
 	var asked *link
 	for {
 		left := c.undeliveredLocked(until)
@@ -56,16 +56,16 @@ func (c *Conn) Flush(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return c.opError("flush", &UndeliveredError{left, ctxError(ctx)})
-		case c.done || c.peerStopped:
+		case c.done || c.send.Stopped():
 			return c.opError("flush", &UndeliveredError{left, c.writeEndLocked()})
 		}
-		if !c.traits.Acks {
+		if !c.traits().Acks {
 			c.waitLocked(&c.writers, noDeadline) // who is woken when a transport has taken something
 			continue
 		}
 		// Records arrive in order: the answer to a ping behind the last of them
 		// acknowledges all.
-		if l := c.link; l != nil && l != asked && l.sent >= until {
+		if l := c.link; l != nil && l != asked && c.send.HandedTo() >= until {
 			asked = l
 			c.askForAckLocked()
 		}
@@ -77,13 +77,13 @@ func (c *Conn) Flush(ctx context.Context) error {
 // undeliveredLocked returns how much of the stream up to the offset is not
 // delivered, as far as the wire can tell.
 func (c *Conn) undeliveredLocked(until int64) int64 {
-	have := c.acked
+	have := c.send.Acked()
 	switch {
-	case c.traits.Acks:
+	case c.traits().Acks:
 	case c.link != nil:
-		have = c.link.sent
+		have = c.send.HandedTo()
 	case c.done && (c.ended == nil || c.ended.err == nil):
-		have = c.maxSent // it ended as it was meant to, as far as its wire can tell
+		have = c.send.Highest() // it ended as it was meant to, as far as its wire can tell
 	}
 	return max(0, until-have)
 }
@@ -98,7 +98,7 @@ func (c *Conn) askForAckLocked() {
 // hearAcksLocked sees to it that somebody reads acknowledgements.
 func (c *Conn) hearAcksLocked() {
 	if c.link != nil && !c.readers.waited() {
-		c.standing = true
+		c.backgroundRead = true
 		c.startStandbyLocked()
 	}
 }
@@ -130,7 +130,7 @@ func (c *Conn) CloseContext(ctx context.Context) error {
 	if c.done {
 		err = c.ended.err
 	}
-	left := c.undeliveredLocked(c.out.End())
+	left := c.undeliveredLocked(c.send.End())
 	switch {
 	case left == 0 && err == errAborted: //nolint:errorlint // it is never wrapped
 		return nil

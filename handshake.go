@@ -11,15 +11,15 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// A stream is a transport during its handshake, with a buffer: see
+// A handshakeStream is a transport during its handshake, with a buffer: see
 // [suite.Stream].
-type stream struct {
+type handshakeStream struct {
 	conn net.Conn
 	buf  []byte // what has arrived and was not taken: buf[pos:]
 	pos  int
 }
 
-// streamBuffer is the first size of a stream's buffer: enough for every
+// streamBuffer is the first size of a handshakeStream's buffer: enough for every
 // message of the classic suites. A longer message takes streamStep next, if it is
 // as long as that, and then four times as much as has arrived.
 const (
@@ -27,12 +27,12 @@ const (
 	streamStep   = 4 << 10
 )
 
-func newStream(t net.Conn) *stream {
-	return &stream{conn: t, buf: make([]byte, 0, streamBuffer)}
+func newStream(t net.Conn) *handshakeStream {
+	return &handshakeStream{conn: t, buf: make([]byte, 0, streamBuffer)}
 }
 
 // Write sends all of p.
-func (s *stream) Write(p []byte) (int, error) {
+func (s *handshakeStream) Write(p []byte) (int, error) {
 	sent := 0
 	for sent < len(p) {
 		n, err := writeTransport(s.conn, p[sent:])
@@ -45,7 +45,7 @@ func (s *stream) Write(p []byte) (int, error) {
 }
 
 // Next returns the next n bytes.
-func (s *stream) Next(n int) ([]byte, error) {
+func (s *handshakeStream) Next(n int) ([]byte, error) {
 	if n < 0 || n > suite.MaxMessage {
 		return nil, suite.Malformed("a message of %d bytes", n)
 	}
@@ -64,7 +64,7 @@ func (s *stream) Next(n int) ([]byte, error) {
 
 // fill reads once, where n bytes are wanted in all. Memory follows what has
 // arrived and not what a length says, which anybody can send.
-func (s *stream) fill(n int) error {
+func (s *handshakeStream) fill(n int) error {
 	rest := s.buf[s.pos:]
 	if len(rest) == cap(s.buf) {
 		s.buf = append(make([]byte, 0, min(n, max(streamStep, 4*len(rest)))), rest...)
@@ -81,11 +81,11 @@ func (s *stream) fill(n int) error {
 }
 
 // rest returns what has arrived beyond the handshake.
-func (s *stream) rest() []byte { return s.buf[s.pos:] }
+func (s *handshakeStream) rest() []byte { return s.buf[s.pos:] }
 
 // choose returns the protocol that the client's first bytes belong to. A
 // listener with one protocol leaves the judgement to it.
-func (s *stream) choose(protocols []suite.Protocol) (int, error) {
+func (s *handshakeStream) choose(protocols []suite.Protocol) (int, error) {
 	if len(protocols) == 1 {
 		return 0, nil
 	}
@@ -117,7 +117,7 @@ func (s *stream) choose(protocols []suite.Protocol) (int, error) {
 type handshake struct {
 	// Constant after creation.
 	l      *Listener
-	stream *stream
+	stream *handshakeStream
 	index  int // of the protocol, once it is known
 
 	// promised says that the client takes the transport for its session's: it
@@ -296,14 +296,14 @@ type target struct {
 }
 
 // Session implements [suite.Target].
-func (t target) Session() suite.Session { return t.c.session }
+func (t target) Session() suite.Session { return t.c.session() }
 
 // Claim implements [suite.Target].
 func (t target) Claim() suite.Claim {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	return suite.Claim{
-		Offsets: suite.Offsets{Sent: t.c.out.End(), Received: t.c.received},
+		Offsets: suite.Offsets{Sent: t.c.send.End(), Received: t.c.recv.Received()},
 		Epoch:   int64(t.c.epoch),
 	}
 }
@@ -322,10 +322,10 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 	if err := c.checkLocked(peer); err != nil {
 		return err
 	}
-	if c.closed && !c.traits.HalfClose && peer.Received == c.out.End() {
+	if c.closed && !c.traits().HalfClose && peer.Received == c.send.End() {
 		// The client has everything. A link that is still there ends as it would
 		// without this: the request may be an old one that somebody repeats.
-		c.ackedLocked(peer.Received)
+		c.send.Received(peer.Received)
 		if c.link == nil {
 			c.finishLocked(nil)
 		}
@@ -341,17 +341,12 @@ func (t target) Early(offset int64, data []byte) {
 	t.c.earlyLocked(offset, data)
 }
 
-// earlyLocked takes data that came with a handshake. What has arrived before is
-// skipped, and what cannot be taken dropped: it comes again.
+// earlyLocked takes data that came with a handshake.
 func (c *Conn) earlyLocked(offset int64, data []byte) {
-	skip := c.received - offset
-	if c.done || c.provisional || c.finReceived || offset > c.received || skip >= int64(len(data)) {
+	if c.done || c.provisional || c.recv.Early(offset, data) == 0 {
 		return
 	}
-	data = data[skip:]
-	data = data[:min(len(data), c.in.Room())]
-	c.received += int64(len(data))
-	c.depositLocked(append([]byte(nil), data...), true)
+	c.readers.wake()
 	if c.receiver == roleInline && c.link != nil {
 		c.link.setReadDeadlineLocked(longAgo) // the Read takes it from the buffer
 	}
@@ -361,13 +356,10 @@ func (c *Conn) earlyLocked(offset int64, data []byte) {
 func (t target) Pending(offset int64, p []byte) int {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	if most := t.c.sendEndLocked() - offset; int64(len(p)) > most {
-		p = p[:max(0, most)]
-	}
-	if t.c.provisional || offset < t.c.out.Start() || !t.c.mayGiveEarlyLocked() {
+	if t.c.provisional || !t.c.mayGiveEarlyLocked() {
 		return 0
 	}
-	return t.c.out.CopyTo(p, offset)
+	return t.c.send.Early(p, offset)
 }
 
 // SetKeys implements [suite.Target].
@@ -388,7 +380,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	if c.link == nil && !c.provisional && !t.h.l.resumes() {
 		return ErrUnknownSession // the listener was closed meanwhile
 	}
-	if err := c.checkFreedLocked(sl.Peer); err != nil {
+	if err := c.send.CheckFreed(sl.Peer.Received); err != nil {
 		return err
 	}
 	if !t.h.settle() {

@@ -47,18 +47,14 @@ type link struct {
 
 	conn           net.Conn          // constant after creation, like the next
 	*framing                         // nil: the wire carries the stream alone
-	pos            int64             // stream offset of the next byte to arrive
-	sent           int64             // stream offset of the next byte to hand over
 	writer         NonblockingWriter // conn without waiting, or nil; constant
-	readDeadline   int64             // the transport's, as deadlineStamp has it
+	readDeadline   monoTime          // the transport's
 	interruptible  bool              // constant after creation, like the next
 	readsStraight  bool              // interruptible, and without a codec: see straight.go
 	writesStraight bool              // likewise, with a writer
 	heard          bool              // something has arrived since the last look
 	asked          bool              // something was sent that is not known to have arrived
 	halfClosed     bool
-	replayUnknown  bool // the peer has not told how much it replays
-	quiet          int8 // ticks in a row without a byte, while replayUnknown
 
 	// Owned by whoever holds the receiver role.
 
@@ -89,7 +85,6 @@ type framing struct {
 	counted  int64 // the offset acknowledged at the last tick, while most is set
 	most     int32 // data in a record while the network counts as slow, or zero
 	room     room  // whether long is in use, and is still wanted
-	finSent  bool
 	stopSent bool
 	ackAsked bool // a ping is under way for the sake of its acknowledgement
 }
@@ -127,7 +122,7 @@ func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 		l.framing = &framing{codec: sl.Codec}
 	}
 	if l.interruptible {
-		_ = t.SetDeadline(noDeadline) // one that a dialer has left behind would never end
+		_ = t.SetDeadline(time.Time{}) // one that a dialer has left behind would never end
 	}
 	if len(rest) > 0 {
 		l.input = append([]byte(nil), rest...)
@@ -136,31 +131,16 @@ func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 }
 
 // setReadDeadlineLocked passes a deadline to an interruptible transport.
-func (l *link) setReadDeadlineLocked(t time.Time) {
-	if stamp := deadlineStamp(t); l.interruptible && l.readDeadline != stamp {
-		l.readDeadline = stamp
-		_ = l.conn.SetReadDeadline(t) // fails only on a closed transport, which Read reports
+func (l *link) setReadDeadlineLocked(m monoTime) {
+	if l.interruptible && l.readDeadline != m {
+		l.readDeadline = m
+		_ = l.conn.SetReadDeadline(m.time()) // fails only on a closed transport, which Read reports
 	}
 }
 
-// deadlineStamp tells deadlines apart. Zero is none, and not the beginning of
-// Unix time.
-func deadlineStamp(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	if stamp := t.UnixNano(); stamp != 0 {
-		return stamp
-	}
-	return 1
-}
-
-// doubtful is the stamp of a deadline that the transport says has passed. It is
-// passed on again before the next call: where a clock was set back it has not.
-const doubtful = math.MinInt64
-
-// longAgo is a deadline that has passed: it interrupts what is under way.
-var longAgo = time.Unix(1, 0)
+// doubtful stands for a deadline that the transport says has passed. It is passed on
+// again before the next call: where a clock was set back it has not.
+const doubtful monoTime = math.MinInt64
 
 // close closes the transport in the background, because some transports block
 // in Close.

@@ -58,7 +58,7 @@ type tableKey struct {
 type place struct {
 	keys      []tableKey
 	suspended *list.Element
-	expires   moment
+	expires   monoTime
 	offer     *handshake // whose session this is while it is provisional
 	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
 	memory    uint32     // what is in the totals, in KiB; guarded by the session's lock
@@ -439,7 +439,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && len(c.place.keys) > 0 {
-		l.ended.bury(&tombstone{c.session, end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
+		l.ended.bury(&tombstone{c.session(), end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
 	}
 	if len(c.place.keys) > 0 && c.place.slot == 0 {
 		l.provisional--

@@ -123,18 +123,18 @@ func (c *Conn) reportLocked() {
 	if c.server == nil {
 		return
 	}
-	t, r := &c.server.totals, &c.stats.reported
-	if read := uint32(c.consumedLocked()); read != r.read {
+	t, r := &c.server.totals, &c.reported
+	if read := uint32(c.recv.Consumed()); read != r.read {
 		t.read.Add(int64(read - r.read))
 		r.read = read
 	}
-	if written := uint32(c.out.End()); written != r.written {
+	if written := uint32(c.send.End()); written != r.written {
 		t.written.Add(int64(written - r.written))
 		r.written = written
 	}
 	var memory uint32 // in units of the smallest chunk; what an ended session has left is not counted
 	if !c.done {
-		memory = uint32((c.in.Memory() + c.out.Memory()) / MinReplayLimit)
+		memory = uint32((c.recv.Memory() + c.send.Memory()) / MinReplayLimit)
 	}
 	if memory != c.place.memory {
 		t.memory.Add((int64(memory) - int64(c.place.memory)) * MinReplayLimit)
@@ -143,7 +143,7 @@ func (c *Conn) reportLocked() {
 }
 
 // reportDueLocked says whether the application has read what is not in the totals.
-func (c *Conn) reportDueLocked() bool { return uint32(c.consumedLocked()) != c.stats.reported.read }
+func (c *Conn) reportDueLocked() bool { return uint32(c.recv.Consumed()) != c.reported.read }
 
 // Stats returns the counts at this moment. It takes the same short time whatever
 // the number of sessions. What sessions read, write and hold is up to date within

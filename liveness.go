@@ -19,8 +19,8 @@ const livenessSteps = 8
 type probe struct {
 	tcp   *net.TCPConn // below the transport, or nil
 	ping  bool         // a ping is under way
-	quiet moment       // since when an answer is due; zero if none is
-	next  moment       // when to look again
+	quiet monoTime     // since when an answer is due; zero if none is
+	next  monoTime     // when to look again
 }
 
 // start sets the transport's keep-alive, where there is one and it was not made
@@ -58,7 +58,7 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 	switch {
 	case c.set.LivenessTimeout < 0:
 		return false
-	case c.traits.Pings:
+	case c.traits().Pings:
 		return c.tickPingsLocked(l, heard)
 	case l.probe.tcp != nil && l.asked:
 		return c.tickTCPLocked(l)
@@ -73,7 +73,7 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 // knows whether it arrived; its keep-alive is off until then.
 func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
 	p := &l.probe
-	due := c.acked < c.maxSent || l.finSent && !c.finAcked || p.ping || p.tcp == nil
+	due := c.send.Unacknowledged() || p.ping || p.tcp == nil
 	switch silence := p.quiet.since(); {
 	case !due && l.asked:
 		return c.tickTCPLocked(l)

@@ -23,7 +23,7 @@ const (
 // paceLocked says how long the records of a new link may be, which has a codec
 // as its suite acknowledges.
 func (c *Conn) paceLocked(l *link) {
-	l.base, l.counted = c.acked, c.acked
+	l.base, l.counted = c.send.Acked(), c.send.Acked()
 	if c.slow {
 		l.most = slowRecord
 	}
@@ -31,17 +31,17 @@ func (c *Conn) paceLocked(l *link) {
 
 // mostData is the most data that a sender may take along next: that of one record
 // where the network counts as slow, and at first, when it says where the link
-// stands; later as much as the transport takes well at once. The caller holds the
-// sender role.
-func (l *link) mostData() int {
+// stands; later as much as the transport takes well at once. sent is what the link was
+// handed so far. The caller holds the sender role.
+func (l *link) mostData(sent int64) int {
 	most := l.codec.MaxData()
 	if l.most > 0 {
 		return min(int(l.most), most)
 	}
-	if sent := l.sent - l.base; sent == 0 || sent+firstRecord < int64(most) {
+	if sent == 0 || sent+firstRecord < int64(most) {
 		return min(firstRecord+int(sent), most)
 	}
-	return max(gather, most)
+	return max(batchSize, most)
 }
 
 // tickPaceLocked lets records grow where a whole one was acknowledged within a
@@ -50,10 +50,10 @@ func (c *Conn) tickPaceLocked(l *link) {
 	if l.framing == nil || l.most == 0 {
 		return
 	}
-	if c.acked-l.counted >= int64(l.most) {
+	if c.send.Acked()-l.counted >= int64(l.most) {
 		if l.most *= 2; l.most > fastRecord {
 			l.most = 0
 		}
 	}
-	l.counted = c.acked
+	l.counted = c.send.Acked()
 }

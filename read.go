@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"runtime"
 	"sync"
 
+	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -20,10 +20,6 @@ import (
 // there is one, otherwise to the standby goroutine.
 
 const (
-	// standbyBound is how much a standby reads ahead of an application that is
-	// not reading, on a wire without a window of its own.
-	standbyBound = 256 << 10
-
 	// standbyChunk is how much a standby reads at a time.
 	standbyChunk = 16 << 10
 
@@ -59,10 +55,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 		k, rerr := l.conn.Read(p)
 		c.mu.Lock()
 		if c.arrivedStraightLocked(l, len(p), k, rerr) {
-			l.pos += int64(k)
-			c.received = l.pos
+			c.recv.Continue(p[:k])
 			l.heard = true
-			c.session.Decrypt(p[:k], p[:k])
 			c.run.reset()
 			c.receiver = roleFree
 			c.mu.Unlock()
@@ -117,12 +111,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 // ackWaitsLocked reports whether a flusher is to send an acknowledgement and has not
 // taken it yet. A Read lets it run then: with a single processor that goroutine would
 // begin when the Read waits, which is not before the peer has nothing more to send.
-func (c *Conn) ackWaitsLocked() bool { return c.ackDue.urgent && c.sender == roleBackground }
+func (c *Conn) ackWaitsLocked() bool { return c.recv.AckUrgent() && c.sender == roleBackground }
 
 // takeReceiverLocked takes the free receiver role for a Read.
 func (c *Conn) takeReceiverLocked() {
 	c.receiver = roleInline
-	c.standing = false
+	c.backgroundRead = false
 	c.readSeq++
 }
 
@@ -131,7 +125,7 @@ func (c *Conn) takeReceiverLocked() {
 // another link, somebody else may have to read now.
 func (c *Conn) hasReadLocked(l *link, n int) bool {
 	c.receiver = roleFree
-	if n == 0 || !c.watched || c.standing || c.closed || c.link != l || c.readers.waited() || c.drainTo > c.received {
+	if n == 0 || !c.watched || c.backgroundRead || c.closed || c.link != l || c.readers.waited() || c.recv.Draining() {
 		c.receiverLeftLocked()
 	}
 	if n > 0 {
@@ -147,17 +141,17 @@ func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 		switch {
 		case c.closed:
 			return nil, 0, net.ErrClosed
-		case expired(c.readDeadline):
+		case c.readDeadline.expired():
 			return nil, 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return nil, 0, nil
-		case c.in.Len() > 0:
+		case c.recv.Buffered() > 0:
 			c.run.reset()
 			return nil, c.takeLocked(p), nil
-		case c.finReceived:
+		case c.recv.FinReceived():
 			return nil, 0, io.EOF // whatever became of the session afterwards
-		case c.readErr != nil:
-			return nil, 0, c.readErr
+		case c.recv.Err() != nil:
+			return nil, 0, c.recv.Err()
 		}
 		l := c.link
 		if l != nil && l.interruptible && c.receiver == roleFree {
@@ -173,24 +167,18 @@ func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 
 // takeLocked gives the application data from the session's buffer.
 func (c *Conn) takeLocked(p []byte) int {
-	start := c.in.Start()
-	n := c.in.CopyTo(p, start)
-	c.in.Free(start + int64(n))
+	n := c.recv.Take(p)
 	if c.link == nil {
 		c.reportLocked() // no tick does
 	}
-	if c.traits.Acks {
+	if c.traits().Acks {
 		c.consumedMoreLocked()
 	}
-	if c.receiver == roleFree && c.in.Len() <= c.standbyLimitLocked()/2 {
+	if c.receiver == roleFree && c.recv.Buffered() <= c.recv.Limit()/2 {
 		c.startStandbyLocked()
 	}
 	return n
 }
-
-// consumedLocked is the offset up to which the application has taken the
-// peer's stream.
-func (c *Conn) consumedLocked() int64 { return c.received - int64(c.in.Len()) - c.discarded }
 
 // receiverLeftLocked decides who reads now that the receiver role is free.
 func (c *Conn) receiverLeftLocked() {
@@ -201,7 +189,7 @@ func (c *Conn) receiverLeftLocked() {
 	if c.startStandbyLocked() || c.readers.waited() || c.link == nil {
 		return
 	}
-	if c.server == nil || c.traits.Acks || c.traits.Pings || c.reportDueLocked() {
+	if c.server == nil || c.traits().Acks || c.traits().Pings || c.reportDueLocked() {
 		c.watchLocked() // a standby starts if the application stays away
 	}
 }
@@ -228,24 +216,10 @@ func (c *Conn) standbyWantedLocked(l *link) bool {
 	if l.interruptible && c.readers.waited() && !c.closed {
 		return false
 	}
-	if !c.closed && c.in.Len() >= c.standbyLimitLocked() {
+	if !c.closed && c.recv.Buffered() >= c.recv.Limit() {
 		return false
 	}
-	return !l.interruptible || c.closed || c.standing || c.drainTo > c.received
-}
-
-// standbyLimitLocked bounds what is held for an application that is not
-// reading. A replay is drained up to ReplayLimit, because the peer may not read
-// before it has been taken. With acknowledgements the window is the bound.
-func (c *Conn) standbyLimitLocked() int {
-	switch {
-	case c.traits.Acks:
-		return math.MaxInt
-	case c.drainTo > c.received:
-		return c.set.ReplayLimit
-	default:
-		return min(standbyBound, c.set.ReplayLimit)
-	}
+	return !l.interruptible || c.closed || c.backgroundRead || c.recv.Draining()
 }
 
 // standby holds the receiver role until a Read wants it, the link is lost, or
@@ -283,14 +257,14 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	}
 	limit := standbyChunk
 	if !c.closed {
-		limit = min(limit, c.standbyLimitLocked()-c.in.Len())
+		limit = min(limit, c.recv.Limit()-c.recv.Buffered())
 	}
 	c.mu.Unlock()
 	chunk := chunks.Get().(*[standbyChunk]byte)
 	n, err := l.readStream(chunk[:limit])
 	c.mu.Lock()
 	skip := c.arrivedLocked(l, n)
-	c.depositLocked(chunk[skip:n], true)
+	c.depositLocked(chunk[skip:n])
 	chunks.Put(chunk)
 	c.readFailedLocked(l, err)
 	return 0
@@ -311,11 +285,11 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 		copy(p, fresh) // over what had come before
 	}
 	n = len(fresh)
-	if n <= cipherInLock {
-		c.session.Decrypt(p[:n], p[:n])
+	if n <= stream.EncryptShort {
+		c.session().Decrypt(p[:n], p[:n])
 	} else {
 		c.mu.Unlock()
-		c.session.Decrypt(p[:n], p[:n])
+		c.session().Decrypt(p[:n], p[:n])
 		c.mu.Lock()
 	}
 	if err != nil {
@@ -331,45 +305,25 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 // the same moment counts, unless there is a new one: the less is dropped here,
 // the less the peer must still have.
 func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
-	if c.link == l && l.pos == c.received && n > 0 && int64(n) <= math.MaxInt64-l.pos {
-		l.pos += int64(n)
-		c.received = l.pos
-		l.heard = true
-		return 0
-	}
-	return c.arrivedOddlyLocked(l, n)
-}
-
-// arrivedOddlyLocked is arrivedLocked where not everything is new.
-func (c *Conn) arrivedOddlyLocked(l *link, n int) (skip int) {
 	if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {
 		return n
 	}
-	if int64(n) > math.MaxInt64-l.pos {
-		c.failLocked(fmt.Errorf("%w: the stream passes offset 2^63", ErrCounters))
+	skip, err := c.recv.Arrived(n)
+	if err != nil {
+		c.failLocked(err)
 		return n
 	}
-	skip = int(min(int64(n), c.received-l.pos)) // came over an older link
-	l.pos += int64(n)
-	c.received = max(c.received, l.pos)
 	l.heard = true
 	return skip
 }
 
 // depositLocked puts data that arrivedLocked has counted into the session's
 // buffer.
-func (c *Conn) depositLocked(data []byte, encrypted bool) {
-	if len(data) == 0 || c.closed {
-		c.discarded += int64(len(data))
-		return
+func (c *Conn) depositLocked(data []byte) {
+	if len(data) > 0 {
+		c.recv.Deposit(data)
+		c.readers.wake()
 	}
-	if encrypted {
-		c.session.Decrypt(data, data)
-	}
-	if c.in.Append(data) != len(data) {
-		panic(fmt.Sprintf("%v: no room for %d bytes beside %d", errInternal, len(data), c.in.Len()))
-	}
-	c.readers.wake()
 }
 
 // readFailedLocked judges an error of the transport's Read. An expired deadline
@@ -539,21 +493,19 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 	if c.done {
 		return 0
 	}
-	if len(data) > 0 && (c.finReceived || c.received > c.toldLimit) {
-		c.violatedLocked(fmt.Errorf("%w: data beyond the limit or the end of the stream", ErrProtocol))
-		return 0
-	}
 	n := 0
 	if len(data) > 0 {
-		if p != nil && c.in.Len() == 0 && !c.closed {
+		if err := c.recv.Overrun(); err != nil {
+			c.violatedLocked(err)
+			return 0
+		}
+		if p != nil && c.recv.Buffered() == 0 && !c.closed {
 			n = min(len(p), len(data))
-			c.session.Decrypt(p[:n], data[:n])
+			c.session().Decrypt(p[:n], data[:n])
 			data = data[n:]
 		}
-		if len(data) > 0 { // mostly nothing is left, and then without a call
-			c.depositLocked(data, true)
-		}
-		c.ackDue.data(c.received, c.ackEvery())
+		c.depositLocked(data)
+		c.recv.DataArrived()
 		c.consumedMoreLocked()
 	}
 	c.controlLocked(l, rec.Control)
@@ -567,36 +519,28 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		return
 	}
 	if k.Ack {
-		if k.Received < 0 || k.Received > c.maxSent || k.Consumed > k.Received || k.FinReceived && !c.finSent {
-			c.violatedLocked(fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", ErrProtocol, k.Received, c.maxSent))
+		raised, err := c.send.Acknowledge(k)
+		if err != nil {
+			c.violatedLocked(err)
 			return
 		}
-		c.ackedLocked(k.Received)
-		c.peerConsumed = max(c.peerConsumed, k.Consumed)
-		if k.Limit > c.peerLimit {
-			held := c.peerLimit < c.out.End() // else there is nothing new to send
-			c.peerLimit = k.Limit
-			if held {
-				c.startFlusherLocked()
-			}
+		if raised {
+			c.startFlusherLocked()
 		}
-		c.finAcked = c.finAcked || k.FinReceived
+		c.roomMadeLocked()
 		c.ackers.wake()
+		if c.server != nil {
+			c.watchLocked() // to report what was freed
+		}
 	}
 	if k.Fin {
-		if l.pos != c.received {
-			c.violatedLocked(fmt.Errorf("%w: the stream ends at offset %d, and %d bytes have arrived", ErrProtocol, l.pos, c.received))
+		if err := c.recv.Fin(); err != nil {
+			c.violatedLocked(err)
 			return
 		}
-		c.finReceived = true
-		c.ackDue.now()
 		c.readers.wake()
 	}
-	if k.Stop && !c.peerStopped {
-		c.peerStopped = true
-		if c.writeErr == nil {
-			c.writeErr = ErrPeerClosed
-		}
+	if k.Stop && c.send.Stop(ErrPeerClosed) {
 		c.writers.wake()
 		c.ackers.wake()
 	}
@@ -606,35 +550,12 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 	if k.Pong {
 		l.ackAsked = false
 	}
-	if c.pongDue || c.ackDue.urgent {
+	if c.pongDue || c.recv.AckUrgent() {
 		c.startFlusherLocked()
-	} else if c.ackDue.pending {
+	} else if c.recv.AckPending() {
 		c.watchLocked()
 	}
 	if c.closed { // seldom, and otherwise without a call
 		c.lingerLocked()
-	}
-}
-
-// ackedLocked notes what the peer is known to hold.
-func (c *Conn) ackedLocked(offset int64) {
-	c.acked = max(c.acked, offset)
-	c.freeAckedLocked()
-}
-
-// freeAckedLocked frees what the peer holds. Bytes that the link has still to
-// send stay: the peer got them over the link before, after it had said where
-// this one begins, and counts from there.
-func (c *Conn) freeAckedLocked() {
-	offset := c.acked
-	if l := c.link; l != nil {
-		offset = min(offset, l.sent)
-	}
-	if offset > c.out.Start() {
-		c.out.Free(offset)
-		if c.server != nil {
-			c.watchLocked() // to report it
-		}
-		c.writers.wake()
 	}
 }

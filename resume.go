@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"time"
 
@@ -16,26 +15,10 @@ import (
 
 // checkLocked says whether the stream can go on from the peer's counts.
 func (c *Conn) checkLocked(peer suite.Offsets) error {
-	switch {
-	case peer.Received < 0 || peer.Received > c.fitLocked(): // nothing beyond that was ever handed over
-		return fmt.Errorf("%w: it has received %d bytes of %d that were there to be sent", ErrCounters, peer.Received, c.fitLocked())
-	case peer.Sent != suite.Unknown && peer.Sent < c.received:
-		return fmt.Errorf("%w: it has sent %d bytes of %d received", ErrCounters, peer.Sent, c.received)
-	case !c.traits.Acks && peer.Received < c.out.Start():
-		return fmt.Errorf("%w: it has received %d bytes, and the buffer begins at %d: raise ReplayLimit (%d bytes) or lower the socket buffers", ErrReplayGap, peer.Received, c.out.Start(), c.set.ReplayLimit)
-	default:
-		return nil
+	if err := c.recv.Check(peer.Sent); err != nil {
+		return err
 	}
-}
-
-// checkFreedLocked says whether the link can begin at the peer's count. What
-// was acknowledged is freed, so that a link cannot begin below it; a peer that
-// wants that contradicts itself.
-func (c *Conn) checkFreedLocked(peer suite.Offsets) error {
-	if c.traits.Acks && peer.Received < c.acked {
-		return fmt.Errorf("%w: it has received %d bytes and acknowledged %d before", ErrCounters, peer.Received, c.acked)
-	}
-	return nil
+	return c.send.Check(peer.Received)
 }
 
 // attachLocked makes the transport the session's link. told is the count of
@@ -49,26 +32,15 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	l := newLink(t, rest, sl)
 	c.link, c.lost.link = l, nil
 	c.epoch++
+	c.earlyGiven = false
 	c.addrs.Store(&addresses{t.LocalAddr(), t.RemoteAddr()})
-	l.pos = told
-	l.sent = max(sl.Peer.Received, c.acked)
-	replayed := max(0, c.maxSent-l.sent)
-	c.maxSent = max(c.maxSent, l.sent)
-	c.ackedLocked(l.sent)
 	limit := sl.Limit
 	if limit == 0 && sl.First.Ack { // a resume completes a session whose first record was lost
 		limit = sl.First.Limit
 	}
-	if c.epoch == 1 && limit > 0 {
-		c.peerLimit = limit // which may be less than what is assumed without one
-	}
-	c.peerLimit = max(c.peerLimit, limit)
-	if c.drainTo = sl.Peer.Sent; sl.Peer.Sent == suite.Unknown {
-		l.replayUnknown = true // until ticks find the peer quiet
-		c.drainTo = told + min(int64(c.set.ReplayLimit), math.MaxInt64-told)
-	}
-	if c.traits.Acks {
-		c.ackDue.now() // tells the limit
+	replayed := c.send.Attach(sl.Peer.Received, limit, c.epoch == 1)
+	c.recv.Attach(told, sl.Peer.Sent)
+	if l.framing != nil {
 		c.paceLocked(l)
 	}
 	if c.set.LivenessTimeout > 0 {
@@ -83,7 +55,7 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		if c.server != nil {
 			c.server.totals.resumes.Add(1)
 		}
-		c.stats.longestGap = max(c.stats.longestGap, e.Gap)
+		c.longestGap = max(c.longestGap, e.Gap)
 		c.notify.post(e)
 	}
 	c.readers.wake()
@@ -95,7 +67,7 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 	if c.receiver == roleFree {
 		c.receiverLeftLocked()
 	}
-	if l.replayUnknown {
+	if c.recv.ReplayUnknown() {
 		c.watchLocked()
 	}
 	c.startFlusherLocked()
@@ -106,8 +78,8 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 // attempt after a link. On a slow network it may be the data that makes an
 // attempt take longer than it may.
 func (c *Conn) mayGiveEarlyLocked() bool {
-	first := c.earlyEpoch != c.epoch
-	c.earlyEpoch = c.epoch
+	first := !c.earlyGiven
+	c.earlyGiven = true
 	return first
 }
 
@@ -120,7 +92,7 @@ func (v clientView) Offsets() suite.Offsets {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	v.c.lost.link = nil
-	return suite.Offsets{Sent: v.c.out.End(), Received: v.c.received}
+	return suite.Offsets{Sent: v.c.send.End(), Received: v.c.recv.Received()}
 }
 
 func (v clientView) Check(peer suite.Offsets) error {
@@ -132,15 +104,13 @@ func (v clientView) Check(peer suite.Offsets) error {
 func (v clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
+	offset := v.c.send.Acked()
 	if v.c.done || !v.c.mayGiveEarlyLocked() {
-		return v.c.acked, 0 // Abort has given the buffer up, or the attempt must be short
+		return offset, 0 // Abort has given the buffer up, or the attempt must be short
 	}
-	if most := v.c.sendEndLocked() - v.c.acked; int64(len(p)) > most {
-		p = p[:max(0, most)]
-	}
-	n := v.c.out.CopyTo(p, v.c.acked)
-	v.c.maxSent = max(v.c.maxSent, v.c.acked+int64(n)) // a late attempt may yet deliver it
-	return v.c.acked, n
+	n := v.c.send.Early(p, offset)
+	v.c.send.EarlySent(offset + int64(n)) // a late attempt may yet deliver it
+	return offset, n
 }
 
 // A redialer brings a client's session back to life. Its goroutine exists while
@@ -156,13 +126,13 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
-	touched moment             // when the server was last given something to settle
+	touched monoTime           // when the server was last given something to settle
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
-	linked  moment // when the newest link began
-	counts  int64  // received and acked then
-	useless int    // links in a row that brought nothing forward
+	linked  monoTime // when the newest link began
+	counts  int64    // received and acked then
+	useless int      // links in a row that brought nothing forward
 }
 
 func (r *redialer) startLocked(c *Conn) {
@@ -189,18 +159,21 @@ func (r *redialer) stopLocked() { r.hurryLocked() }
 
 // linkedLocked notes that an attempt has given the session a link.
 func (r *redialer) linkedLocked(c *Conn) {
-	counts := c.received + c.acked
+	counts := c.progressLocked()
 	if counts > r.counts {
 		r.useless = 0
 	}
 	r.linked, r.counts = now(), counts
 }
 
+// progressLocked is what has been exchanged for certain, in both directions.
+func (c *Conn) progressLocked() int64 { return c.recv.Received() + c.send.Acked() }
+
 // rushLocked returns the pause that the loss of a link calls for: none, but
 // where one link after the other dies soon and brings nothing forward.
 func (r *redialer) rushLocked(c *Conn) time.Duration {
 	lived := r.linked.since()
-	if lived >= c.set.MaxBackoff || c.received+c.acked > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
+	if lived >= c.set.MaxBackoff || c.progressLocked() > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
 		r.useless = 0
 		return 0
 	}
@@ -255,7 +228,7 @@ func (c *Conn) NetworkChanged() {
 // slept through all of it.
 func (c *Conn) resumeLoop() {
 	var failure error
-	var deadline moment
+	var deadline monoTime
 	var ended *suite.EndedError
 	pauses := 0
 	c.mu.Lock()
@@ -336,11 +309,11 @@ func (c *Conn) refusedLocked(err error) {
 
 // endedLocked ends the session as the server has ended it.
 func (c *Conn) endedLocked(e *suite.EndedError) {
-	c.acked = max(c.acked, min(e.Received, c.maxSent))
+	c.send.Received(min(e.Received, c.send.Highest()))
 	switch {
-	case e.Code == 0 && c.closed && e.Received >= c.out.End():
+	case e.Code == 0 && c.closed && e.Received >= c.send.End():
 		c.finishLocked(nil)
-	case e.Code == 0 && c.finReceived && !c.closed: // nobody reads what this side has written
+	case e.Code == 0 && c.recv.FinReceived() && !c.closed: // nobody reads what this side has written
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
 		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, e))
@@ -360,11 +333,11 @@ func (c *Conn) attemptLocked(before error) error {
 	c.mu.Unlock()
 	t, err := c.redial.dial(ctx)
 	var sl suite.Link
-	var s *stream
+	var s *handshakeStream
 	if err == nil {
 		s = newStream(t)
 		err = within(ctx, t, func() (err error) {
-			sl, err = c.session.Resume(s, clientView{c})
+			sl, err = c.session().Resume(s, clientView{c})
 			return publicError(err)
 		})
 	}
@@ -380,7 +353,7 @@ func (c *Conn) attemptLocked(before error) error {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
 	}
 	if err == nil {
-		err = c.checkFreedLocked(sl.Peer)
+		err = c.send.CheckFreed(sl.Peer.Received)
 	}
 	if err != nil {
 		if t != nil {
@@ -389,7 +362,7 @@ func (c *Conn) attemptLocked(before error) error {
 		return err
 	}
 	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
-	c.attachLocked(t, s.rest(), c.received, sl)
+	c.attachLocked(t, s.rest(), c.recv.Received(), sl)
 	return nil
 }
 

@@ -23,7 +23,7 @@ func TestStraightIsInlined(t *testing.T) {
 	said, err := exec.CommandContext(t.Context(), command, "build", "-gcflags=-m", ".").CombinedOutput()
 	require.NoError(t, err, "%s", said)
 	for _, name := range []string{
-		"writesStraightLocked", "takenStraightLocked", "takenRecordsLocked", "trimLocked",
+		"writesStraightLocked", "sentStraightLocked", "sentRecordsLocked",
 		"readsStraightLocked", "takeReceiverLocked", "arrivedStraightLocked",
 	} {
 		require.Contains(t, string(said), "inlining call to (*Conn)."+name+"\n")

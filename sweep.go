@@ -62,7 +62,7 @@ func (c *Conn) tick() bool {
 	if c.tickStandbyLocked() {
 		again = true
 	}
-	if c.ackDue.tick(); c.ackDue.pending {
+	if c.recv.AckPending() {
 		c.startFlusherLocked()
 		again = true
 	}
@@ -77,24 +77,14 @@ func (c *Conn) tick() bool {
 	return c.watched
 }
 
-// replayQuiet is how many ticks without a byte end a replay of unknown length.
-// It must begin within that time, a round trip after the answer to the resume.
-const replayQuiet = 20
-
-// tickReplayLocked decides when a peer that does not tell how much it replays
-// has replayed it all: when it has been silent for a while.
+// tickReplayLocked lets the receiving half decide whether a replay of unknown length is
+// over.
 func (c *Conn) tickReplayLocked(l *link, heard bool) (again bool) {
-	if l.quiet++; heard {
-		l.quiet = 0
+	unknown := c.recv.ReplayUnknown()
+	c.recv.Tick(heard)
+	if !unknown || c.recv.ReplayUnknown() {
+		return unknown && c.recv.Draining()
 	}
-	if !l.replayUnknown || c.drainTo <= c.received {
-		return false
-	}
-	if l.quiet < replayQuiet {
-		return true
-	}
-	l.replayUnknown = false
-	c.drainTo = 0
 	if c.receiver == roleBackground && !c.standbyWantedLocked(l) {
 		l.setReadDeadlineLocked(longAgo)
 	}
@@ -104,17 +94,17 @@ func (c *Conn) tickReplayLocked(l *link, heard bool) (again bool) {
 // tickStandbyLocked starts a standby where the application has not been in Read
 // for a whole tick.
 func (c *Conn) tickStandbyLocked() (again bool) {
-	if c.receiver != roleFree || c.readers.waited() || c.standing {
+	if c.receiver != roleFree || c.readers.waited() || c.backgroundRead {
 		return false
 	}
-	if c.server != nil && !c.traits.Acks && !c.traits.Pings {
+	if c.server != nil && !c.traits().Acks && !c.traits().Pings {
 		return false
 	}
 	if c.readSeq != c.tickSeq {
 		c.tickSeq = c.readSeq
 		return true
 	}
-	c.standing = true
+	c.backgroundRead = true
 	c.startStandbyLocked()
 	return false
 }
@@ -206,7 +196,7 @@ func (l *Listener) sweep() {
 // nextSweep returns the time until there is something to do, or false when
 // there is nothing and the sweeper ends. Ticks go by the time of the last one,
 // so that being woken again and again does not put them off.
-func (l *Listener) nextSweep(ticked moment) (time.Duration, bool) {
+func (l *Listener) nextSweep(ticked monoTime) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch first := l.suspended.Front(); {

@@ -111,12 +111,12 @@ func (g *graveyard) find(k tableKey) (*tombstone, bool) {
 // where there is to be none: on a wire that could not tell, for a session that
 // nobody came back to, and for one that the application has never seen.
 func (c *Conn) epitaphLocked(cause error) *suite.EndedError {
-	if !c.traits.HalfClose || c.provisional || !c.closed && errors.Is(cause, ErrExpired) {
+	if !c.traits().HalfClose || c.provisional || !c.closed && errors.Is(cause, ErrExpired) {
 		return nil
 	}
-	e := &suite.EndedError{Received: c.received}
+	e := &suite.EndedError{Received: c.recv.Received()}
 	switch {
-	case cause == nil && (c.finAcked || c.peerStopped):
+	case cause == nil && c.send.Finished():
 	case errors.Is(cause, ErrProtocol):
 		e.Code = suite.ResetProtocol
 	case cause == nil, errors.Is(cause, ErrExpired): // CloseTimeout

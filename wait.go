@@ -16,8 +16,8 @@ type waitQueue struct {
 
 // waitLocked waits at one of the session's queues, which the first makes. It
 // returns after a wake, or once the deadline has passed; the caller looks for
-// itself. The zero time is no deadline.
-func (c *Conn) waitLocked(q **waitQueue, deadline time.Time) {
+// itself.
+func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 	if *q == nil {
 		*q = new(waitQueue)
 		(*q).cond.L = &c.mu
@@ -25,10 +25,10 @@ func (c *Conn) waitLocked(q **waitQueue, deadline time.Time) {
 	(*q).wait(deadline)
 }
 
-func (q *waitQueue) wait(deadline time.Time) {
+func (q *waitQueue) wait(deadline monoTime) {
 	q.n++
-	if !deadline.IsZero() {
-		d := time.Until(deadline)
+	if deadline != noDeadline {
+		d := deadline.until()
 		if q.timer == nil {
 			q.timer = time.AfterFunc(d, q.expire)
 		} else {
@@ -56,9 +56,4 @@ func (q *waitQueue) wake() {
 	if q.waited() {
 		q.cond.Broadcast()
 	}
-}
-
-// expired reports whether a deadline has passed.
-func expired(deadline time.Time) bool {
-	return !deadline.IsZero() && time.Until(deadline) <= 0
 }

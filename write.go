@@ -3,18 +3,18 @@ package relink
 import (
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 	"github.com/relink-go/relink/replay"
 )
 
-// How a byte goes out: Write encrypts it straight into the replay buffer (out),
-// or leaves the cipher to the sender (see encipher.go); the holder of the sender
+// How a byte goes out: Write encrypts it straight into the buffer of the sending half
+// (internal/stream), or leaves the cipher to the sender; the holder of the sender
 // role takes it from there to the link's transport, sealed into records where the
 // link has a codec. A Write that finds the role free makes one attempt that does not
 // wait, and leaves. What the transport has not taken, and what comes in a row of
@@ -22,24 +22,15 @@ import (
 // wait for the peer as long as it likes.
 
 const (
-	// maxPending bounds, on a wire without acknowledgements, the bytes that wait
-	// for a connected transport.
-	maxPending = 256 << 10
-
 	// encryptStep is how much a Write encrypts before the sender gets at it.
 	encryptStep = 16 << 10
 
-	// gather is the most data that the transport is handed at once, in as many
+	// batchSize is the most data that the transport is handed at once, in as many
 	// records as that needs. More than 64 KiB brings nothing, and a little more, or
 	// 64 KiB with what records and headers add, does harm: the kernel sends the
 	// rest by itself (docs/performance.md). A fifth of the replay buffer's largest
 	// chunk, rounded up, leaves no short piece at its end.
-	gather = 52 << 10
-
-	// cipherInLock is the most that is ciphered under the session's lock: for
-	// less, giving the lock up and taking it again costs more than it spares
-	// anybody.
-	cipherInLock = 1 << 10
+	batchSize = 52 << 10
 
 	// burstWrites Writes in a row, each within burstGap of the one before and
 	// with no Read between, are a burst: they are handed to the flusher.
@@ -47,15 +38,12 @@ const (
 	burstGap    = 8 * time.Microsecond
 )
 
-// noDeadline is the absence of a deadline.
-var noDeadline time.Time
-
 // A streak recognises bursts of Writes. A request that waits for its answer
 // never pays for a clock here, and neither does a Write whose bytes somebody else
 // will send: reading the clock can take as long as all the rest of it.
 type streak struct {
 	n    int
-	last moment // when the sender role became free
+	last monoTime // when the sender role became free
 }
 
 // begin is called at the start of a Write that finds the sender role free, and
@@ -94,20 +82,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	} else if l := c.link; c.writesStraightLocked(l, p) {
-		if loan := c.out.Extend(len(p)); len(loan.Bytes()) > 0 { // else the chunk or the buffer is full
+		if loan := c.send.Extend(p); len(loan.Bytes()) > 0 { // else there is no room in one piece
 			c.run.n = 1
 			c.sender = roleInline
-			c.session.Encrypt(loan.Bytes(), p)
-			c.ciphered = c.out.End()
 			c.mu.Unlock()
 			k, werr := l.writer.WriteNonblock(loan.Bytes())
 			c.mu.Lock()
-			if c.takenStraightLocked(l, len(p), k, werr) {
-				c.out.Return(loan)
-				l.sent = c.out.End()
-				c.maxSent = l.sent
+			if c.sentStraightLocked(l, len(p), k, werr) {
+				c.send.Sent(loan)
 				l.asked = true
-				c.trimLocked()
 				c.sender = roleFree
 			} else {
 				c.sentOwnLocked(l, loan, k, werr)
@@ -129,8 +112,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 		sealed := l.seal(next.loan.Bytes(), next.control)
 		k, werr := l.writer.WriteNonblock(sealed)
 		c.mu.Lock()
-		if c.takenRecordsLocked(l, len(sealed), k, werr) {
-			c.out.Return(next.loan)
+		if c.sentRecordsLocked(l, len(sealed), k, werr) {
+			c.send.Return(next.loan)
 			l.releaseWire()
 			l.asked = true
 			c.sender = roleFree
@@ -151,7 +134,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // writeLocked takes p into the buffer and sees to it that it is sent. If it
 // returns a link, that is for the caller to do: it has the sender role.
 func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
-	for c.writing {
+	for c.send.Appending() {
 		if err := c.mayWriteLocked(); err != nil {
 			return nil, 0, err
 		}
@@ -160,7 +143,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 	if len(p) == 0 {
 		return nil, 0, c.mayWriteLocked()
 	}
-	c.writing = true
+	c.send.BeginAppend()
 	burst := c.sender == roleFree && c.run.begin()
 	for n < len(p) && err == nil {
 		var k int
@@ -177,13 +160,13 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 // writtenLocked ends what has appended n bytes. If it returns a link, the caller has
 // the sender role, and nextLocked to hand over.
 func (c *Conn) writtenLocked(n int, burst bool) *link {
-	c.writing = false
+	c.send.EndAppend()
 	if c.done {
-		c.releaseOutLocked()
+		c.send.Release()
 	}
 	c.writers.wake()
 	switch {
-	case c.finQueued: // Close or CloseWrite has left the end to this Write
+	case c.send.FinQueued(): // Close or CloseWrite has left the end to this Write
 		c.startFlusherLocked()
 		c.lingerLocked()
 	case n > 0:
@@ -227,16 +210,16 @@ func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
 	if err := c.mayWriteLocked(); err != nil {
 		return false, nil, err
 	}
-	if most := c.mostRoom(); len(p) > most {
+	if most := c.send.MaxRoom(); len(p) > most {
 		return false, nil, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", len(p), most)
 	}
-	if c.writing || len(p) > c.roomLocked() {
+	if c.send.Appending() || len(p) > c.send.Room() {
 		return false, nil, nil
 	}
 	if len(p) == 0 {
 		return true, nil, nil
 	}
-	c.writing = true
+	c.send.BeginAppend()
 	burst := c.sender == roleFree && c.run.begin()
 	for n := 0; n < len(p); {
 		k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
@@ -258,25 +241,23 @@ func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
 func (c *Conn) Room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writing || c.mayWriteLocked() != nil {
+	if c.send.Appending() || c.mayWriteLocked() != nil {
 		return 0
 	}
-	return c.roomLocked()
+	return c.send.Room()
 }
 
 // mayWriteLocked says why a Write cannot go on, if so.
 func (c *Conn) mayWriteLocked() error {
 	switch {
-	case c.closed || c.finQueued:
+	case c.closed || c.send.FinQueued():
 		return net.ErrClosed
-	case c.writeErr != nil:
-		return c.writeErr
-	case expired(c.writeDeadline):
+	case c.send.Err() != nil:
+		return c.send.Err()
+	case c.writeDeadline.expired():
 		return os.ErrDeadlineExceeded
-	case c.out.End() == math.MaxInt64:
-		return fmt.Errorf("%w: the stream has reached offset 2^63-1, which is its end", ErrCounters)
 	default:
-		return nil
+		return c.send.Full()
 	}
 }
 
@@ -287,19 +268,19 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		if err := c.mayWriteLocked(); err != nil {
 			return 0, err
 		}
-		if room := min(c.roomLocked(), encryptStep); room > 0 {
+		if room := min(c.send.Room(), encryptStep); room > 0 {
 			n := c.encryptLocked(p[:min(room, len(p))])
 			if n == 0 {
 				return 0, c.writeEndLocked()
 			}
 			return n, nil
 		}
-		if l := c.link; c.traits.Acks && l != nil {
+		if l := c.link; c.traits().Acks && l != nil {
 			if !l.ackAsked { // the peer, whose window may be larger, need not hurry by itself
 				l.ackAsked, c.pingDue = true, true
 			}
 			if !c.readers.waited() {
-				c.standing = true // somebody must read the acknowledgements
+				c.backgroundRead = true // somebody must read the acknowledgements
 				c.startStandbyLocked()
 			}
 		}
@@ -308,27 +289,34 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 	}
 }
 
+// roomMadeLocked wakes a Write that waits, if there is room for some of it. One that
+// was woken for nothing would ask the peer for an acknowledgement again.
+func (c *Conn) roomMadeLocked() {
+	if c.send.Room() > 0 {
+		c.writers.wake()
+	}
+}
+
 // encryptLocked puts at least some of p, for which there is room, into the buffer,
 // encrypted or not, and returns how much. The lock may be released meanwhile: it
 // returns 0 if the session has ended then.
 func (c *Conn) encryptLocked(p []byte) int {
-	if c.leavesCipherLocked(len(p)) {
-		return c.out.Append(p)
+	if c.send.Defers(len(p), c.sender != roleFree) {
+		return c.send.Append(p)
 	}
-	b := c.out.Reserve(len(p))
-	if len(b) <= cipherInLock {
-		c.session.Encrypt(b, p[:len(b)])
+	b := c.send.Reserve(len(p))
+	if len(b) <= stream.EncryptShort {
+		c.session().Encrypt(b, p[:len(b)])
 	} else {
 		c.mu.Unlock()
-		c.session.Encrypt(b, p[:len(b)])
+		c.session().Encrypt(b, p[:len(b)])
 		c.mu.Lock()
 		if c.done {
-			c.out.Commit(0)
+			c.send.Commit(0)
 			return 0
 		}
 	}
-	c.out.Commit(len(b))
-	c.ciphered = c.out.End()
+	c.send.Commit(len(b))
 	return len(b)
 }
 
@@ -337,41 +325,7 @@ func (c *Conn) writeEndLocked() error {
 	if c.closed {
 		return net.ErrClosed
 	}
-	return c.writeErr
-}
-
-// roomLocked is how much may be appended now. Without acknowledgements, only so
-// much may wait for a link that is there; during a suspension nothing gives way.
-func (c *Conn) roomLocked() int {
-	room := c.out.Room()
-	if c.traits.Acks || c.link == nil {
-		return room // mostly, and then without a call
-	}
-	return c.pendingRoomLocked(room)
-}
-
-func (c *Conn) pendingRoomLocked(room int) int {
-	pending := c.out.End() - c.link.sent
-	return min(room, int(max(0, int64(c.mostPending())-pending)))
-}
-
-// mostRoom is the most that there is room for while connected.
-func (c *Conn) mostRoom() int {
-	if c.traits.Acks {
-		return c.set.ReplayLimit
-	}
-	return c.mostPending()
-}
-
-// mostPending is how much may wait for a connected transport on a wire without
-// acknowledgements.
-func (c *Conn) mostPending() int { return min(maxPending, c.set.ReplayLimit/4) }
-
-// trimLocked lets history give way on a wire without acknowledgements: all but
-// half the limit, which is what can be missing after a cut. Only what waits to
-// be sent shares the other half.
-func (c *Conn) trimLocked() {
-	c.out.Free(c.link.sent - int64(c.set.ReplayLimit/2))
+	return c.send.Err()
 }
 
 // sendLocked sees to it that what was appended is sent. If it returns a link,
@@ -405,11 +359,11 @@ func (c *Conn) sendBetweenLocked() {
 		c.startFlusherLocked()
 		return
 	}
-	if c.sender != roleFree || c.ciphered-l.sent < gather {
+	if c.sender != roleFree || c.send.Sendable() < batchSize {
 		return // appendLocked calls for a flusher if it has to wait for room
 	}
 	c.sender = roleInline
-	loan := c.spanLocked(l)
+	loan := c.send.Lend(batchSize)
 	c.mu.Unlock()
 	n, err := l.writer.WriteNonblock(loan.Bytes())
 	c.mu.Lock()
@@ -420,13 +374,14 @@ func (c *Conn) sendBetweenLocked() {
 // attempt has come to, goes on as long as the transport takes all that it is given,
 // and gives the role back. The rest is for a flusher.
 func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
-	for until := c.ciphered; ; {
+	for left := c.send.Sendable(); ; {
 		all := n == len(loan.Bytes())
-		c.takenLocked(l, loan, n, err)
-		if !all || c.link != l || c.closed || l.framing != nil || l.sent >= until {
+		left -= int64(n)
+		c.writeDoneLocked(l, loan, n, err)
+		if !all || c.link != l || c.closed || l.framing != nil || left <= 0 {
 			break
 		}
-		loan = c.spanLocked(l)
+		loan = c.send.Lend(int(min(left, batchSize)))
 		c.mu.Unlock()
 		n, err = l.writer.WriteNonblock(loan.Bytes())
 		c.mu.Lock()
@@ -467,42 +422,18 @@ func (c *Conn) mustSendLocked() bool {
 	if l == nil || c.done {
 		return false
 	}
-	return l.sealed() || l.sent < c.sendEndLocked() || c.finDueLocked(l) ||
-		c.controlDueLocked(l) || c.halfCloseDueLocked(l)
-}
-
-// sendEndLocked is the offset up to which data may be sent now.
-func (c *Conn) sendEndLocked() int64 {
-	switch {
-	case c.peerStopped:
-		return 0
-	case c.traits.Acks:
-		return min(c.out.End(), c.peerLimit)
-	default:
-		return c.out.End()
-	}
-}
-
-// finDueLocked says whether the end of the stream is to be sent over the link.
-func (c *Conn) finDueLocked(l *link) bool {
-	return c.finReadyLocked(l) && l.sent == c.out.End()
-}
-
-// finReadyLocked says whether the end of the stream is known and still to be
-// sent over the link. A Write that is encrypting moves it.
-func (c *Conn) finReadyLocked(l *link) bool {
-	return c.traits.HalfClose && c.finQueued && !c.writing && !c.finAcked && !l.finSent && !c.peerStopped
+	return l.sealed() || c.send.Due() || c.controlDueLocked(l) || c.halfCloseDueLocked(l)
 }
 
 // controlDueLocked says whether there is control that does not wait for data.
 func (c *Conn) controlDueLocked(l *link) bool {
-	return l.framing != nil && (c.ackDue.urgent || c.pongDue || c.pingDue || c.closed && !l.stopSent)
+	return l.framing != nil && (c.recv.AckUrgent() || c.pongDue || c.pingDue || c.closed && !l.stopSent)
 }
 
 // halfCloseDueLocked says whether the transport's own end is all that is left
 // to send, on a wire that has no other.
 func (c *Conn) halfCloseDueLocked(l *link) bool {
-	return c.closed && !c.writing && !c.traits.HalfClose && !l.halfClosed && l.sent == c.out.End()
+	return c.closed && !c.traits().HalfClose && !l.halfClosed && c.send.AllSent()
 }
 
 // pumpLocked is the flusher's: it sends over whatever link there is until nothing is
@@ -514,13 +445,22 @@ func (c *Conn) pumpLocked() {
 		switch {
 		case c.halfCloseDueLocked(l) && !l.sealed():
 			c.halfCloseLocked(l)
-		case l.framing == nil && l.sent == c.ciphered:
-			c.encipherLocked()
+		case c.send.Unencrypted():
+			c.encryptDeferredLocked()
 		default:
 			c.transmitLocked(l)
 		}
 	}
 	c.senderLeftLocked()
+}
+
+// encryptDeferredLocked encrypts some of what Writes have left.
+func (c *Conn) encryptDeferredLocked() {
+	loan := c.send.LendPlain()
+	c.mu.Unlock()
+	c.session().Encrypt(loan.Bytes(), loan.Bytes())
+	c.mu.Lock()
+	c.send.Encrypted(loan)
 }
 
 // transmitLocked hands what is due to the transport, and waits until it has it.
@@ -536,7 +476,7 @@ func (c *Conn) transmitLocked(l *link) {
 		err = io.ErrShortWrite // or it would be asked for ever
 	}
 	c.mu.Lock()
-	c.takenLocked(l, next.loan, n, err)
+	c.writeDoneLocked(l, next.loan, n, err)
 }
 
 // An outgoing is what the link's transport is handed next, as far as the
@@ -552,36 +492,31 @@ type outgoing struct {
 func (c *Conn) nextLocked(l *link) (next outgoing) {
 	switch {
 	case l.framing == nil:
-		next.loan = c.spanLocked(l)
+		next.loan = c.send.Lend(batchSize)
 	case !l.sealed():
 		next.control = c.takeControlLocked(l)
-		if most := min(c.sendEndLocked()-l.sent, int64(l.mostData())); most > 0 {
-			next.loan = c.out.Lend(l.sent, int(most))
-		}
-		end := l.sent + int64(len(next.loan.Bytes()))
-		if end == c.out.End() && c.finReadyLocked(l) {
-			next.control.Fin, l.finSent, c.finSent = true, true, true
-		}
-		c.handedOverLocked(l, end)
+		next.loan = c.send.Lend(l.mostData(c.send.OnLink(l.base)))
+		c.advanceLocked(len(next.loan.Bytes()))
+		next.control.Fin = c.send.TakeFin()
 	}
 	return next
 }
 
-// takenLocked accounts for what the transport's Write of nextLocked has returned.
+// writeDoneLocked accounts for what the transport's Write of nextLocked has returned.
 // What it has not taken is due again.
-func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) {
+func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 	size := len(loan.Bytes())
 	if l.framing != nil {
 		size = len(l.unsent())
 	}
-	n, err = judgeWrite(n, size, err)
-	c.out.Return(loan)
+	n, err = checkWrite(n, size, err)
+	c.send.Return(loan)
 	if l.framing != nil {
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
 			l.releaseWire()
 		}
 	} else if c.link == l {
-		c.handedOverLocked(l, l.sent+int64(n))
+		c.advanceLocked(n)
 	}
 	if n > 0 {
 		l.asked = true
@@ -592,24 +527,13 @@ func (c *Conn) takenLocked(l *link, loan replay.Loan, n int, err error) {
 	}
 }
 
-// handedOverLocked notes that the link's transport has the stream up to the
-// offset.
-func (c *Conn) handedOverLocked(l *link, offset int64) {
-	if replayed := min(offset, c.maxSent) - l.sent; replayed > 0 {
-		c.stats.replayed += replayed
-		if c.server != nil {
-			c.server.totals.replayed.Add(replayed)
-		}
+// advanceLocked notes that the link's transport was handed n more bytes.
+func (c *Conn) advanceLocked(n int) {
+	if again := c.send.Advance(n); again > 0 && c.server != nil {
+		c.server.totals.replayed.Add(again)
 	}
-	l.sent = offset
-	c.maxSent = max(c.maxSent, offset)
-	if c.traits.Acks {
-		c.freeAckedLocked()
-		c.ackers.wake() // a Flush asks once all is handed over
-		return
-	}
-	c.trimLocked()
-	c.writers.wake()
+	c.roomMadeLocked()
+	c.ackers.wake() // a Flush asks once all is handed over
 }
 
 // writeTransport writes to a transport and holds it to the contract of
@@ -619,12 +543,12 @@ func writeTransport(t io.Writer, b []byte) (int, error) {
 	if n == 0 && len(b) > 0 && err == nil {
 		return 0, io.ErrShortWrite
 	}
-	return judgeWrite(n, len(b), err)
+	return checkWrite(n, len(b), err)
 }
 
-// judgeWrite holds what a transport's Write returned to the contract of io.Writer,
+// checkWrite holds what a transport's Write returned to the contract of io.Writer,
 // but that it may take less than it was given without an error.
-func judgeWrite(n, size int, err error) (int, error) {
+func checkWrite(n, size int, err error) (int, error) {
 	if n < 0 || n > size {
 		return 0, fmt.Errorf("relink: the transport's Write returned %d for a slice of %d bytes", n, size)
 	}
@@ -666,12 +590,8 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 // takeControlLocked collects the control that waits to be carried.
 func (c *Conn) takeControlLocked(l *link) suite.Control {
 	var k suite.Control
-	if c.ackDue.pending || c.ackDue.urgent || c.pongDue {
-		k.Ack, k.Received, k.FinReceived = true, c.received, c.finReceived
-		k.Consumed = c.consumedLocked()
-		k.Limit = k.Consumed + int64(c.set.ReplayLimit)
-		c.toldLimit = k.Limit
-		c.ackDue.told(c.received)
+	if c.recv.AckPending() || c.recv.AckUrgent() || c.pongDue {
+		c.recv.TakeAck(&k)
 	}
 	k.Ping, k.Pong = c.pingDue, c.pongDue
 	c.pingDue, c.pongDue = false, false
