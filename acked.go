@@ -6,17 +6,6 @@ import (
 	"fmt"
 )
 
-// consumedMoreLocked has a new limit told once the application has taken enough for it
-// to matter to the peer.
-func (c *Conn) consumedMoreLocked() {
-	c.recv.ConsumedMore()
-	if c.recv.AckUrgent() {
-		c.startFlusherLocked()
-	} else if c.recv.AckPending() {
-		c.watchLocked()
-	}
-}
-
 // Acked returns the offset up to which the peer's application is known to have
 // taken this side's stream: the count of bytes from its beginning. On a suite
 // without acknowledgements it is 0.

@@ -18,7 +18,7 @@ import (
 // as delivered what that has taken.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.closed {
 		return c.opError("close", net.ErrClosed)
 	}
@@ -35,18 +35,6 @@ func (c *Conn) Close() error {
 	// The end goes out once more, together with the news that nobody reads here
 	// any more: that it is acknowledged shows that the peer has heard both.
 	c.send.RepeatFin()
-	l := c.link
-	if l == nil {
-		c.lingerLocked()
-		return nil
-	}
-	// What the application is blocked in returns; the library goes on for it.
-	if c.receiver == roleInline {
-		l.setReadDeadlineLocked(longAgo)
-	}
-	c.startFlusherLocked()
-	c.startStandbyLocked()
-	c.lingerLocked()
 	return nil
 }
 
@@ -58,7 +46,7 @@ func (c *Conn) CloseWrite() error {
 		return c.opError("close", fmt.Errorf("%w: the suite cannot close one direction", errors.ErrUnsupported))
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.closed || c.send.FinQueued() {
 		return c.opError("close", net.ErrClosed)
 	}
@@ -66,8 +54,6 @@ func (c *Conn) CloseWrite() error {
 		return c.opError("close", err)
 	}
 	c.send.QueueFin()
-	c.writers.wake()
-	c.startFlusherLocked()
 	return nil
 }
 
@@ -76,7 +62,7 @@ func (c *Conn) CloseWrite() error {
 // transport can tell the two apart.
 func (c *Conn) Abort() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.done {
 		wasClosed := c.closed
 		c.closed = true
@@ -104,7 +90,7 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
 	}
 	var last []byte
-	if l.framing != nil && c.sender == roleFree && !l.sealed() {
+	if l.framing != nil && !l.writing && !l.sealed() {
 		last = l.codec.Seal(nil, nil, suite.Control{Reset: code})
 	}
 	l.abort(last)
@@ -119,7 +105,7 @@ func (c *Conn) violatedLocked(err error) {
 // closeTimedOut ends the lingering.
 func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	var cause error
 	if !c.send.Delivered() && !c.handedAllLocked() {
 		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.send.End()-c.send.Acked())
@@ -135,24 +121,6 @@ func (c *Conn) closeTimedOut() {
 // the best that such a wire can tell.
 func (c *Conn) handedAllLocked() bool {
 	return !c.traits().Acks && c.send.HandedOver() && (c.link != nil || c.lost.clean)
-}
-
-// lingerLocked ends a closed session once there is nothing left to deliver.
-func (c *Conn) lingerLocked() {
-	if !c.closed || c.done || c.send.Appending() || c.sender != roleFree || c.mustSendLocked() {
-		return
-	}
-	if c.traits().HalfClose {
-		if c.send.Finished() {
-			c.finishLocked(nil)
-		}
-		return
-	}
-	// Without acknowledgements only a resume tells what has arrived, unless
-	// nothing was ever on its way.
-	if c.link == nil && c.send.NothingUnderWay() {
-		c.finishLocked(nil)
-	}
 }
 
 // halfCloseLocked ends the transport's outgoing direction, which is how the
@@ -217,8 +185,6 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	} else if !c.server.suspend(c) {
 		c.expireLocked(ErrSessionLost)
 	}
-	c.readers.wake()
-	c.writers.wake()
 }
 
 // serverConfirmedEndLocked reports whether the end of a client's link without a codec is

@@ -51,6 +51,7 @@ type Conn struct {
 	watched        bool // ticks look at it: see tick
 	pongDue        bool
 	pingDue        bool
+	wantsRoom      bool // a Write waits for it
 
 	// Its life.
 
@@ -140,7 +141,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, fa
 
 func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.closed {
 		return c.opError("set", net.ErrClosed)
 	}

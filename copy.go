@@ -60,7 +60,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err error) {
 	var first [64]byte // of what has arrived already
 	c.mu.Lock()
-	l, n, err := c.readableLocked(first[:])
+	l, n, err := c.awaitDataLocked(first[:])
 	for l != nil {
 		switch {
 		case l.inPos < len(l.input):
@@ -68,7 +68,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			n = c.receiveLocked(l, b[:])
 		case l.framing == nil:
 			l.setReadDeadlineLocked(c.readDeadline)
-			c.mu.Unlock()
+			c.unlock()
 			var k int
 			var rerr error
 			b, k, rerr = s.read(l.conn)
@@ -78,19 +78,19 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			l.setReadDeadlineLocked(c.readDeadline)
 			l.giveRoomBackLocked()
 			room := l.inputRoom()
-			c.mu.Unlock()
+			c.unlock()
 			k, rerr := l.conn.Read(room)
 			b = copyBuffers.Get().(*[copyBuffer]byte)
 			rec, rerr := l.recordIn(b[:], room, k, rerr)
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, b[:], rerr)
 		}
-		if c.hasReadLocked(l, n) {
+		if c.hasReadLocked(n) {
 			break
 		}
 		copyBuffers.Put(b)
 		b = nil
-		l, n, err = c.readableLocked(first[:])
+		l, n, err = c.awaitDataLocked(first[:])
 	}
 	if b == nil && n > 0 {
 		b = copyBuffers.Get().(*[copyBuffer]byte)
@@ -99,9 +99,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			n += c.takeLocked(b[n:])
 		}
 	}
-	if err != nil && c.receiver == roleFree {
-		c.receiverLeftLocked() // a standby may have left for this Read
-	}
+	c.settleLocked()
 	yields := c.ackWaitsLocked()
 	c.mu.Unlock()
 	if yields {

@@ -154,7 +154,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		c.redial = r
 		r.touched = now()
 		c.mu.Lock()
-		defer c.mu.Unlock()
+		defer c.unlock()
 		c.openedLocked(t)
 		c.attachLocked(t, s.rest(), 0, sl)
 		return nil

@@ -53,9 +53,8 @@ func HoldWriting(c *Conn) (release func()) {
 	c.send.BeginAppend()
 	return func() {
 		c.mu.Lock()
-		defer c.mu.Unlock()
+		defer c.unlock()
 		c.send.EndAppend()
-		c.writers.wake()
 	}
 }
 

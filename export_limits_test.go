@@ -18,7 +18,7 @@ func IsClassic(s ClientSuite) bool {
 // so much had been exchanged. The two sides must be moved alike.
 func (c *Conn) SetCounters(sent, received int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.send.Init(c.session(), *c.traits(), c.set.ReplayLimit, sent)
 	c.recv.Init(c.session(), *c.traits(), c.set.ReplayLimit, received)
 	if c.link != nil {
@@ -31,7 +31,7 @@ func (c *Conn) SetCounters(sent, received int64) {
 // true. Its stream goes on where it was.
 func (c *Conn) ClaimToHaveSent(sent int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	setSession(c, liar{c.session(), sent})
 	c.linkLostLocked(c.link, errNetworkChanged)
 }

@@ -56,6 +56,6 @@ func PresentResume(c *Conn, t net.Conn) *Presented {
 // none.
 func (p *Presented) Adopt() {
 	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
+	defer p.c.unlock()
 	p.c.attachLocked(p.Transport, p.s.rest(), p.c.recv.Received(), p.link)
 }

@@ -41,7 +41,6 @@ func (c *Conn) Flush(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
 		c.ackers.wake()
-		c.writers.wake()
 		c.mu.Unlock()
 	})
 	defer stop()
@@ -60,7 +59,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 			return c.opError("flush", &UndeliveredError{left, c.writeEndLocked()})
 		}
 		if !c.traits().Acks {
-			c.waitLocked(&c.writers, noDeadline) // who is woken when a transport has taken something
+			c.waitLocked(&c.ackers, noDeadline)
 			continue
 		}
 		// Records arrive in order: the answer to a ping behind the last of them
@@ -92,14 +91,12 @@ func (c *Conn) undeliveredLocked(until int64) int64 {
 // its answer to a ping.
 func (c *Conn) askForAckLocked() {
 	c.pingDue = true
-	c.startFlusherLocked()
 }
 
 // hearAcksLocked sees to it that somebody reads acknowledgements.
 func (c *Conn) hearAcksLocked() {
 	if c.link != nil && !c.readers.waited() {
 		c.backgroundRead = true
-		c.startStandbyLocked()
 	}
 }
 

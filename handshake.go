@@ -229,7 +229,7 @@ func (h *handshake) expire() {
 		if offered.provisional {
 			offered.finishLocked(ErrHandshakeTimeout)
 		}
-		offered.mu.Unlock()
+		offered.unlock()
 	}
 }
 
@@ -250,7 +250,7 @@ func (h *handshake) Establish(sl suite.Link) error {
 	h.promised = true
 	c := h.offered
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if !c.provisional || c.done {
 		return ErrSuperseded
 	}
@@ -311,7 +311,7 @@ func (t target) Claim() suite.Claim {
 // Check implements [suite.Target].
 func (t target) Check(peer suite.Offsets) error {
 	t.c.mu.Lock()
-	defer t.c.mu.Unlock()
+	defer t.c.unlock()
 	return t.c.checkTargetLocked(peer)
 }
 
@@ -337,18 +337,14 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 // Early implements [suite.Target].
 func (t target) Early(offset int64, data []byte) {
 	t.c.mu.Lock()
-	defer t.c.mu.Unlock()
+	defer t.c.unlock()
 	t.c.earlyLocked(offset, data)
 }
 
 // earlyLocked takes data that came with a handshake.
 func (c *Conn) earlyLocked(offset int64, data []byte) {
-	if c.done || c.provisional || c.recv.Early(offset, data) == 0 {
-		return
-	}
-	c.readers.wake()
-	if c.receiver == roleInline && c.link != nil {
-		c.link.setReadDeadlineLocked(longAgo) // the Read takes it from the buffer
+	if !c.done && !c.provisional {
+		c.recv.Early(offset, data)
 	}
 }
 
@@ -370,7 +366,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	t.h.promised = true
 	c := t.c
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if err := c.checkTargetLocked(sl.Peer); err != nil {
 		return err
 	}

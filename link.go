@@ -85,6 +85,7 @@ type framing struct {
 	counted  int64 // the offset acknowledged at the last tick, while most is set
 	most     int32 // data in a record while the network counts as slow, or zero
 	room     room  // whether long is in use, and is still wanted
+	writing  bool  // the sender seals records, or the transport is taking them
 	stopSent bool
 	ackAsked bool // a ping is under way for the sake of its acknowledgement
 }

@@ -201,7 +201,7 @@ func (l *Listener) Close() error {
 	for _, c := range suspended {
 		c.mu.Lock()
 		c.expireLocked(ErrSessionLost)
-		c.mu.Unlock()
+		c.unlock()
 	}
 	return err
 }

@@ -52,18 +52,17 @@ func roundUp(d time.Duration) time.Duration {
 }
 
 // tickLivenessLocked declares the link lost if an answer has been due for too
-// long, and reports whether to look again. heard says that something has
-// arrived since the last look.
-func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
+// long. heard says that something has arrived since the last look.
+func (c *Conn) tickLivenessLocked(l *link, heard bool) {
 	switch {
 	case c.set.LivenessTimeout < 0:
-		return false
+		l.asked = false
 	case c.traits().Pings:
-		return c.tickPingsLocked(l, heard)
+		c.tickPingsLocked(l, heard)
 	case l.probe.tcp != nil && l.asked:
-		return c.tickTCPLocked(l)
-	default:
-		return false // nothing to judge by, or nothing due
+		c.tickTCPLocked(l)
+	default: // nothing to judge by, or nothing due
+		l.asked = false
 	}
 }
 
@@ -71,37 +70,38 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) (again bool) {
 // link is pinged only where no keep-alive of the kernel's does it. Where the last
 // word was one that is not answered, an acknowledgement or a pong, the kernel
 // knows whether it arrived; its keep-alive is off until then.
-func (c *Conn) tickPingsLocked(l *link, heard bool) (again bool) {
+func (c *Conn) tickPingsLocked(l *link, heard bool) {
 	p := &l.probe
-	due := c.send.Unacknowledged() || p.ping || p.tcp == nil
-	switch silence := p.quiet.since(); {
+	switch silence, due := p.quiet.since(), c.answerDueLocked(l); {
 	case !due && l.asked:
-		return c.tickTCPLocked(l)
+		c.tickTCPLocked(l)
 	case !due:
 		p.quiet = 0
-		return false
 	case heard || p.quiet == 0:
 		p.quiet, p.ping = now(), false
 	case silence >= c.set.LivenessTimeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
 		c.linkLostLocked(l, errSilent)
-		return false
 	case silence >= c.set.LivenessTimeout/2 && !p.ping:
 		p.ping, c.pingDue = true, true
-		c.startFlusherLocked()
 	}
-	return true
+}
+
+// answerDueLocked reports whether the peer is to answer, on a wire with pings. Where no
+// kernel probes an idle link it always is.
+func (c *Conn) answerDueLocked(l *link) bool {
+	return c.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil
 }
 
 // tickTCPLocked goes by what the kernel knows of its acknowledgements.
-func (c *Conn) tickTCPLocked(l *link) (again bool) {
+func (c *Conn) tickTCPLocked(l *link) {
 	p := &l.probe
 	if p.next.until() > 0 {
-		return true
+		return
 	}
 	info, ok := readTCPInfo(p.tcp)
 	if l.asked = ok && (info.unacked > 0 || info.unsent > 0); !l.asked {
 		p.quiet, p.next = 0, now().add(c.set.LivenessTimeout/livenessSteps)
-		return false
+		return
 	}
 	if p.quiet == 0 {
 		p.quiet = now()
@@ -111,10 +111,9 @@ func (c *Conn) tickTCPLocked(l *link) (again bool) {
 	pause, due := nextLook(p.quiet.since(), c.set.LivenessTimeout)
 	if due && info.retrying() {
 		c.linkLostLocked(l, errSilent)
-		return false
+		return
 	}
 	p.next = now().add(pause)
-	return true
 }
 
 // nextLook says whether a silence has lasted for a time-out, and otherwise when

@@ -47,7 +47,7 @@ func (l *link) mostData(sent int64) int {
 // tickPaceLocked lets records grow where a whole one was acknowledged within a
 // tick.
 func (c *Conn) tickPaceLocked(l *link) {
-	if l.framing == nil || l.most == 0 {
+	if l.most == 0 {
 		return
 	}
 	if c.send.Acked()-l.counted >= int64(l.most) {

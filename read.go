@@ -63,19 +63,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return k, nil
 		}
 		n := c.takeStreamLocked(l, p, k, rerr)
-		if c.hasReadLocked(l, n) {
-			c.mu.Unlock()
+		if c.hasReadLocked(n) {
+			c.unlock()
 			return n, nil
 		}
 	}
-	l, n, err := c.readableLocked(p)
+	l, n, err := c.awaitDataLocked(p)
 	for l != nil {
 		switch {
 		case l.inPos < len(l.input):
 			n = c.receiveLocked(l, p)
 		case l.framing == nil:
 			l.setReadDeadlineLocked(c.readDeadline)
-			c.mu.Unlock()
+			c.unlock()
 			k, rerr := l.conn.Read(p)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, p, k, rerr)
@@ -83,20 +83,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 			l.setReadDeadlineLocked(c.readDeadline)
 			l.giveRoomBackLocked()
 			room := l.inputRoom()
-			c.mu.Unlock()
+			c.unlock()
 			k, rerr := l.conn.Read(room)
 			rec, rerr := l.recordIn(p, room, k, rerr)
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, p, rerr)
 		}
-		if c.hasReadLocked(l, n) {
+		if c.hasReadLocked(n) {
 			break
 		}
-		l, n, err = c.readableLocked(p)
+		l, n, err = c.awaitDataLocked(p)
 	}
-	if err != nil && c.receiver == roleFree {
-		c.receiverLeftLocked() // a standby may have left for this Read
-	}
+	c.settleLocked()
 	yields := c.ackWaitsLocked()
 	c.mu.Unlock()
 	if yields {
@@ -121,22 +119,18 @@ func (c *Conn) takeReceiverLocked() {
 }
 
 // hasReadLocked gives the receiver role back after a Read of the link, and reports
-// whether it has got anything. Where the session was closed meanwhile, or has
-// another link, somebody else may have to read now.
-func (c *Conn) hasReadLocked(l *link, n int) bool {
+// whether it has got anything.
+func (c *Conn) hasReadLocked(n int) bool {
 	c.receiver = roleFree
-	if n == 0 || !c.watched || c.backgroundRead || c.closed || c.link != l || c.readers.waited() || c.recv.Draining() {
-		c.receiverLeftLocked()
-	}
 	if n > 0 {
 		c.run.reset()
 	}
 	return n > 0
 }
 
-// readableLocked waits until a Read can return, or has the receiver role: then
+// awaitDataLocked waits until a Read can return, or has the receiver role: then
 // it returns the link to read.
-func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
+func (c *Conn) awaitDataLocked(p []byte) (l *link, n int, err error) {
 	for {
 		switch {
 		case c.closed:
@@ -158,80 +152,28 @@ func (c *Conn) readableLocked(p []byte) (l *link, n int, err error) {
 			c.takeReceiverLocked()
 			return l, 0, nil
 		}
-		if l != nil && l.interruptible && c.receiver == roleBackground {
-			l.setReadDeadlineLocked(longAgo) // the standby gives the role back
-		}
-		c.waitLocked(&c.readers, c.readDeadline)
+		c.waitLocked(&c.readers, c.readDeadline) // a standby gives the role back
 	}
 }
 
 // takeLocked gives the application data from the session's buffer.
 func (c *Conn) takeLocked(p []byte) int {
 	n := c.recv.Take(p)
-	if c.link == nil {
-		c.reportLocked() // no tick does
-	}
 	if c.traits().Acks {
-		c.consumedMoreLocked()
-	}
-	if c.receiver == roleFree && c.recv.Buffered() <= c.recv.Limit()/2 {
-		c.startStandbyLocked()
+		c.recv.ConsumedMore()
 	}
 	return n
-}
-
-// receiverLeftLocked decides who reads now that the receiver role is free.
-func (c *Conn) receiverLeftLocked() {
-	if c.link == nil {
-		c.lost.link = nil // nobody has anything of it in hand
-	}
-	c.readers.wake()
-	if c.startStandbyLocked() || c.readers.waited() || c.link == nil {
-		return
-	}
-	if c.server == nil || c.traits().Acks || c.traits().Pings || c.reportDueLocked() {
-		c.watchLocked() // a standby starts if the application stays away
-	}
-}
-
-// startStandbyLocked gives a free receiver role to a goroutine of the library
-// if there is something for it to read.
-func (c *Conn) startStandbyLocked() bool {
-	if c.receiver != roleFree || !c.standbyWantedLocked(c.link) {
-		return false
-	}
-	c.receiver = roleBackground
-	go c.standby()
-	return true
-}
-
-// standbyWantedLocked says whether the link is to be read although no Read
-// waits: always where Read cannot do it itself, to drain a replay, to drain
-// what a peer still sends to a closed session, and when the application has
-// been away for a while.
-func (c *Conn) standbyWantedLocked(l *link) bool {
-	if l == nil || c.done {
-		return false
-	}
-	if l.interruptible && c.readers.waited() && !c.closed {
-		return false
-	}
-	if !c.closed && c.recv.Buffered() >= c.recv.Limit() {
-		return false
-	}
-	return !l.interruptible || c.closed || c.backgroundRead || c.recv.Draining()
 }
 
 // standby holds the receiver role until a Read wants it, the link is lost, or
 // there is no reason for it any more.
 func (c *Conn) standby() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.standbyWantedLocked(c.link) {
+	defer c.unlock()
+	for !c.done && c.link != nil && c.standbyWantedLocked(c.link) {
 		c.receiveLocked(c.link, nil)
 	}
 	c.receiver = roleFree
-	c.receiverLeftLocked()
 }
 
 // chunks are the slices that a standby reads into.
@@ -250,7 +192,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 		return c.receiveRecordLocked(l, p)
 	}
 	if p != nil {
-		c.mu.Unlock()
+		c.unlock()
 		n, err := l.readStream(p)
 		c.mu.Lock()
 		return c.takeStreamLocked(l, p, n, err)
@@ -259,12 +201,12 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	if !c.closed {
 		limit = min(limit, c.recv.Limit()-c.recv.Buffered())
 	}
-	c.mu.Unlock()
+	c.unlock()
 	chunk := chunks.Get().(*[standbyChunk]byte)
 	n, err := l.readStream(chunk[:limit])
 	c.mu.Lock()
 	skip := c.arrivedLocked(l, n)
-	c.depositLocked(chunk[skip:n])
+	c.recv.Deposit(chunk[skip:n])
 	chunks.Put(chunk)
 	c.readFailedLocked(l, err)
 	return 0
@@ -275,7 +217,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 // much is decrypted.
 func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 	if brokenRead(p, n, err) {
-		c.mu.Unlock()
+		c.unlock()
 		n, err = l.readAgain(p, n)
 		c.mu.Lock()
 	}
@@ -288,7 +230,7 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 	if n <= stream.EncryptShort {
 		c.session().Decrypt(p[:n], p[:n])
 	} else {
-		c.mu.Unlock()
+		c.unlock()
 		c.session().Decrypt(p[:n], p[:n])
 		c.mu.Lock()
 	}
@@ -315,15 +257,6 @@ func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
 	}
 	l.heard = true
 	return skip
-}
-
-// depositLocked puts data that arrivedLocked has counted into the session's
-// buffer.
-func (c *Conn) depositLocked(data []byte) {
-	if len(data) > 0 {
-		c.recv.Deposit(data)
-		c.readers.wake()
-	}
 }
 
 // readFailedLocked judges an error of the transport's Read. An expired deadline
@@ -386,7 +319,7 @@ func readTransport(t reader, p []byte) (int, error) {
 // receiveRecordLocked is receiveLocked for a link with a codec.
 func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 	l.giveRoomBackLocked()
-	c.mu.Unlock()
+	c.unlock()
 	rec, err := l.readRecord(p)
 	c.mu.Lock()
 	return c.recordReadLocked(l, rec, p, err)
@@ -504,9 +437,9 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 			c.session().Decrypt(p[:n], data[:n])
 			data = data[n:]
 		}
-		c.depositLocked(data)
+		c.recv.Deposit(data)
 		c.recv.DataArrived()
-		c.consumedMoreLocked()
+		c.recv.ConsumedMore()
 	}
 	c.controlLocked(l, rec.Control)
 	return n
@@ -519,18 +452,9 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 		return
 	}
 	if k.Ack {
-		raised, err := c.send.Acknowledge(k)
-		if err != nil {
+		if err := c.send.Acknowledge(k); err != nil {
 			c.violatedLocked(err)
 			return
-		}
-		if raised {
-			c.startFlusherLocked()
-		}
-		c.roomMadeLocked()
-		c.ackers.wake()
-		if c.server != nil {
-			c.watchLocked() // to report what was freed
 		}
 	}
 	if k.Fin {
@@ -538,24 +462,14 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 			c.violatedLocked(err)
 			return
 		}
-		c.readers.wake()
 	}
-	if k.Stop && c.send.Stop(ErrPeerClosed) {
-		c.writers.wake()
-		c.ackers.wake()
+	if k.Stop {
+		c.send.Stop(ErrPeerClosed)
 	}
 	if k.Ping {
 		c.pongDue = true
 	}
 	if k.Pong {
 		l.ackAsked = false
-	}
-	if c.pongDue || c.recv.AckUrgent() {
-		c.startFlusherLocked()
-	} else if c.recv.AckPending() {
-		c.watchLocked()
-	}
-	if c.closed { // seldom, and otherwise without a call
-		c.lingerLocked()
 	}
 }

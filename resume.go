@@ -58,20 +58,10 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		c.longestGap = max(c.longestGap, e.Gap)
 		c.notify.post(e)
 	}
-	c.readers.wake()
-	c.writers.wake()
-	c.ackers.wake()
+	c.readers.wake() // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		c.takeRecordLocked(l, r, nil)
 	}
-	if c.receiver == roleFree {
-		c.receiverLeftLocked()
-	}
-	if c.recv.ReplayUnknown() {
-		c.watchLocked()
-	}
-	c.startFlusherLocked()
-	c.lingerLocked()
 }
 
 // mayGiveEarlyLocked says whether a handshake may carry data: only in the first
@@ -126,7 +116,7 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
-	touched monoTime           // when the server was last given something to settle
+	touched monoTime             // when the server was last given something to settle
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
@@ -195,7 +185,7 @@ func (r *redialer) settleLocked() time.Duration {
 
 // pauseLocked waits without the lock, and reports whether it was woken.
 func (r *redialer) pauseLocked(c *Conn, d time.Duration) (woken bool) {
-	c.mu.Unlock()
+	c.unlock()
 	defer c.mu.Lock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -212,7 +202,7 @@ func (r *redialer) pauseLocked(c *Conn, d time.Duration) (woken bool) {
 // noticed. On a server, and on a session that has ended, it does nothing.
 func (c *Conn) NetworkChanged() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.redial == nil || c.done {
 		return
 	}
@@ -232,7 +222,7 @@ func (c *Conn) resumeLoop() {
 	var ended *suite.EndedError
 	pauses := 0
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	for fresh := true; c.link == nil && !c.done; {
 		if fresh {
 			deadline, failure, pauses, fresh = c.lost.at.add(c.set.ResumeTimeout), nil, 0, false
@@ -330,7 +320,7 @@ func (c *Conn) attemptLocked(before error) error {
 	defer cancel()
 	c.redial.cancel, c.redial.hurried = cancel, false
 	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
-	c.mu.Unlock()
+	c.unlock()
 	t, err := c.redial.dial(ctx)
 	var sl suite.Link
 	var s *handshakeStream

@@ -46,6 +46,7 @@ func (c *Conn) writeRecordLocked(p []byte) (*link, outgoing) {
 	}
 	c.run.n = 1
 	c.sender = roleInline
+	l.writing = true
 	c.send.Advance(len(p)) // and nothing of it again
 	return l, outgoing{loan, c.takeControlLocked(l)}
 }

@@ -2,27 +2,17 @@ package relink
 
 import "time"
 
-// Sessions that nobody waits for are looked after by ticks: a session asks for
-// them when it has a reason (watchLocked) and gets them until it has none. On a
-// client a timer of its own ticks. On a server the listener's sweeper ticks
-// for all that asked, and expires suspended sessions; it never walks
-// sessions that have nothing to be done. An idle session, whose application
-// waits in Read, has no timer and no goroutine.
+// Sessions that nobody waits for are looked after by ticks: a session gets them as
+// long as it has a reason (ticksWantedLocked). On a client a timer of its own ticks. On a
+// server the listener's sweeper ticks for all that want it, and expires suspended
+// sessions; it never walks sessions that have nothing to be done. An idle session,
+// whose application waits in Read, has no timer and no goroutine.
 
 // tickEvery is the time between ticks.
 const tickEvery = 100 * time.Millisecond
 
-// watchLocked asks for ticks.
-func (c *Conn) watchLocked() {
-	if !c.watched { // mostly it is, and then without a call
-		c.startWatchLocked()
-	}
-}
-
-func (c *Conn) startWatchLocked() {
-	if c.done || c.link == nil {
-		return
-	}
+// startTicks begins ticks. The caller holds the lock.
+func (c *Conn) startTicks() {
 	c.watched = true
 	switch {
 	case c.server != nil:
@@ -49,7 +39,7 @@ func (c *Conn) timerTick() {
 // tick does what is due and reports whether there is a reason for another.
 func (c *Conn) tick() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.watched = false
 	c.reportLocked()
 	l := c.link
@@ -58,71 +48,37 @@ func (c *Conn) tick() bool {
 	}
 	heard := l.heard
 	l.heard = false
-	again := c.tickReplayLocked(l, heard)
-	if c.tickStandbyLocked() {
-		again = true
+	c.recv.Tick(heard)
+	c.tickAbsenceLocked()
+	if l.framing != nil {
+		l.tickInputLocked(heard)
+		c.tickPaceLocked(l)
 	}
-	if c.recv.AckPending() {
-		c.startFlusherLocked()
-		again = true
-	}
-	if c.tickInputLocked(l, heard) {
-		again = true
-	}
-	c.tickPaceLocked(l)
-	if c.link == l && c.tickLivenessLocked(l, heard) {
-		again = true
-	}
-	c.watched = again && c.link != nil && !c.done
+	c.tickLivenessLocked(l, heard)
+	c.watched = c.link != nil && !c.done && c.ticksWantedLocked(c.link)
 	return c.watched
 }
 
-// tickReplayLocked lets the receiving half decide whether a replay of unknown length is
-// over.
-func (c *Conn) tickReplayLocked(l *link, heard bool) (again bool) {
-	unknown := c.recv.ReplayUnknown()
-	c.recv.Tick(heard)
-	if !unknown || c.recv.ReplayUnknown() {
-		return unknown && c.recv.Draining()
-	}
-	if c.receiver == roleBackground && !c.standbyWantedLocked(l) {
-		l.setReadDeadlineLocked(longAgo)
-	}
-	return false
-}
-
-// tickStandbyLocked starts a standby where the application has not been in Read
+// tickAbsenceLocked has a standby read where the application has not been in Read
 // for a whole tick.
-func (c *Conn) tickStandbyLocked() (again bool) {
-	if c.receiver != roleFree || c.readers.waited() || c.backgroundRead {
-		return false
-	}
-	if c.server != nil && !c.traits().Acks && !c.traits().Pings {
-		return false
-	}
-	if c.readSeq != c.tickSeq {
+func (c *Conn) tickAbsenceLocked() {
+	switch {
+	case !c.absenceMattersLocked():
+	case c.readSeq != c.tickSeq:
 		c.tickSeq = c.readSeq
-		return true
+	default:
+		c.backgroundRead = true
 	}
-	c.backgroundRead = true
-	c.startStandbyLocked()
-	return false
 }
 
 // tickInputLocked takes the long record buffer away from a link on which nothing
 // has arrived for a whole tick: a session that waits after a large transfer
 // is to hold as little as any other. Whoever waits with it in the transport's Read
 // is sent back there, where that can be done.
-func (c *Conn) tickInputLocked(l *link, heard bool) (again bool) {
-	switch {
-	case l.framing == nil || l.room != roomLong:
-		return false
-	case heard:
-		return true
+func (f *framing) tickInputLocked(heard bool) {
+	if f.room == roomLong && !heard {
+		f.room = roomUnwanted
 	}
-	l.room = roomUnwanted
-	l.setReadDeadlineLocked(longAgo) // whoever reads next sets its own
-	return false
 }
 
 // watchSession puts a session on the list of those that get ticks.
@@ -188,7 +144,7 @@ func (l *Listener) sweep() {
 			if c.lost.at.since() >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
-			c.mu.Unlock()
+			c.unlock()
 		}
 	}
 }

@@ -12,17 +12,20 @@ type waitQueue struct {
 	cond  sync.Cond
 	n     int // goroutines that wait
 	timer *time.Timer
+	seen  progress // when those who wait for delivery were last woken
 }
 
-// waitLocked waits at one of the session's queues, which the first makes. It
-// returns after a wake, or once the deadline has passed; the caller looks for
+// waitLocked settles the session and waits at one of its queues, which the first makes.
+// It returns after a wake, or once the deadline has passed; the caller looks for
 // itself.
 func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 	if *q == nil {
 		*q = new(waitQueue)
 		(*q).cond.L = &c.mu
 	}
-	(*q).wait(deadline)
+	if c.settleLocked(); !c.done {
+		(*q).wait(deadline)
+	}
 }
 
 func (q *waitQueue) wait(deadline monoTime) {

@@ -94,6 +94,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 				c.sender = roleFree
 			} else {
 				c.sentOwnLocked(l, loan, k, werr)
+				c.settleLocked()
 			}
 			c.mu.Unlock()
 			return len(p), nil
@@ -108,19 +109,21 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 	}
 	if l != nil {
-		c.mu.Unlock()
+		c.unlock()
 		sealed := l.seal(next.loan.Bytes(), next.control)
 		k, werr := l.writer.WriteNonblock(sealed)
 		c.mu.Lock()
 		if c.sentRecordsLocked(l, len(sealed), k, werr) {
 			c.send.Return(next.loan)
 			l.releaseWire()
+			l.writing = false
 			l.asked = true
 			c.sender = roleFree
 		} else {
 			c.sentOwnLocked(l, next.loan, k, werr)
 		}
 	}
+	c.settleLocked()
 	if c.sender == roleFree {
 		c.run.end()
 	}
@@ -164,15 +167,7 @@ func (c *Conn) writtenLocked(n int, burst bool) *link {
 	if c.done {
 		c.send.Release()
 	}
-	c.writers.wake()
-	switch {
-	case c.send.FinQueued(): // Close or CloseWrite has left the end to this Write
-		c.startFlusherLocked()
-		c.lingerLocked()
-	case n > 0:
-		if c.link == nil {
-			c.reportLocked() // no tick does
-		}
+	if n > 0 && !c.send.FinQueued() { // else a flusher sends it with the end
 		return c.sendLocked(burst)
 	}
 	return nil
@@ -190,11 +185,12 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 	ok, l, err := c.tryWriteLocked(p)
 	if l != nil {
 		next := c.nextLocked(l)
-		c.mu.Unlock()
+		c.unlock()
 		n, werr := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
 		c.mu.Lock()
 		c.sentOwnLocked(l, next.loan, n, werr)
 	}
+	c.settleLocked()
 	if c.sender == roleFree {
 		c.run.end()
 	}
@@ -279,21 +275,11 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 			if !l.ackAsked { // the peer, whose window may be larger, need not hurry by itself
 				l.ackAsked, c.pingDue = true, true
 			}
-			if !c.readers.waited() {
-				c.backgroundRead = true // somebody must read the acknowledgements
-				c.startStandbyLocked()
-			}
+			c.hearAcksLocked()
 		}
-		c.startFlusherLocked()
+		c.wantsRoom = true
 		c.waitLocked(&c.writers, c.writeDeadline)
-	}
-}
-
-// roomMadeLocked wakes a Write that waits, if there is room for some of it. One that
-// was woken for nothing would ask the peer for an acknowledgement again.
-func (c *Conn) roomMadeLocked() {
-	if c.send.Room() > 0 {
-		c.writers.wake()
+		c.wantsRoom = false
 	}
 }
 
@@ -308,7 +294,7 @@ func (c *Conn) encryptLocked(p []byte) int {
 	if len(b) <= stream.EncryptShort {
 		c.session().Encrypt(b, p[:len(b)])
 	} else {
-		c.mu.Unlock()
+		c.unlock()
 		c.session().Encrypt(b, p[:len(b)])
 		c.mu.Lock()
 		if c.done {
@@ -328,24 +314,14 @@ func (c *Conn) writeEndLocked() error {
 	return c.send.Err()
 }
 
-// sendLocked sees to it that what was appended is sent. If it returns a link,
-// the caller has the sender role, and nextLocked to hand over.
+// sendLocked takes the sender role to hand over what was appended, if a Write is to do
+// that, and returns the link.
 func (c *Conn) sendLocked(burst bool) *link {
 	l := c.link
-	if l == nil || c.sender != roleFree {
-		return nil
-	}
-	if burst || l.writer == nil {
-		c.startFlusherLocked()
-		return nil
-	}
-	if !c.mustSendLocked() {
+	if burst || l == nil || l.writer == nil || c.sender != roleFree || !c.mustSendLocked() {
 		return nil
 	}
 	c.sender = roleInline
-	if l.framing != nil {
-		c.watchLocked() // not only when it was taken: it may never be
-	}
 	return l
 }
 
@@ -356,15 +332,15 @@ func (c *Conn) sendLocked(burst bool) *link {
 func (c *Conn) sendBetweenLocked() {
 	l := c.link
 	if l == nil || l.writer == nil || l.framing != nil {
-		c.startFlusherLocked()
+		c.settleLocked()
 		return
 	}
 	if c.sender != roleFree || c.send.Sendable() < batchSize {
-		return // appendLocked calls for a flusher if it has to wait for room
+		return // a flusher sends it if appendLocked has to wait for room
 	}
 	c.sender = roleInline
 	loan := c.send.Lend(batchSize)
-	c.mu.Unlock()
+	c.unlock()
 	n, err := l.writer.WriteNonblock(loan.Bytes())
 	c.mu.Lock()
 	c.sentOwnLocked(l, loan, n, err)
@@ -382,26 +358,16 @@ func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
 			break
 		}
 		loan = c.send.Lend(int(min(left, batchSize)))
-		c.mu.Unlock()
+		c.unlock()
 		n, err = l.writer.WriteNonblock(loan.Bytes())
 		c.mu.Lock()
 	}
-	c.senderLeftLocked()
-}
-
-// senderLeftLocked gives the sender role back, to a flusher if something is left.
-func (c *Conn) senderLeftLocked() {
 	c.sender = roleFree
-	c.startFlusherLocked()
-	c.lingerLocked()
 }
 
-// startFlusherLocked gives a free sender role to a goroutine of the library if
-// there is something to send.
-func (c *Conn) startFlusherLocked() {
-	if c.sender != roleFree || !c.mustSendLocked() {
-		return
-	}
+// startFlusher gives the free sender role to a goroutine of the library. The caller
+// holds the lock.
+func (c *Conn) startFlusher() {
 	c.sender = roleBackground
 	if c.flusher == nil {
 		c.flusher = c.flush // once: a go statement with a method allocates
@@ -411,36 +377,16 @@ func (c *Conn) startFlusherLocked() {
 
 func (c *Conn) flush() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.pumpLocked()
 	c.run.end()
-}
-
-// mustSendLocked says whether the sender has anything to do.
-func (c *Conn) mustSendLocked() bool {
-	l := c.link
-	if l == nil || c.done {
-		return false
-	}
-	return l.sealed() || c.send.Due() || c.controlDueLocked(l) || c.halfCloseDueLocked(l)
-}
-
-// controlDueLocked says whether there is control that does not wait for data.
-func (c *Conn) controlDueLocked(l *link) bool {
-	return l.framing != nil && (c.recv.AckUrgent() || c.pongDue || c.pingDue || c.closed && !l.stopSent)
-}
-
-// halfCloseDueLocked says whether the transport's own end is all that is left
-// to send, on a wire that has no other.
-func (c *Conn) halfCloseDueLocked(l *link) bool {
-	return c.closed && !c.traits().HalfClose && !l.halfClosed && c.send.AllSent()
 }
 
 // pumpLocked is the flusher's: it sends over whatever link there is until nothing is
 // left, and gives the sender role back. The lock is released while the transport is
 // written.
 func (c *Conn) pumpLocked() {
-	for c.mustSendLocked() {
+	for !c.done && c.mustSendLocked() {
 		l := c.link
 		switch {
 		case c.halfCloseDueLocked(l) && !l.sealed():
@@ -451,13 +397,13 @@ func (c *Conn) pumpLocked() {
 			c.transmitLocked(l)
 		}
 	}
-	c.senderLeftLocked()
+	c.sender = roleFree
 }
 
 // encryptDeferredLocked encrypts some of what Writes have left.
 func (c *Conn) encryptDeferredLocked() {
 	loan := c.send.LendPlain()
-	c.mu.Unlock()
+	c.unlock()
 	c.session().Encrypt(loan.Bytes(), loan.Bytes())
 	c.mu.Lock()
 	c.send.Encrypted(loan)
@@ -465,11 +411,8 @@ func (c *Conn) encryptDeferredLocked() {
 
 // transmitLocked hands what is due to the transport, and waits until it has it.
 func (c *Conn) transmitLocked(l *link) {
-	if l.framing != nil {
-		c.watchLocked() // not only when it was taken: it may never be
-	}
 	next := c.nextLocked(l)
-	c.mu.Unlock()
+	c.unlock()
 	data := l.seal(next.loan.Bytes(), next.control)
 	n, err := l.conn.Write(data)
 	if n == 0 && err == nil && len(data) > 0 {
@@ -490,10 +433,11 @@ type outgoing struct {
 // in the buffer, as far as it may go. On a link with a codec all control that
 // waits goes with it, unless there are records that the transport has not taken.
 func (c *Conn) nextLocked(l *link) (next outgoing) {
-	switch {
-	case l.framing == nil:
-		next.loan = c.send.Lend(batchSize)
-	case !l.sealed():
+	if l.framing == nil {
+		return outgoing{loan: c.send.Lend(batchSize)}
+	}
+	l.writing = true
+	if !l.sealed() {
 		next.control = c.takeControlLocked(l)
 		next.loan = c.send.Lend(l.mostData(c.send.OnLink(l.base)))
 		c.advanceLocked(len(next.loan.Bytes()))
@@ -512,6 +456,7 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 	n, err = checkWrite(n, size, err)
 	c.send.Return(loan)
 	if l.framing != nil {
+		l.writing = false
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
 			l.releaseWire()
 		}
@@ -520,7 +465,6 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 	}
 	if n > 0 {
 		l.asked = true
-		c.watchLocked()
 	}
 	if err != nil {
 		c.linkLostLocked(l, err)
@@ -532,8 +476,6 @@ func (c *Conn) advanceLocked(n int) {
 	if again := c.send.Advance(n); again > 0 && c.server != nil {
 		c.server.totals.replayed.Add(again)
 	}
-	c.roomMadeLocked()
-	c.ackers.wake() // a Flush asks once all is handed over
 }
 
 // writeTransport writes to a transport and holds it to the contract of

@@ -331,28 +331,22 @@ func (s *Send) free() {
 }
 
 // Acknowledge takes an acknowledgement of the peer. An error is a violation of the
-// protocol. raised says that data which waited for the peer's limit may be sent.
-func (s *Send) Acknowledge(k suite.Control) (raised bool, err error) {
+// protocol.
+func (s *Send) Acknowledge(k suite.Control) error {
 	if k.Received < 0 || k.Received > s.highest || k.Consumed > k.Received || k.FinReceived && !s.finSent {
-		return false, fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", suite.ErrProtocol, k.Received, s.highest)
+		return fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", suite.ErrProtocol, k.Received, s.highest)
 	}
 	s.Received(k.Received)
 	s.consumed = max(s.consumed, k.Consumed)
-	raised = k.Limit > s.peerLimit && s.peerLimit < s.buf.End() // else there is nothing new to send
 	s.peerLimit = max(s.peerLimit, k.Limit)
 	s.finAcked = s.finAcked || k.FinReceived
-	return raised, nil
+	return nil
 }
 
-// Stop notes that the peer's application reads no more. It returns false if that was
-// known.
-func (s *Send) Stop(err error) bool {
-	if s.stopped {
-		return false
-	}
+// Stop notes that the peer's application reads no more.
+func (s *Send) Stop(err error) {
 	s.stopped = true
 	s.Fail(err)
-	return true
 }
 
 // Unacknowledged reports whether the peer has not acknowledged all that it was handed,
