@@ -42,16 +42,17 @@ type Conn struct {
 	ackers        *waitQueue // WaitAcked
 	readDeadline  monoTime
 	writeDeadline monoTime
-	readSeq       uint32 // Reads that have held the role
-	tickSeq       uint32 // readSeq at the last tick
 
 	receiver       role // an application's Read, or the standby goroutine
 	sender         role // a Write, or the flusher goroutine
 	backgroundRead bool // the application has been away: a standby reads
+	hasRead        bool // a Read has held the receiver role since the last tick
 	watched        bool // ticks look at it: see tick
 	pongDue        bool
 	pingDue        bool
 	wantsRoom      bool // a Write waits for it
+	straightRead   bool // nothing is out of the ordinary: see straight.go
+	straightWrite  bool
 
 	// Its life.
 

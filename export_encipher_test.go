@@ -49,7 +49,7 @@ func (h holder) Encrypt(dst, src []byte) {
 // again for a Write that waits for it, and keeps it so until release is called.
 func HoldWriting(c *Conn) (release func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.send.BeginAppend()
 	return func() {
 		c.mu.Lock()

@@ -16,7 +16,7 @@ type SessionHook struct {
 // HookSession sets the hook of a client's session, which must be at rest.
 func (c *Conn) HookSession(h SessionHook) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	setSession(c, hookedSession{c.session(), h})
 	if h.Encrypting != nil { // which is then no longer only a copy
 		c.traits().Copies = false

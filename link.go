@@ -45,16 +45,15 @@ type link struct {
 	// What every Read and Write touches comes first, in one line of the cache: see
 	// Conn. It is guarded by the session's lock where it is not constant.
 
-	conn           net.Conn          // constant after creation, like the next
-	*framing                         // nil: the wire carries the stream alone
-	writer         NonblockingWriter // conn without waiting, or nil; constant
-	readDeadline   monoTime          // the transport's
-	interruptible  bool              // constant after creation, like the next
-	readsStraight  bool              // interruptible, and without a codec: see straight.go
-	writesStraight bool              // likewise, with a writer
-	heard          bool              // something has arrived since the last look
-	asked          bool              // something was sent that is not known to have arrived
-	halfClosed     bool
+	conn          net.Conn          // constant after creation, like the next
+	*framing                        // nil: the wire carries the stream alone
+	writer        NonblockingWriter // conn without waiting, or nil; constant
+	readDeadline  monoTime          // the transport's
+	interruptible bool              // constant after creation, like the next
+	readsStraight bool              // interruptible, and without a codec: see straight.go
+	heard         bool              // something has arrived since the last look
+	asked         bool              // something was sent that is not known to have arrived
+	halfClosed    bool
 
 	// Owned by whoever holds the receiver role.
 
@@ -118,7 +117,6 @@ func (f *framing) unsent() []byte { return (*f.wire)[f.wirePos:] }
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 	l := &link{conn: t, writer: nonblockingWriter(t), interruptible: isInterruptible(t)}
 	l.readsStraight = l.interruptible && sl.Codec == nil
-	l.writesStraight = l.writer != nil && sl.Codec == nil
 	if sl.Codec != nil {
 		l.framing = &framing{codec: sl.Codec}
 	}

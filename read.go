@@ -46,10 +46,10 @@ const (
 // end of a session is returned first.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	// The transport is read here and not further down: after a system call the
-	// processor has forgotten the way back, and each call that it is nested in
-	// costs.
-	if l := c.link; c.readsStraightLocked(l, p) {
+	// The straight path. The transport is read here and not further down: after a system
+	// call the processor's return-address predictor is empty, and each call that it is
+	// nested in costs.
+	if l := c.link; c.straightRead && c.receiver == roleFree && l.inPos == len(l.input) && len(p) > 0 { // in this order: the input is the receiver's
 		c.takeReceiverLocked()
 		c.mu.Unlock()
 		k, rerr := l.conn.Read(p)
@@ -59,7 +59,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			l.heard = true
 			c.run.reset()
 			c.receiver = roleFree
-			c.mu.Unlock()
+			c.unlockStraight()
 			return k, nil
 		}
 		n := c.takeStreamLocked(l, p, k, rerr)
@@ -115,7 +115,7 @@ func (c *Conn) ackWaitsLocked() bool { return c.recv.AckUrgent() && c.sender == 
 func (c *Conn) takeReceiverLocked() {
 	c.receiver = roleInline
 	c.backgroundRead = false
-	c.readSeq++
+	c.hasRead = true
 }
 
 // hasReadLocked gives the receiver role back after a Read of the link, and reports

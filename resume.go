@@ -116,7 +116,7 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	hurried bool               // the attempt was ended for a new one
-	touched monoTime             // when the server was last given something to settle
+	touched monoTime           // when the server was last given something to settle
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.

@@ -9,6 +9,9 @@ package relink
 // unlock settles the session and gives up its lock.
 func (c *Conn) unlock() {
 	c.settleLocked()
+	if debugging {
+		c.assertStraightLocked()
+	}
 	c.mu.Unlock()
 }
 
@@ -19,6 +22,7 @@ func (c *Conn) settleLocked() {
 		c.reportLocked() // no tick does
 	}
 	if c.done {
+		c.straightRead, c.straightWrite = false, false
 		return // whoever waited was woken
 	}
 	if l := c.link; l != nil {
@@ -40,6 +44,7 @@ func (c *Conn) settleLocked() {
 	}
 	c.wakeLocked()
 	c.lingerLocked()
+	c.straightRead, c.straightWrite = c.readsStraightLocked(), c.writesStraightLocked()
 }
 
 // wakeLocked wakes those who can go on.

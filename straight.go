@@ -1,77 +1,75 @@
 package relink
 
-import "github.com/relink-go/relink/internal/stream"
+import (
+	"github.com/relink-go/relink/internal/stream"
+	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/replay"
+)
 
-// A request and its answer go the straight way: a short Write that finds nothing
-// out of the ordinary sends its own bytes, and a Read takes what the transport
-// brings. After a system call the processor has little of the program at hand, so
-// that each line of code that an echo passes costs, and each call. Therefore what
-// is done stands in Write and in Read themselves, and here are the conditions, which
-// the compiler inlines there (TestStraightIsInlined). Where a record goes out, one
-// call before the transport's does all there is to do. And in a row of short Writes,
-// one that finds somebody sending has nothing to decide but whether there is room.
-// Whatever is not ordinary goes the general way, which does the same and
-// everything else.
+// A request and its answer go the straight path: a short Write that finds nothing out
+// of the ordinary sends its own bytes, and a Read takes what the transport brings. Both
+// give the lock up without settling, since nothing follows from what they have done.
+// Whether anything is out of the ordinary is one bit for each direction, which
+// settleLocked keeps; whoever changes the state without settling clears it. Then all
+// goes the general way, which does the same and everything else.
 
-// writesStraightLocked reports whether nothing is in the way of taking a short p
-// into the buffer and sending it over the link at once. The caller has found the
-// sender role free.
-func (c *Conn) writesStraightLocked(l *link, p []byte) bool {
-	return l != nil && l.writesStraight && c.send.Quiet() && c.run.n == 0 &&
-		!c.closed && c.writeDeadline == noDeadline && len(p) <= stream.EncryptShort
-}
-
-// sentStraightLocked reports whether the transport's Write has taken all of the
-// size bytes, and there is nothing to do but to account for them and to give the
-// sender role back.
-func (c *Conn) sentStraightLocked(l *link, size, n int, err error) bool {
-	return err == nil && n == size && c.send.Pending() == int64(n) && c.link == l &&
-		!c.closed && c.watched && !c.writers.waited()
-}
-
-// writeRecordLocked takes a short p into the buffer, if nothing is in the way of
-// sending it at once as one record, and returns what is to be handed to the transport
-// of which link. The caller then has the sender role. Otherwise it changes nothing.
-func (c *Conn) writeRecordLocked(p []byte) (*link, outgoing) {
+// writesStraightLocked reports whether nothing is in the way of a short Write that finds
+// the sender role free: it can send its bytes at once, and has then nothing to do but to
+// account for them.
+func (c *Conn) writesStraightLocked() bool {
 	l := c.link
-	if c.sender != roleFree || l == nil || l.framing == nil || l.writer == nil || !c.traits().Copies || l.wire != nil || l.most != 0 ||
-		!c.send.Quiet() || c.run.n != 0 || !c.watched ||
-		c.closed || c.writeDeadline != noDeadline ||
-		len(p) > stream.EncryptShort || int64(len(p)) > c.send.Allowed() {
-		return nil, outgoing{}
+	return l != nil && l.writer != nil && c.send.Quiet() && c.watched && !c.closed && c.writeDeadline == noDeadline &&
+		!c.writers.waited() && !c.controlDueLocked(l) &&
+		(l.framing == nil || c.traits().Copies && l.most == 0 && (c.sender != roleFree || !l.sealed())) // the records are the sender's
+}
+
+// readsStraightLocked reports whether nothing is in the way of a Read that finds the
+// receiver role free and no input left: it can only wait for the transport.
+func (c *Conn) readsStraightLocked() bool {
+	l := c.link
+	return l != nil && l.readsStraight && l.readDeadline == noDeadline && c.recv.Waiting() && c.watched && !c.closed &&
+		c.readDeadline == noDeadline && !c.readers.waited() && (c.receiver == roleFree || !c.backgroundRead)
+}
+
+// takeStraightLocked takes p into the buffer and the sender role, and returns what is to
+// be handed to the transport. The loan is empty, and nothing has changed, if there is no
+// room for p in one piece or the peer does not take it.
+func (c *Conn) takeStraightLocked(l *link, p []byte) (loan replay.Loan, control suite.Control) {
+	if l.framing != nil && int64(len(p)) > c.send.Allowed() {
+		return loan, control
 	}
-	loan := c.send.Extend(p)
-	if len(loan.Bytes()) == 0 {
-		return nil, outgoing{}
+	if loan = c.send.Extend(p); len(loan.Bytes()) == 0 {
+		return loan, control
 	}
 	c.run.n = 1
 	c.sender = roleInline
-	l.writing = true
-	c.send.Advance(len(p)) // and nothing of it again
-	return l, outgoing{loan, c.takeControlLocked(l)}
+	if l.framing != nil {
+		l.writing = true
+		c.send.Advance(len(p)) // and nothing of it again
+		control = c.takeControlLocked(l)
+	}
+	return loan, control
 }
 
-// sentRecordsLocked is sentStraightLocked for size bytes of records, which have been
-// accounted for before.
-func (c *Conn) sentRecordsLocked(l *link, size, n int, err error) bool {
-	return err == nil && n == size && l.framing != nil && c.link == l && c.send.Quiet() &&
-		!c.closed && c.watched && !c.recv.AckUrgent() && !c.pongDue && !c.pingDue
-}
-
-// readsStraightLocked reports whether a Read into p can only wait for the
-// transport of the link, and the receiver role is free.
-func (c *Conn) readsStraightLocked(l *link, p []byte) bool {
-	return l != nil && l.readsStraight && l.readDeadline == 0 && c.recv.Waiting() && !c.closed &&
-		c.readDeadline == noDeadline && len(p) > 0 &&
-		c.receiver == roleFree && l.inPos == len(l.input) // in this order: the input is the receiver's
+// sentStraightLocked accounts for what takeStraightLocked has returned, of which the
+// transport has taken all.
+func (c *Conn) sentStraightLocked(l *link, loan replay.Loan) {
+	if l.framing == nil {
+		c.send.Sent(loan)
+	} else {
+		c.send.Return(loan)
+		l.releaseWire()
+		l.writing = false
+	}
+	l.asked = true
+	c.sender = roleFree
 }
 
 // arrivedStraightLocked reports whether the transport's Read into size bytes has
 // brought some, and there is nothing to do but to account for them, to decrypt
 // them and to give the receiver role back.
 func (c *Conn) arrivedStraightLocked(l *link, size, n int, err error) bool {
-	return err == nil && n > 0 && n <= min(size, stream.EncryptShort) && c.link == l && c.recv.Continues(n) &&
-		c.watched && !c.backgroundRead && !c.closed && !c.readers.waited()
+	return err == nil && n > 0 && n <= min(size, stream.EncryptShort) && c.straightRead && c.link == l && c.recv.Continues(n)
 }
 
 // writeBesideLocked takes a short p into the buffer beside somebody who is
@@ -84,12 +82,35 @@ func (c *Conn) writeBesideLocked(p []byte) bool {
 	}
 	if c.send.Defers(len(p), true) {
 		c.send.Append(p)
-		return true
+	} else {
+		loan := c.send.Extend(p)
+		if len(loan.Bytes()) == 0 { // the chunk is full
+			return false
+		}
+		c.send.Return(loan)
 	}
-	loan := c.send.Extend(p)
-	if len(loan.Bytes()) == 0 { // the chunk is full
-		return false
-	}
-	c.send.Return(loan)
+	c.straightWrite = false // the sender has something to do
 	return true
+}
+
+// unlockStraight gives the lock up where nothing follows from what was done.
+func (c *Conn) unlockStraight() {
+	if debugging {
+		c.assertStraightLocked()
+	}
+	c.mu.Unlock()
+}
+
+// assertStraightLocked panics if a bit says that nothing is out of the ordinary, and
+// something is.
+func (c *Conn) assertStraightLocked() {
+	if c.straightWrite && c.sender == roleFree && (!c.writesStraightLocked() || c.mustSendLocked()) {
+		panic("relink: internal error: not everything is ordinary for a Write")
+	}
+	if c.straightRead && c.receiver == roleFree && (!c.readsStraightLocked() || c.standbyWantedLocked(c.link)) {
+		panic("relink: internal error: not everything is ordinary for a Read")
+	}
+	if c.link != nil && !c.done && !c.watched && c.ticksWantedLocked(c.link) {
+		panic("relink: internal error: ticks are wanted, and there are none")
+	}
 }

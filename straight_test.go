@@ -2,7 +2,6 @@ package relink_test
 
 import (
 	"io"
-	"os/exec"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,23 +11,6 @@ import (
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
-
-// The conditions of the straight way cost a call each where the compiler does not
-// inline them, and it stops to when they grow.
-func TestStraightIsInlined(t *testing.T) {
-	command, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("there is no go command here to ask:", err)
-	}
-	said, err := exec.CommandContext(t.Context(), command, "build", "-gcflags=-m", ".").CombinedOutput()
-	require.NoError(t, err, "%s", said)
-	for _, name := range []string{
-		"writesStraightLocked", "sentStraightLocked", "sentRecordsLocked",
-		"readsStraightLocked", "takeReceiverLocked", "arrivedStraightLocked",
-	} {
-		require.Contains(t, string(said), "inlining call to (*Conn)."+name+"\n")
-	}
-}
 
 // A request and its answer, in sizes on both sides of every bound of the
 // straight way, over transports that take and bring less than they are given.

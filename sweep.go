@@ -64,8 +64,8 @@ func (c *Conn) tick() bool {
 func (c *Conn) tickAbsenceLocked() {
 	switch {
 	case !c.absenceMattersLocked():
-	case c.readSeq != c.tickSeq:
-		c.tickSeq = c.readSeq
+	case c.hasRead:
+		c.hasRead = false
 	default:
 		c.backgroundRead = true
 	}

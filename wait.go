@@ -24,6 +24,7 @@ func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 		(*q).cond.L = &c.mu
 	}
 	if c.settleLocked(); !c.done {
+		c.straightRead, c.straightWrite = false, false // until whoever holds a role has seen to it that this one is woken
 		(*q).wait(deadline)
 	}
 }

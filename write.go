@@ -75,54 +75,32 @@ func (s *streak) reset() { s.n = 0 }
 // never blocks.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	// The transport is written here and not further down, as in Read.
 	if c.sender != roleFree {
 		if c.writeBesideLocked(p) {
-			c.mu.Unlock()
+			c.unlockStraight()
 			return len(p), nil
 		}
-	} else if l := c.link; c.writesStraightLocked(l, p) {
-		if loan := c.send.Extend(p); len(loan.Bytes()) > 0 { // else there is no room in one piece
-			c.run.n = 1
-			c.sender = roleInline
+	} else if c.straightWrite && c.run.n == 0 && len(p) <= stream.EncryptShort {
+		// The straight path. The transport is written here and not further down, as in
+		// Read.
+		l := c.link
+		if loan, control := c.takeStraightLocked(l, p); len(loan.Bytes()) > 0 { // else there is no room in one piece
 			c.mu.Unlock()
-			k, werr := l.writer.WriteNonblock(loan.Bytes())
+			out := l.seal(loan.Bytes(), control)
+			k, err := l.writer.WriteNonblock(out)
 			c.mu.Lock()
-			if c.sentStraightLocked(l, len(p), k, werr) {
-				c.send.Sent(loan)
-				l.asked = true
-				c.sender = roleFree
+			if err == nil && k == len(out) && c.straightWrite && c.link == l {
+				c.sentStraightLocked(l, loan)
+				c.unlockStraight()
 			} else {
-				c.sentOwnLocked(l, loan, k, werr)
-				c.settleLocked()
+				c.sentOwnLocked(l, loan, k, err)
+				c.unlock()
 			}
-			c.mu.Unlock()
 			return len(p), nil
 		}
 	}
-	var err error
-	l, next := c.writeRecordLocked(p)
-	n := len(p)
-	if l == nil {
-		if l, n, err = c.writeLocked(p); l != nil {
-			next = c.nextLocked(l)
-		}
-	}
-	if l != nil {
-		c.unlock()
-		sealed := l.seal(next.loan.Bytes(), next.control)
-		k, werr := l.writer.WriteNonblock(sealed)
-		c.mu.Lock()
-		if c.sentRecordsLocked(l, len(sealed), k, werr) {
-			c.send.Return(next.loan)
-			l.releaseWire()
-			l.writing = false
-			l.asked = true
-			c.sender = roleFree
-		} else {
-			c.sentOwnLocked(l, next.loan, k, werr)
-		}
-	}
+	l, n, err := c.writeLocked(p)
+	c.tryLinkLocked(l)
 	c.settleLocked()
 	if c.sender == roleFree {
 		c.run.end()
@@ -134,8 +112,21 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// tryLinkLocked hands what is next to the transport of a link that sendLocked has
+// returned, in an attempt that does not wait.
+func (c *Conn) tryLinkLocked(l *link) {
+	if l == nil {
+		return
+	}
+	next := c.nextLocked(l)
+	c.unlock()
+	n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
+	c.mu.Lock()
+	c.sentOwnLocked(l, next.loan, n, err)
+}
+
 // writeLocked takes p into the buffer and sees to it that it is sent. If it
-// returns a link, that is for the caller to do: it has the sender role.
+// returns a link, that is for the caller to do, by tryLinkLocked.
 func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 	for c.send.Appending() {
 		if err := c.mayWriteLocked(); err != nil {
@@ -160,8 +151,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 	return c.writtenLocked(n, burst && n <= encryptStep), n, err
 }
 
-// writtenLocked ends what has appended n bytes. If it returns a link, the caller has
-// the sender role, and nextLocked to hand over.
+// writtenLocked ends what has appended n bytes, and returns what sendLocked does.
 func (c *Conn) writtenLocked(n int, burst bool) *link {
 	c.send.EndAppend()
 	if c.done {
@@ -183,13 +173,7 @@ func (c *Conn) writtenLocked(n int, burst bool) *link {
 func (c *Conn) TryWrite(p []byte) (bool, error) {
 	c.mu.Lock()
 	ok, l, err := c.tryWriteLocked(p)
-	if l != nil {
-		next := c.nextLocked(l)
-		c.unlock()
-		n, werr := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
-		c.mu.Lock()
-		c.sentOwnLocked(l, next.loan, n, werr)
-	}
+	c.tryLinkLocked(l)
 	c.settleLocked()
 	if c.sender == roleFree {
 		c.run.end()
