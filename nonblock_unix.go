@@ -49,13 +49,13 @@ func (w *socketWriter) WriteNonblock(p []byte) (int, error) {
 // write never asks to be called again, for which it would have to wait.
 func (w *socketWriter) write(fd uintptr) bool {
 	n, err := syscall.Write(int(fd), w.p)
-	for err == syscall.EINTR { //nolint:errorlint // package syscall wraps nothing
+	for err == syscall.EINTR {
 		n, err = syscall.Write(int(fd), w.p)
 	}
 	switch {
 	case err == nil:
 		w.n = n
-	case err != syscall.EAGAIN: //nolint:errorlint // as above
+	case err != syscall.EAGAIN:
 		w.err = err
 	}
 	return true

@@ -52,7 +52,7 @@ func (c *Conn) wakeLocked() {
 	if c.readers.waited() && (c.readableLocked() || c.receiver == roleFree && c.link != nil && c.link.interruptible) {
 		c.readers.wake()
 	}
-	if c.writers.waited() && (c.writableLocked()) {
+	if c.writers.waited() && c.writableLocked() {
 		c.writers.wake()
 	}
 	if c.ackers.waited() {

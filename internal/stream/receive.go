@@ -264,11 +264,10 @@ func (r *Receive) ConsumedMore() {
 // enough that the peer does not run out of room.
 func (r *Receive) ackEvery() int64 { return int64(min(maxAckEvery, r.buf.Limit()/4)) }
 
-// AckPending reports whether an acknowledgement waits to be carried by any record,
-// AckUrgent whether it is worth one of its own.
+// AckPending reports whether an acknowledgement waits to be carried by any record.
 func (r *Receive) AckPending() bool { return r.ackPending }
 
-// AckUrgent: see AckPending.
+// AckUrgent reports whether it is worth a record of its own.
 func (r *Receive) AckUrgent() bool { return r.ackUrgent }
 
 // TakeAck puts an acknowledgement into k.
