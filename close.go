@@ -132,7 +132,7 @@ func (c *Conn) halfCloseLocked(l *link) {
 	w, ok := l.conn.(interface{ CloseWrite() error })
 	var err error
 	if ok {
-		c.mu.Unlock()
+		c.unlock()
 		err = w.CloseWrite()
 		c.mu.Lock()
 	}
