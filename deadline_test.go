@@ -3,6 +3,7 @@ package relink_test
 import (
 	"context"
 	"io"
+	"math"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,20 @@ func TestDeadlineAtTheBeginningOfUnixTime(t *testing.T) {
 		require.Zero(t, r.client.Stats().BytesPending)
 		requireExchange(t, r.server, r.client, 0)
 		r.stop()
+	})
+}
+
+// No time but the zero one is the absence of a deadline, not even that from which the
+// clock of sessions counts.
+func TestOnlyTheZeroTimeIsNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where the clock stands still
+		require.True(t, relink.IsNoDeadline(time.Time{}))
+		for _, d := range []time.Time{
+			relink.Started(), relink.Started().Add(1), relink.Started().Add(-1), time.Now(), time.Unix(0, 0),
+			time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64), time.Unix(1<<40, 0),
+		} {
+			require.False(t, relink.IsNoDeadline(d), d)
+		}
 	})
 }
 

@@ -10,3 +10,9 @@ func NextLook(silence, timeout time.Duration) (pause time.Duration, due bool) {
 
 // TickEvery is the time between ticks.
 const TickEvery = tickEvery
+
+// Started is what the clock of sessions counts from.
+func Started() time.Time { return started }
+
+// IsNoDeadline reports whether the time counts as the absence of a deadline.
+func IsNoDeadline(t time.Time) bool { return deadlineAt(t) == noDeadline }

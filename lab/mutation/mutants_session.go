@@ -6,49 +6,49 @@ var resumeMutants = []mutant{
 	{
 		name:   "nothing is sent again",
 		breaks: "A new link begins where the old one had stopped, whatever the peer has.",
-		edits:  []edit{{"resume.go", `l.sent = max(sl.Peer.Received, c.acked)`, `l.sent = max(sl.Peer.Received, c.maxSent)`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received, s.highest)`}},
 		pkg:    ".", tests: "TestReplayedBytes",
 	},
 	{
 		name:   "one byte too much is sent again",
 		breaks: "A new link begins one byte before what the peer misses.",
-		edits:  []edit{{"resume.go", `l.sent = max(sl.Peer.Received, c.acked)`, `l.sent = max(sl.Peer.Received-1, c.acked)`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received-1, s.acked)`}},
 		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
 		name:   "the count of now",
 		breaks: "The server goes by what it has received by now, and not by what it has told the client.",
-		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)`, `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), c.received, sl)`}},
+		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)`, `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), c.recv.Received(), sl)`}},
 		pkg:    ".", tests: "TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "bytes behind a handshake are lost",
 		breaks: "What arrives in one piece with the end of a handshake is dropped.",
-		edits:  []edit{{"resume.go", `c.attachLocked(t, s.rest(), c.received, sl)`, `c.attachLocked(t, nil, c.received, sl)`}},
+		edits:  []edit{{"resume.go", `c.attachLocked(t, s.rest(), c.recv.Received(), sl)`, `c.attachLocked(t, nil, c.recv.Received(), sl)`}},
 		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
 		name:   "received beyond written",
 		breaks: "A peer may claim to have received what was never written.",
-		edits:  []edit{{"resume.go", `case peer.Received < 0 || peer.Received > c.fitLocked(): //`, `case peer.Received < 0: //`}},
+		edits:  []edit{{"internal/stream/send.go", `case received < 0 || received > s.encrypted: //`, `case received < 0: //`}},
 		pkg:    ".", tests: "TestCountersThatContradict",
 	},
 	{
 		name:   "sent below received",
 		breaks: "A peer may claim to have sent less than has arrived.",
-		edits:  []edit{{"resume.go", `peer.Sent != suite.Unknown && peer.Sent < c.received:`, `peer.Sent < suite.Unknown:`}},
+		edits:  []edit{{"internal/stream/receive.go", `peerSent != suite.Unknown && peerSent < r.received {`, `peerSent < suite.Unknown {`}},
 		pkg:    ".", tests: "TestCountersThatContradict",
 	},
 	{
 		name:   "a gap is not seen",
 		breaks: "A resume goes on although the peer misses bytes that are no longer buffered.",
-		edits:  []edit{{"resume.go", `case !c.traits.Acks && peer.Received < c.out.Start():`, `case !c.traits.Acks && peer.Received < 0:`}},
+		edits:  []edit{{"internal/stream/send.go", `case !s.Traits.Acks && received < s.buf.Start():`, `case !s.Traits.Acks && received < 0:`}},
 		pkg:    ".", tests: "TestCountersThatContradict",
 	},
 	{
 		name:   "an acknowledgement is taken back",
 		breaks: "A peer may resume from before what it has acknowledged.",
-		edits:  []edit{{"resume.go", `if c.traits.Acks && peer.Received < c.acked {`, `if c.traits.Acks && peer.Received < 0 {`}},
+		edits:  []edit{{"internal/stream/send.go", `if s.Traits.Acks && received < s.acked {`, `if s.Traits.Acks && received < 0 {`}},
 		pkg:    ".", tests: "TestServerTakesAcknowledgementBack",
 	},
 	{
@@ -67,14 +67,14 @@ var resumeMutants = []mutant{
 	{
 		name:   "early data is taken twice",
 		breaks: "Data that came with a handshake is delivered though it had arrived before.",
-		edits: []edit{{"handshake.go", `	data = data[skip:]
+		edits: []edit{{"internal/stream/receive.go", `	data = data[skip:]
 `, ``}},
 		pkg: ".", tests: "TestEarlyData",
 	},
 	{
 		name:   "early data beyond the room",
 		breaks: "Data that came with a handshake is taken beyond ReplayLimit.",
-		edits: []edit{{"handshake.go", `	data = data[:min(len(data), c.in.Room())]
+		edits: []edit{{"internal/stream/receive.go", `	data = data[:min(len(data), r.buf.Room())]
 `, ``}},
 		pkg: ".", tests: "TestEarlyDataBeyondTheRoom",
 	},
@@ -82,9 +82,9 @@ var resumeMutants = []mutant{
 		name:   "early data behind a gap",
 		breaks: "Data that came with a handshake is taken although bytes before it are missing.",
 		edits: []edit{
-			{"handshake.go", `|| c.finReceived || offset > c.received ||`, `|| c.finReceived ||`},
-			{"handshake.go", `	skip := c.received - offset
-`, `	skip := max(0, c.received-offset)
+			{"internal/stream/receive.go", `if r.finReceived || offset > r.received ||`, `if r.finReceived ||`},
+			{"internal/stream/receive.go", `	skip := r.received - offset
+`, `	skip := max(0, r.received-offset)
 `},
 		},
 		pkg: ".", tests: "TestEarlyDataBehindAGap",
@@ -95,9 +95,9 @@ var redialMutants = []mutant{
 	{
 		name:   "a lock is held across a dial",
 		breaks: "Everything that is called on a session waits while it dials.",
-		edits: []edit{{"resume.go", `	c.mu.Unlock()
+		edits: []edit{{"resume.go", `	c.unlock()
 	t, err := c.redial.dial(ctx)`, `	t, err := c.redial.dial(ctx)
-	c.mu.Unlock()`}},
+	c.unlock()`}},
 		pkg: ".", tests: "TestMethodsWhileTheDialerHangs",
 	},
 	{
@@ -278,13 +278,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "Flush believes the buffer",
 		breaks: "Flush returns when the transport has taken the bytes, although the peer could acknowledge them.",
-		edits:  []edit{{"flush.go", `case c.traits.Acks:`, `case c.traits.Acks && c.link == nil:`}},
+		edits:  []edit{{"flush.go", `case c.traits().Acks:`, `case c.traits().Acks && c.link == nil:`}},
 		pkg:    ".", tests: "TestFlush TestCloseContext",
 	},
 	{
 		name:   "Flush sleeps through a lost session",
 		breaks: "Flush is not woken when the session ends.",
-		edits:  []edit{{"flush.go", `		case c.done || c.peerStopped:`, `		case c.peerStopped:`}},
+		edits:  []edit{{"flush.go", `		case c.done || c.send.Stopped():`, `		case c.send.Stopped():`}},
 		pkg:    ".", tests: "TestFlushEnds",
 	},
 	{
@@ -359,7 +359,7 @@ var endMutants = []mutant{
 	{
 		name:   "Close does not deliver",
 		breaks: "A closed session ends before its end is acknowledged.",
-		edits:  []edit{{"close.go", `if c.finAcked || c.peerStopped {`, `if c.finSent || c.peerStopped {`}},
+		edits:  []edit{{"internal/stream/send.go", `return s.finAcked || s.stopped`, `return s.finSent || s.stopped`}},
 		pkg:    ".", tests: "TestCloseOnASupersededTransport",
 	},
 	{
@@ -371,16 +371,15 @@ var endMutants = []mutant{
 	{
 		name:   "Close leaves a Read",
 		breaks: "A Read that is under way goes on after Close.",
-		edits: []edit{{"close.go", `	if c.receiver == roleInline {
-		l.setReadDeadlineLocked(longAgo)
-	}
-	c.startFlusherLocked()`, `	c.startFlusherLocked()`}},
+		edits: []edit{{"settle.go", `		return c.readableLocked()
+`, `		return !c.recv.Waiting()
+`}},
 		pkg: ".", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
 	},
 	{
 		name:   "discarded counts as taken",
 		breaks: "What has arrived and nobody has read counts as read after Close.",
-		edits: []edit{{"close.go", `	c.discarded += int64(c.in.Len())
+		edits: []edit{{"internal/stream/receive.go", `	r.discarded += int64(r.buf.Len())
 `, ``}},
 		pkg: ".", tests: "TestDiscardedIsNotTaken",
 	},
@@ -399,14 +398,14 @@ var endMutants = []mutant{
 	{
 		name:   "a finished session keeps its transport",
 		breaks: "The transport of a session that has ended is never closed.",
-		edits: []edit{{"conn.go", `		c.link = nil
-		l.close()`, `		c.link = nil`}},
+		edits: []edit{{"conn.go", `		c.detachLocked()
+		l.close()`, `		c.detachLocked()`}},
 		pkg: ".", tests: "TestEndedSessionsAreForgotten",
 	},
 	{
 		name:   "the last error wins",
 		breaks: "Write no longer says that the peer has closed when the session is lost afterwards.",
-		edits:  []edit{{"conn.go", `if c.writeErr == nil {`, `if writeErr != nil {`}},
+		edits:  []edit{{"internal/stream/send.go", `if s.err == nil {`, `if err != nil {`}},
 		pkg:    ".", tests: "TestPeerClosedSticks",
 	},
 	{
@@ -434,10 +433,12 @@ var endMutants = []mutant{
 		pkg:    ".", tests: "TestCleanEndWithinReplay",
 	},
 	{
-		name:   "the beginning of Unix time is no deadline",
-		breaks: "A deadline of that time interrupts nothing, and the next one is not passed on.",
-		edits:  []edit{{"link.go", "\treturn 1\n}", "\treturn 0\n}"}},
-		pkg:    ".", tests: "TestDeadlineAtTheBeginningOfUnixTime",
+		name:   "the beginning of a process's clock is no deadline",
+		breaks: "A deadline of exactly that time interrupts nothing.",
+		edits: []edit{{"monotime.go", `	return 1
+}`, `	return 0
+}`}},
+		pkg: ".", tests: "TestOnlyTheZeroTimeIsNoDeadline",
 	},
 	{
 		name:   "a lost session is a time-out",
@@ -452,15 +453,15 @@ var endMutants = []mutant{
 		pkg:    ".", tests: "TestAbandonedResumeIsNoCleanEnd",
 	},
 	{
-		name:   "Close is overlooked at the end of a Read",
-		breaks: "Nobody reads on while a closed session lingers.",
-		edits:  []edit{{"read.go", `c.standing || c.closed || c.link != l`, `c.standing || c.link != l`}},
+		name:   "nobody reads for a closed session",
+		breaks: "What the peer says to a closed session that lingers is not heard.",
+		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return !l.interruptible || c.backgroundRead`}},
 		pkg:    ".", tests: "TestCloseWhileReadDecrypts",
 	},
 	{
-		name:   "a new link is overlooked at the end of a Read",
+		name:   "nobody reads where a Read cannot",
 		breaks: "Nobody reads a transport whose Reads cannot be interrupted.",
-		edits:  []edit{{"read.go", `c.standing || c.closed || c.link != l`, `c.standing || c.closed`}},
+		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return c.closed || c.backgroundRead`}},
 		pkg:    ".", tests: "TestOpaqueLinkWhileReadDecrypts",
 	},
 	{
@@ -472,8 +473,9 @@ var endMutants = []mutant{
 	{
 		name:   "a closed server forgets that its client has everything",
 		breaks: "The session lingers until CloseTimeout, and then says that bytes were not delivered.",
-		edits:  []edit{{"handshake.go", "\t\tc.ackedLocked(peer.Received)\n\t\tif c.link", "\t\tif c.link"}},
-		pkg:    ".", tests: "TestClosedServerHasBeenAsked",
+		edits: []edit{{"handshake.go", `		c.send.Received(peer.Received)
+		if c.link`, `		if c.link`}},
+		pkg: ".", tests: "TestClosedServerHasBeenAsked",
 	},
 	{
 		name:   "CloseTimeout is Abort to the client",
@@ -484,7 +486,7 @@ var endMutants = []mutant{
 	{
 		name:   "the server's end hides what the client has lost",
 		breaks: "A client whose last bytes nobody has read hears that all is well.",
-		edits:  []edit{{"resume.go", `case e.Code == 0 && c.finReceived && !c.closed:`, `case e.Code == 0 && c.finReceived:`}},
+		edits:  []edit{{"resume.go", `case e.Code == 0 && c.recv.FinReceived() && !c.closed:`, `case e.Code == 0 && c.recv.FinReceived():`}},
 		pkg:    ".", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
@@ -496,7 +498,7 @@ var endMutants = []mutant{
 	{
 		name:   "a narrow window is overrun",
 		breaks: "A first limit below what is assumed without one is ignored.",
-		edits:  []edit{{"resume.go", `if c.epoch == 1 && limit > 0 {`, `if false {`}},
+		edits:  []edit{{"internal/stream/send.go", `if first && limit > 0 {`, `if false {`}},
 		pkg:    ".", tests: "TestNarrowWindow",
 	},
 	{
@@ -529,8 +531,9 @@ var livenessMutants = []mutant{
 	{
 		name:   "a long buffer is kept",
 		breaks: "A session that waits after a large transfer holds 128 KiB more than others.",
-		edits:  []edit{{"sweep.go", `l.room = roomUnwanted`, `return false`}},
-		pkg:    ".", tests: "TestIdleAfterMuch",
+		edits: []edit{{"sweep.go", `		f.room = roomUnwanted
+`, ``}},
+		pkg: ".", tests: "TestIdleAfterMuch",
 	},
 	{
 		name:   "silence is found late",
@@ -553,13 +556,13 @@ var livenessMutants = []mutant{
 	{
 		name:   "a quiet client does not notice",
 		breaks: "A client whose application is quiet does not find that its link is lost.",
-		edits:  []edit{{"sweep.go", `if c.receiver != roleFree || c.readers.waited() || c.standing {`, `if c.set != nil {`}},
+		edits:  []edit{{"sweep.go", `case !c.absenceMattersLocked():`, `case c.set != nil:`}},
 		pkg:    ".", tests: "TestQuietClient",
 	},
 	{
 		name:   "a replay that never ends",
 		breaks: "A peer that does not tell how much it replays is drained for ever.",
-		edits:  []edit{{"sweep.go", `if l.quiet < replayQuiet {`, `if l.quiet > 0 {`}},
+		edits:  []edit{{"internal/stream/receive.go", `r.Draining() && r.quiet >= replayQuiet {`, `r.Draining() && false {`}},
 		pkg:    ".", tests: "TestDrainEnds",
 	},
 	{
@@ -571,7 +574,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "a foreign deadline stays",
 		breaks: "A deadline that a dialer has left on a transport ends its link again and again.",
-		edits:  []edit{{"link.go", `_ = t.SetDeadline(noDeadline)`, `_ = t`}},
+		edits:  []edit{{"link.go", `_ = t.SetDeadline(time.Time{})`, `_ = t`}},
 		pkg:    ".", tests: "TestDeadlineLeftByDialer",
 	},
 }
