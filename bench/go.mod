@@ -4,7 +4,7 @@ go 1.25.0
 
 require (
 	github.com/hashicorp/yamux v0.1.2
-	github.com/quic-go/quic-go v0.59.0
+	github.com/quic-go/quic-go v0.61.0
 	github.com/relink-go/relink v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/sys v0.47.0
