@@ -16,7 +16,10 @@
 //	go run ./examples/transfer -listen :7000 -key server.key
 //	go run ./examples/transfer -connect server:7000 -server-key KEY -size 2G
 //
-// -suite names another suite than Noise.
+// -suite names another suite than Noise, and -transport what to go over:
+//
+//	go run ./examples/transfer -transport websocket
+//	go run ./examples/transfer -transport quic
 //
 // The exit status is 0 if every byte arrived, 1 if not, 2 after a wrong flag.
 package main
@@ -30,6 +33,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/relink-go/relink"
@@ -49,6 +53,7 @@ type options struct {
 	size            int64  // of random data, where file is empty
 	listen, connect string // the address, where this is only one half
 	suite           *suiteflag.Choice
+	transport       transport
 	server          relink.ServerSuite // for the half that runs here, or both
 	client          relink.ClientSuite
 	needs           string       // flags that the half which connects needs, where this one listens
@@ -88,6 +93,8 @@ func parse(args []string, help, log io.Writer) (options, error) {
 	fs.StringVar(&o.listen, "listen", "", "only receive, once, from a -connect to this `address`")
 	fs.StringVar(&o.connect, "connect", "", "only send, to a -listen at this `address`")
 	o.suite = suiteflag.RegisterKeys(fs)
+	o.transport = transports[0]
+	fs.Var(&o.transport, "transport", "go over `name`: "+strings.Join(transportNames(), ", "))
 	fs.IntVar(&o.plan.cuts, "cuts", defaultCuts, "cut `n` times, spread over the data\n(with -connect none unless this or -cut-every is given)")
 	fs.DurationVar(&o.plan.every, "cut-every", 0, "cut after every `interval`, such as 50ms, instead\n(-cuts is the most then, by default there is no bound)")
 	fs.IntVar(&o.plan.blackHoles, "blackholes", 3, "let `n` of the cuts be black holes, each of which takes a second or two to find")
@@ -135,6 +142,9 @@ func parse(args []string, help, log io.Writer) (options, error) {
 	switch {
 	case o.listen != "":
 		o.server, o.needs, err = o.suite.Server()
+		if o.transport.name != transports[0].name {
+			o.needs += " -transport " + o.transport.name
+		}
 	case o.connect != "":
 		o.client, err = o.suite.Client()
 	default:

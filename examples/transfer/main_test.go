@@ -80,6 +80,22 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
+func TestTransports(t *testing.T) {
+	for _, tr := range transports {
+		for _, suite := range []string{"noise", "dh64rc4"} {
+			t.Run(tr.name+" "+suite, func(t *testing.T) {
+				t.Parallel()
+				var out output
+				status, stderr := outcome(t.Context(), t, &out, "-transport", tr.name, "-suite", suite, "-size", "3M", "-cuts", "12", "-blackholes", "0")
+				if status != 0 {
+					t.Fatalf("status %d: %s", status, stderr)
+				}
+				holds(t, out.String(), `with `+suite+` over `+tr.name+`\n`, `identical\n`, `cuts +1[0-2]: \d+ resets, \d+ clean ends, 0 black holes\n`, `resumes +[1-9]`)
+			})
+		}
+	}
+}
+
 func TestCutsByTheClock(t *testing.T) {
 	t.Parallel()
 	var out output
@@ -93,12 +109,16 @@ func TestBlackHole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("finding a black hole takes a second or more")
 	}
-	t.Parallel()
-	var out output
-	if status, stderr := outcome(t.Context(), t, &out, "-size", "4M", "-cuts", "1", "-blackholes", "1"); status != 0 {
-		t.Fatalf("status %d: %s", status, stderr)
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			var out output
+			if status, stderr := outcome(t.Context(), t, &out, "-transport", tr.name, "-size", "4M", "-cuts", "1", "-blackholes", "1"); status != 0 {
+				t.Fatalf("status %d: %s", status, stderr)
+			}
+			holds(t, out.String(), `identical`, `cuts +1: 0 resets, 0 clean ends, 1 black holes`, `resumes +1\n`)
+		})
 	}
-	holds(t, out.String(), `identical`, `cuts +1: 0 resets, 0 clean ends, 1 black holes`, `resumes +1\n`)
 }
 
 func TestFile(t *testing.T) {
@@ -165,6 +185,24 @@ func TestTwoHalves(t *testing.T) {
 	t.Run("dh64rc4", func(t *testing.T) {
 		t.Parallel()
 		twoHalves(t, "-suite", "dh64rc4")
+	})
+	t.Run("websocket", func(t *testing.T) {
+		t.Parallel()
+		twoHalves(t, "-key", key, "-transport", "websocket")
+	})
+	t.Run("quic", func(t *testing.T) { // no relay carries it
+		t.Parallel()
+		var sent, received output
+		address, needs, end := listening(t, &received, "-key", key, "-transport", "quic")
+		status, stderr := outcome(t.Context(), t, &sent, append(needs, "-connect", address, "-size", "2M", "-cuts", "5", "-blackholes", "0")...)
+		if status != 0 {
+			t.Errorf("the sending half: status %d: %s", status, stderr)
+		}
+		until(t, func() bool { return strings.Contains(received.String(), "time ") })
+		if status := end(); status != 0 {
+			t.Errorf("the receiving half: status %d", status)
+		}
+		holds(t, sent.String(), `identical`, `resumes +[1-9]`)
 	})
 }
 
@@ -285,6 +323,7 @@ func TestWrongFlags(t *testing.T) {
 		{"-cuts many", `-help lists the flags`},
 		{"file.txt", `unexpected argument "file.txt": name a file with -file`},
 		{"-suite rot13", `-suite takes one of noise, insecure-noise, dh64rc4, scp`},
+		{"-transport pigeon", `-transport takes one of tcp, websocket, quic`},
 		{"-listen :0", `-listen with the suite noise needs -key FILE: make one with go run ./examples/keygen`},
 		{"-connect :1", `-connect with the suite noise needs -server-key`},
 		{"-key x", `-key goes with -listen`},
@@ -320,7 +359,7 @@ func TestHelp(t *testing.T) {
 	if status, stderr := outcome(t.Context(), t, &out, "-help"); status != 0 {
 		t.Errorf("status %d: %s", status, stderr)
 	}
-	holds(t, out.String(), `-blackholes`, `-connect`, `-cut-every`, `-cuts`, `-file`, `-key`, `-listen`, `-server-key`, `-size`, `-suite`, `default noise`)
+	holds(t, out.String(), `-blackholes`, `-connect`, `-cut-every`, `-cuts`, `-file`, `-key`, `-listen`, `-server-key`, `-size`, `-suite`, `-transport`, `default noise`, `default tcp`)
 }
 
 func TestSizes(t *testing.T) {

@@ -16,6 +16,7 @@ type plan struct {
 	cuts       int           // at most
 	every      time.Duration // the time between cuts; zero spreads them over the data
 	blackHoles int           // how many of the cuts are black holes
+	noEnds     bool          // nobody on the way can end the transport cleanly
 }
 
 const (
@@ -36,16 +37,26 @@ const (
 	handshakeRoom = 256
 
 	// patience is how long a black hole lasts that nobody notices. On Linux the
-	// library needs one to four seconds. Elsewhere it cannot ask the kernel what
-	// has become of the data, and the black hole ends as a reset.
+	// library needs one to four seconds. Where it cannot ask the kernel what has
+	// become of the data, and the suite has no pings, the black hole ends as a reset.
 	patience = 10 * time.Second
 )
 
-// A saboteur is a TCP relay between the two halves that cuts what it relays,
-// again and again: by resets, by clean ends of the stream, as if the peer had
-// closed it, and by black holes, where packets vanish without an answer.
+// A cutter is what cuts: a TCP relay, or what the client's UDP sockets come from.
+type cutter interface {
+	Addr() string  // what the client dials
+	Accepted() int // connections, or sockets, so far
+	CutAfter(d faultnet.Dir, offset int64, k faultnet.Kind)
+	Cut(k faultnet.Kind)
+	Close() error
+}
+
+// A saboteur stands between the two halves and cuts what they send over, again
+// and again: by resets, by clean ends of the stream, as if the peer had closed it,
+// and by black holes, where packets vanish without an answer.
 type saboteur struct {
-	*faultnet.Relay
+	cutter
+	below below // for the client's transport
 	plan  plan
 	size  int64                           // of the data
 	moved atomic.Int64                    // of it
@@ -60,13 +71,23 @@ type saboteur struct {
 }
 
 // newSaboteur starts a saboteur in front of the address.
-func newSaboteur(address string, p plan, size int64) (*saboteur, error) {
-	relay, err := faultnet.NewRelay(address)
-	if err != nil {
-		return nil, err
+func newSaboteur(address string, tr transport, p plan, size int64) (*saboteur, error) {
+	s := &saboteur{plan: p, size: size, made: make(map[faultnet.Kind]*atomic.Int64), quit: make(chan struct{})}
+	if tr.packets {
+		u := &sockets{address: address}
+		s.cutter, s.plan.noEnds = u, true
+		s.below.listenPacket = func(context.Context) (net.PacketConn, error) {
+			s.planNextCut()
+			return u.open()
+		}
+	} else {
+		relay, err := faultnet.NewRelay(address)
+		if err != nil {
+			return nil, err
+		}
+		relay.SetBuffers(socketBuffer)
+		s.cutter, s.below.dial = relay, s.dial
 	}
-	relay.SetBuffers(socketBuffer)
-	s := &saboteur{Relay: relay, plan: p, size: size, made: make(map[faultnet.Kind]*atomic.Int64), quit: make(chan struct{})}
 	for _, k := range []faultnet.Kind{faultnet.Reset, faultnet.End, faultnet.BlackHole} {
 		s.made[k] = new(atomic.Int64)
 	}
@@ -85,7 +106,7 @@ func (s *saboteur) Close() error {
 	s.rescue.Stop()
 	close(s.quit)
 	s.clock.Wait()
-	return s.Relay.Close()
+	return s.cutter.Close()
 }
 
 // reached tells the saboteur how much of the data has moved.
@@ -102,12 +123,9 @@ func (s *saboteur) total() (n int64) {
 	return n
 }
 
-// dial is the client's relink.Dialer.DialTransport. It plans the cut of the
-// connection that it makes.
+// dial dials the client's TCP connections.
 func (s *saboteur) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if s.plan.every == 0 {
-		s.planCut()
-	}
+	s.planNextCut()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
@@ -116,8 +134,12 @@ func (s *saboteur) dial(ctx context.Context, network, address string) (net.Conn,
 	return conn, conn.(*net.TCPConn).SetWriteBuffer(socketBuffer)
 }
 
-// planCut makes the relay cut the next connection after its share of the data.
-func (s *saboteur) planCut() {
+// planNextCut makes the cutter cut the next connection after its share of the data,
+// unless cuts go by the clock.
+func (s *saboteur) planNextCut() {
+	if s.plan.every > 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Accepted() < s.planned || s.planned > s.plan.cuts {
@@ -166,6 +188,9 @@ func (p plan) kind(i int) faultnet.Kind {
 	}
 	if n := holes(i + 1); n > holes(i) && n <= p.blackHoles {
 		return faultnet.BlackHole
+	}
+	if p.noEnds {
+		return faultnet.Reset
 	}
 	return []faultnet.Kind{faultnet.Reset, faultnet.End}[i%2]
 }

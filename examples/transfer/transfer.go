@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +47,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 
 	address := o.connect
 	if address == "" {
-		inner, err := net.Listen("tcp", cmp.Or(o.listen, "127.0.0.1:0"))
+		inner, at, err := o.transport.listen(cmp.Or(o.listen, "127.0.0.1:0"))
 		if err != nil {
 			return fmt.Errorf("%w: -listen takes a free address of this machine, such as :7000", err)
 		}
@@ -57,7 +56,7 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 			return err
 		}
 		defer l.Close()
-		address = l.Addr().String()
+		address = at
 		half(func() error { return receiving.receive(ctx, l) })
 	}
 	if o.listen != "" {
@@ -72,15 +71,17 @@ func transfer(ctx context.Context, o options, out io.Writer) error {
 			watched = &sending
 		}
 		d := relink.Dialer{Config: o.config(), Suite: o.client}
+		var below below
 		if o.plan.cuts > 0 {
-			if s, err = newSaboteur(address, o.plan, src.size); err != nil {
+			if s, err = newSaboteur(address, o.transport, o.plan, src.size); err != nil {
 				return err
 			}
 			defer s.Close()
 			address = s.Addr()
-			d.DialTransport, watched.step = s.dial, s.reached
+			below, watched.step = s.below, s.reached
 		}
-		fmt.Fprintf(out, "sending %s, %s, with %s\n", src.name, formatSize(src.size), o.suite)
+		d.DialTransport = o.transport.dial(below)
+		fmt.Fprintf(out, "sending %s, %s, with %s over %s\n", src.name, formatSize(src.size), o.suite, o.transport.name)
 		half(func() error { return sending.send(ctx, &d, address, src) })
 	}
 
