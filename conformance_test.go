@@ -51,13 +51,16 @@ var transportKinds = []transportKind{
 	}},
 }
 
-// cutAgainAndAgain cuts every path in one direction, somewhere behind the
-// handshake of a new session, which is tried only once.
+// cutAgainAndAgain cuts every path in one direction, somewhere behind the longest
+// handshake: that of a new session is tried only once.
 func cutAgainAndAgain(i int, p *faultnet.Path) error {
-	const longestHandshake = 512
+	handshake := 512
+	if i == 0 {
+		handshake = 1400
+	}
 	most := 64 << (i % 16) // some live long enough for something to get through
 	kind := [...]faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[i%3]
-	p.CutAt(faultnet.Dir(rand.IntN(2)), int64(longestHandshake+rand.IntN(most)), kind)
+	p.CutAt(faultnet.Dir(rand.IntN(2)), int64(handshake+rand.IntN(most)), kind)
 	return nil
 }
 

@@ -315,7 +315,7 @@ func TestSeveralSuites(t *testing.T) {
 				require.NoError(t, err)
 				hint, err := io.ReadAll(c)
 				require.NoError(t, err)
-				require.Equal(t, []byte{0x52, 1, 1, 0, 0}, hint) // BadVersion
+				require.Equal(t, []byte{0x52, 1, 2, 0, 0}, hint) // BadRequest
 				refused := events.all(relink.EventRefused)
 				require.ErrorIs(t, refused[len(refused)-1].Err, relink.ErrProtocol)
 				require.NoError(t, l.Close())

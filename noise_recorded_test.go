@@ -22,6 +22,9 @@ import (
 
 // What somebody on the path has of the suite Noise, by docs/spec/noise.md.
 
+// resumeNK is the type of the resumes.
+const resumeNK = 0x16
+
 // A dump is one transport as an observer sees it: the clear bytes, and what is
 // encrypted.
 type dump struct {
@@ -45,11 +48,13 @@ func dumpOf(t *testing.T, p *faultnet.Path) (d dump) {
 		*from = (*from)[n:]
 		return b
 	}
-	d.header = take(&up, 14)
-	if d.header[2] == 0x11 {
+	d.header = take(&up, 15)
+	rest := int(binary.BigEndian.Uint16(d.header[3:]))
+	if d.header[5] == resumeNK {
 		d.fields = take(&up, 20)
+		rest -= 20
 	}
-	d.message1 = take(&up, int(binary.BigEndian.Uint16(d.header[12:])))
+	d.message1 = take(&up, rest)
 	d.answer = take(&down, 5)
 	d.message2 = take(&down, int(binary.BigEndian.Uint16(d.answer[3:])))
 	for dir, rest := range [][]byte{up, down} {
@@ -79,7 +84,7 @@ func (d dump) encrypted() [][]byte {
 // the first record.
 func (d dump) aead(t *testing.T, key []byte) (cipher.AEAD, func(n int) []byte) {
 	nonce := make([]byte, 12)
-	if d.header[3] == 1 {
+	if d.header[6] == 1 {
 		b, err := aes.NewCipher(key)
 		require.NoError(t, err)
 		a, err := cipher.NewGCM(b)
@@ -110,7 +115,7 @@ func (d dump) respond(t *testing.T, key noise.PrivateKey, psk [32]byte) ([]byte,
 	public, err := key.PublicKey()
 	require.NoError(t, err)
 	suite := flynn.CipherChaChaPoly
-	if d.header[3] == 1 {
+	if d.header[6] == 1 {
 		suite = flynn.CipherAESGCM
 	}
 	c := flynn.Config{
@@ -134,7 +139,7 @@ func guesses(t *testing.T, secret [32]byte) [][]byte {
 	keys := [][]byte{secret[:]}
 	for _, info := range []string{
 		"relink 1 resumption secret", "relink 1 resume id", "relink 1 client to server",
-		"relink 1 server to client", "relink 1 session id",
+		"relink 1 server to client", "relink 1 session id", "relink 1 channel binding",
 	} {
 		k, err := hkdf.Expand(sha256.New, secret[:], info, 32)
 		require.NoError(t, err)
@@ -238,8 +243,8 @@ func TestNoiseResumesHaveNothingInCommon(t *testing.T) {
 		}
 		id := []byte(r.client.ID())
 		for i, a := range dumps {
-			require.Equal(t, append([]byte{0x52, 1, 0x11}, dumps[0].header[3:]...), a.header)
-			require.EqualValues(t, node, binary.BigEndian.Uint32(a.header[8:]))
+			require.Equal(t, append([]byte{0x52, 1, 1}, dumps[0].header[3:]...), a.header)
+			require.EqualValues(t, node, binary.BigEndian.Uint32(a.header[11:]))
 			require.Equal(t, []byte{0, 0, 0, 1}, a.fields[16:]) // the attempt
 			require.Equal(t, dumps[0].answer, a.answer)
 			require.NotContains(t, string(bytes.Join(a.encrypted(), nil)), string(id))

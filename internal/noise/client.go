@@ -7,97 +7,114 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// Open runs the client's side of a new session (New session). It tries the
-// keys that it pins one after the other on the one transport.
+// Open runs the client's side of a new session (New session). On the one transport
+// it tries the keys that it pins one after the other, and a lower version where
+// the server is an older one.
 func (p *Protocol) Open(s suite.Stream) (suite.Session, suite.Link, error) {
-	if p.insecure {
-		session, link, _, err := p.openWith(s, newNN, PublicKey{})
-		return session, link, err
+	r := request{version: p.highest, highest: p.highest, kind: p.kind(), cipher: p.cipher}
+	pins := p.pins
+	if p.opts.Insecure {
+		pins = make([]PublicKey, 1)
 	}
-	for i, pinned := range p.pins {
-		session, link, refusal, err := p.openWith(s, newNK, pinned)
-		if refusal != hintUnknownKey || i == len(p.pins)-1 {
+	for {
+		session, link, no, err := p.openWith(s, r, pins[0])
+		switch {
+		case no.hint == hintUnknownKey && len(pins) > 1:
+			pins = pins[1:]
+		case no.hint == hintBadVersion && r.version == p.highest && no.version < r.version && no.version >= p.lowest:
+			r.version = no.version
+		default:
 			return session, link, err
 		}
 	}
-	return nil, suite.Link{}, fmt.Errorf("%w: no server key is pinned", suite.ErrAuthentication)
 }
 
 // openWith asks for a new session of the server with the key.
-func (p *Protocol) openWith(s suite.Stream, k kind, pinned PublicKey) (suite.Session, suite.Link, hint, error) {
-	fail := func(h hint, err error) (suite.Session, suite.Link, hint, error) {
-		return nil, suite.Link{}, h, err
+func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.Session, suite.Link, refusal, error) {
+	fail := func(no refusal, err error) (suite.Session, suite.Link, refusal, error) {
+		return nil, suite.Link{}, no, err
 	}
-	r := request{kind: k, cipher: p.cipher}
-	payload := order.AppendUint32(nil, uint32(p.window))
-	answer, keys, refusal, err := p.ask(s, r, pinned, nil, payload)
+	var psk *PresharedKey
+	if r.kind.psk() {
+		psk = p.ring.Load().psks[0]
+	}
+	claim := newClaim{window: uint32(p.window), target: p.opts.Target}
+	answer, keys, no, err := p.ask(s, r, pinned, (*secret)(psk), claim.encode())
 	if err != nil {
-		return fail(refusal, err)
+		return fail(no, err)
 	}
 	a := decodeNewAnswer(answer)
-	if a.status != statusOK {
-		return fail(0, suite.Malformed("the server refuses a new session with the status %d", a.status))
+	switch a.status {
+	case statusOK:
+	case statusDenied:
+		return fail(refusal{}, suite.ErrDenied)
+	default:
+		return fail(refusal{}, suite.Malformed("the server refuses a new session with the status %d", a.status))
 	}
 	window, err := checkWindow(a.window)
 	if err != nil {
-		return fail(0, err)
+		return fail(refusal{}, err)
 	}
 	session := &clientSession{
-		base:       base{id: keys.session, peerWindow: window},
+		base: base{
+			id: keys.session, binding: keys.binding, version: r.version, kind: r.kind, psk: psk,
+			client: p.clientPublic, server: pinned, target: p.opts.Target, peerWindow: window,
+		},
 		p:          p,
-		pinned:     pinned,
 		resumption: keys.resumption,
 		name:       keys.id,
 		node:       a.node,
 	}
-	return session, suite.Link{Codec: newCodec(p.cipher, keys, true, window), Limit: window}, 0, nil
+	return session, suite.Link{Codec: newCodec(p.cipher, keys, true, window), Limit: window}, refusal{}, nil
 }
 
-// ask sends a request and reads the answer. keys are nil for nobody.
-func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret, payload []byte) ([]byte, *keys, hint, error) {
-	if r.kind.keyed() {
+// ask sends a request and reads the answer. keys are nil for nobody. psk is the
+// secret of a kind that has one: the server's PSK, or a session's.
+func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret, payload []byte) ([]byte, *keys, refusal, error) {
+	fail := func(err error) ([]byte, *keys, refusal, error) { return nil, nil, refusal{}, err }
+	h, err := newHandshake(r.kind, r.cipher, true, party{
+		private: p.opts.ClientKey, public: p.clientPublic, pinned: pinned, psk: psk, random: p.random,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	switch {
+	case r.kind.serverPSK() && r.kind.keyed():
+		r.hint = hintOf(hintSecret(&pinned, (*PresharedKey)(psk)), &h.ePub)
+	case r.kind.serverPSK():
+		r.hint = hintOf(hintSecret(nil, (*PresharedKey)(psk)), &h.ePub)
+	case r.kind.keyed():
 		r.hint = keyHint(pinned)
 	}
-	least, _ := r.kind.message1()
-	r.length = least + len(payload)
-	switch {
-	case r.kind.isNew():
-		r.length -= newPayload1
-	case r.kind.isResume():
-		r.length -= resumePayload1
-	default:
-		r.length -= queryPayload1
-	}
-	h, err := newHandshake(r, true, party{pinned: pinned, psk: psk, random: p.random})
+	r.length = r.kind.overhead1() + len(payload)
+	clear := r.encode()
+	h.start(clear)
+	message, _, err := h.write(clear, payload)
 	if err != nil {
-		return nil, nil, 0, err
-	}
-	message, _, err := h.write(r.encode(), payload)
-	if err != nil {
-		return nil, nil, 0, err
+		return fail(err)
 	}
 	if err := suite.Write(s, message, "the request"); err != nil {
-		return nil, nil, 0, err
+		return fail(err)
 	}
 	b, err := suite.Read(s, answerHeaderSize, "the answer")
 	if err != nil {
-		return nil, nil, 0, err
+		return fail(err)
 	}
-	length, refusal, err := decodeAnswer(r.kind, b)
+	length, no, err := decodeAnswer(r, b)
 	if err != nil {
-		return nil, nil, 0, err
+		return fail(err)
 	}
-	if refusal != 0 {
-		return nil, nil, refusal, refusal.err()
+	if no.hint != 0 {
+		return nil, nil, no, no.err(r)
 	}
 	if b, err = suite.Read(s, length, "the answer's message 2"); err != nil {
-		return nil, nil, 0, err
+		return fail(err)
 	}
 	answer, k, err := h.read(b)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("the server's answer: %w", err)
+		return fail(fmt.Errorf("the server's answer: %w", err))
 	}
-	return answer, k, 0, nil
+	return answer, k, refusal{}, nil
 }
 
 // Resume runs one attempt (Resume). Where the server says that it does not know
@@ -110,19 +127,17 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 		return suite.Link{}, fmt.Errorf("%w: the attempts are used up", suite.ErrRefused)
 	}
 	s.attempt++
-	r := request{kind: resumeNK, cipher: s.p.cipher, node: s.node, id: s.name, attempt: s.attempt}
+	r := s.requestLocked(resumeNK)
+	r.id, r.attempt = s.name, s.attempt
 	psk := s.resumption
 	s.mu.Unlock()
-	if s.p.insecure {
-		r.kind = resumeNN
-	}
 
 	own := c.Offsets()
 	early := make([]byte, giveEarly)
 	start, n := c.Pending(early)
 	claim := resumeClaim{received: uint64(own.Received), start: uint64(start), data: early[:n]}
-	payload, keys, refusal, err := s.p.ask(t, r, s.pinned, &psk, claim.encode())
-	if refusal == hintUnknownSession {
+	payload, keys, no, err := s.p.ask(t, r, s.server, &psk, claim.encode())
+	if no.hint == hintUnknownSession {
 		return suite.Link{}, s.query(t, r)
 	}
 	if err != nil {
@@ -140,6 +155,8 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 	case statusAborted:
 		code := suite.ResetCode(min(answer.number, math.MaxUint16))
 		return suite.Link{}, &suite.EndedError{Code: max(suite.ResetAborted, code)}
+	case statusDenied:
+		return suite.Link{}, &suite.EndedError{Code: suite.ResetDenied}
 	case statusBadOffset:
 		return suite.Link{}, fmt.Errorf("%w: the server says so", suite.ErrCounters)
 	default:
@@ -175,16 +192,32 @@ func (s *clientSession) take(r request, k *keys, node uint32) bool {
 	return true
 }
 
+// requestLocked returns a request of this session. kind is the one for sessions
+// with a server key.
+func (s *clientSession) requestLocked(k kind) request {
+	if !s.kind.keyed() {
+		k = k&^patternMask | patternNN
+		if k.isQuery() {
+			k |= s.kind & withPSK
+		}
+	}
+	return request{version: s.version, highest: s.p.highest, kind: k, cipher: s.p.cipher, node: s.node}
+}
+
 // query asks whether the server really does not know the session. Only a server
 // with the session's key can say so, and only the node that was asked.
 func (s *clientSession) query(t suite.Stream, about request) error {
-	r := request{kind: queryNK, cipher: about.cipher, node: about.node}
-	if s.p.insecure {
-		r.kind = queryNN
+	s.mu.Lock()
+	r := s.requestLocked(queryNK)
+	s.mu.Unlock()
+	r.cipher, r.node = about.cipher, about.node
+	var psk *secret
+	if r.kind.psk() {
+		psk = (*secret)(s.psk)
 	}
-	payload, _, _, err := s.p.ask(t, r, s.pinned, nil, about.id[:])
+	payload, _, _, err := s.p.ask(t, r, s.server, psk, about.id[:])
 	if err != nil {
-		return fmt.Errorf("%w; asked again: %w", hintUnknownSession.err(), err)
+		return fmt.Errorf("%w; asked again: %w", refusal{hint: hintUnknownSession}.err(about), err)
 	}
 	answer := decodeQueryAnswer(payload)
 	s.mu.Lock()
@@ -193,5 +226,5 @@ func (s *clientSession) query(t suite.Stream, about request) error {
 	if answer.status == statusUnknown && answer.node == about.node && same {
 		return fmt.Errorf("%w: it does not know it", suite.ErrRefused)
 	}
-	return fmt.Errorf("%w, but then it was not sure (status %d of node %d)", hintUnknownSession.err(), answer.status, answer.node)
+	return fmt.Errorf("%w, but then it was not sure (status %d of node %d)", refusal{hint: hintUnknownSession}.err(about), answer.status, answer.node)
 }

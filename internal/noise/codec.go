@@ -46,7 +46,7 @@ const (
 	flagPing   = 0x10
 	flagPong   = 0x20
 	flagReset  = 0x40
-	flagDrain  = 0x80 // of the second half
+	flagDrain  = 0x80 // never from a peer that was told no such capability
 
 	flagsKnown = flagAck | flagFinAck | flagFin | flagStop | flagPing | flagPong | flagReset
 )
@@ -61,6 +61,23 @@ const (
 )
 
 func (c cipherID) known() bool { return c == cipherAESGCM || c == cipherChaChaPoly }
+
+// String returns Noise's name of the cipher.
+func (c cipherID) String() string {
+	if c == cipherAESGCM {
+		return "AESGCM"
+	}
+	return "ChaChaPoly"
+}
+
+// putNonce writes the nonce with the counter n, as Noise lays it out.
+func (c cipherID) putNonce(nonce *[12]byte, n uint64) {
+	if c == cipherAESGCM {
+		binary.BigEndian.PutUint64(nonce[4:], n)
+	} else {
+		binary.LittleEndian.PutUint64(nonce[4:], n)
+	}
+}
 
 // aead returns the cipher under a key.
 func (c cipherID) aead(key *secret) cipher.AEAD {
@@ -97,13 +114,9 @@ func newDirection(c cipherID, key secret) direction {
 	return direction{cipher: c, aead: c.aead(&key), key: &key, limit: recordsPerKey}
 }
 
-// at returns the nonce with the counter n, as Noise lays it out.
+// at returns the nonce with the counter n.
 func (d *direction) at(n uint64) []byte {
-	if d.cipher == cipherAESGCM {
-		binary.BigEndian.PutUint64(d.nonce[4:], n)
-	} else {
-		binary.LittleEndian.PutUint64(d.nonce[4:], n)
-	}
+	d.cipher.putNonce(&d.nonce, n)
 	return d.nonce[:]
 }
 

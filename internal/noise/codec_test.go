@@ -209,7 +209,7 @@ func TestRekey(t *testing.T) {
 
 // No key is used for two links, two directions or two sessions.
 func TestKeysAreFresh(t *testing.T) {
-	both(t, func(t *testing.T, p *pair) {
+	each(t, func(t *testing.T, p *pair) {
 		seen := make(map[[32]byte]bool)
 		note := func(c suite.Codec) {
 			out, in := noise.TrafficKeys(c)

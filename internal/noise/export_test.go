@@ -14,6 +14,11 @@ var Numbers = map[string]int{
 	"early data":          maxEarly,
 	"requests":            maxRequests,
 	"keys":                maxKeys,
+	"psks":                maxPSKs,
+	"target":              maxTarget,
+	"header":              headerSize,
+	"resume header":       headerSize + resumeFieldsSize,
+	"body":                maxBody,
 	"window":              maxWindow,
 	"record":              maxRecord,
 	"shortest record":     minRecord,
@@ -31,10 +36,22 @@ var Flags = map[string]int{
 }
 
 // Kinds are the types of requests by their names in the specification.
-var Kinds = map[string]byte{
-	"NewNK": byte(newNK), "NewNN": byte(newNN), "ResumeNK": byte(resumeNK),
-	"ResumeNN": byte(resumeNN), "QueryNK": byte(queryNK), "QueryNN": byte(queryNN),
-}
+var Kinds = func() map[string]byte {
+	kinds := map[string]byte{
+		"ResumeNN": byte(resumeNN), "ResumeNK": byte(resumeNK),
+		"QueryNN": byte(queryNN), "QueryNK": byte(queryNK), "QueryNNPSK": byte(queryNNPSK),
+	}
+	for pattern, k := range map[string]kind{"NN": patternNN, "NK": patternNK, "IK": patternIK} {
+		kinds["New"+pattern] = byte(k | hybrid)
+		kinds["New"+pattern+"PSK"] = byte(k | hybrid | withPSK)
+		kinds["Classical"+pattern] = byte(k)
+		kinds["Classical"+pattern+"PSK"] = byte(k | withPSK)
+	}
+	return kinds
+}()
+
+// NoiseName is the full name of a kind's handshake.
+func NoiseName(k, cipher byte) string { return kind(k).protocolName(cipherID(cipher)) }
 
 // Message1 and Message2 are the bounds of the messages of a type.
 func Message1(k byte) (least, most int) { return kind(k).message1() }
@@ -50,7 +67,7 @@ var (
 	}
 	Statuses = map[string]byte{
 		"OK": byte(statusOK), "Closed": byte(statusClosed), "Aborted": byte(statusAborted),
-		"BadOffset": byte(statusBadOffset), "Unknown": byte(statusUnknown), "Elsewhere": byte(statusElsewhere),
+		"BadOffset": byte(statusBadOffset), "Denied": byte(statusDenied), "Unknown": byte(statusUnknown), "Elsewhere": byte(statusElsewhere),
 	}
 )
 
@@ -64,6 +81,14 @@ const (
 func Fixed(p suite.Protocol, cipher byte, random io.Reader) *Protocol {
 	q := *p.(*Protocol)
 	q.cipher, q.random = cipherID(cipher), random
+	return &q
+}
+
+// Speaking returns the protocol with other versions than there are, all of which
+// are like the one that there is.
+func Speaking(p suite.Protocol, lowest, highest byte) *Protocol {
+	q := *p.(*Protocol)
+	q.lowest, q.highest = lowest, highest
 	return &q
 }
 
@@ -131,30 +156,37 @@ func SealRaw(c suite.Codec, kind byte, plain []byte) []byte {
 // An Exchange is a handshake with a prologue of the test's.
 type Exchange struct{ h *handshake }
 
-// NewExchange begins one side of the handshake of a type.
-func NewExchange(k, cipher byte, prologue []byte, initiator bool, private *PrivateKey, public PublicKey, psk *[32]byte, random io.Reader) (Exchange, error) {
-	p := party{pinned: public, psk: (*secret)(psk), random: random}
-	if private != nil {
-		p.static = &serverKey{private: *private, public: public}
+// NewExchange begins one side of the handshake of a type. private is the side's
+// static key, and public the server's.
+func NewExchange(k, cipher byte, prologue []byte, initiator bool, private PrivateKey, public PublicKey, psk *[32]byte, random io.Reader) (Exchange, error) {
+	p := party{private: private, pinned: public, psk: (*secret)(psk), random: random}
+	if !initiator {
+		p.pinned = PublicKey{}
 	}
-	h, err := beginHandshake(kind(k), cipherID(cipher), prologue, initiator, p)
+	if private != (PrivateKey{}) {
+		p.public = private.public()
+	}
+	h, err := newHandshake(kind(k), cipherID(cipher), initiator, p)
+	if err == nil {
+		h.start(prologue)
+	}
 	return Exchange{h}, err
 }
 
 // Write and Read are a message each. With the last one come the two keys of
 // Split.
 func (x Exchange) Write(payload []byte) (message []byte, k1, k2 [32]byte, err error) {
-	b, c1, c2, err := x.h.state.WriteMessage(nil, payload)
-	if c1 != nil {
-		k1, k2 = c1.UnsafeKey(), c2.UnsafeKey()
+	b, k, err := x.h.write(nil, payload)
+	if k != nil {
+		k1, k2 = x.h.split()
 	}
 	return b, k1, k2, err
 }
 
 func (x Exchange) Read(message []byte) (payload []byte, k1, k2 [32]byte, err error) {
-	b, c1, c2, err := x.h.state.ReadMessage(nil, message)
-	if c1 != nil {
-		k1, k2 = c1.UnsafeKey(), c2.UnsafeKey()
+	b, k, err := x.h.read(message)
+	if k != nil {
+		k1, k2 = x.h.split()
 	}
 	return b, k1, k2, err
 }
@@ -170,7 +202,7 @@ func Seal(cipher byte, key [32]byte, n uint64, plain []byte) []byte {
 // the hint.
 func Query(s suite.Session, t suite.Stream) error {
 	c := s.(*clientSession)
-	return c.query(t, request{cipher: c.p.cipher, node: c.node, id: c.name})
+	return c.query(t, request{version: c.version, cipher: c.p.cipher, node: c.node, id: c.name})
 }
 
 // ResumeRaw runs the client's side of a resume with any claim. It keeps what
@@ -178,9 +210,10 @@ func Query(s suite.Session, t suite.Stream) error {
 func ResumeRaw(s suite.Session, t suite.Stream, claim []byte) (suite.Codec, error) {
 	c := s.(*clientSession)
 	c.attempt++
-	r := request{kind: resumeNK, cipher: c.p.cipher, node: c.node, id: c.name, attempt: c.attempt}
+	r := c.requestLocked(resumeNK)
+	r.id, r.attempt = c.name, c.attempt
 	psk := c.resumption
-	payload, k, _, err := c.p.ask(t, r, c.pinned, &psk, claim)
+	payload, k, _, err := c.p.ask(t, r, c.server, &psk, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +223,68 @@ func ResumeRaw(s suite.Session, t suite.Stream, claim []byte) (suite.Codec, erro
 	return newCodec(r.cipher, k, true, c.peerWindow), nil
 }
 
+// NewRaw is a request of hybrid NK with any payload, and with any bytes in the
+// place of the ML-KEM key.
+func NewRaw(p suite.Protocol, server PublicKey, payload, encapsulationKey []byte) []byte {
+	q := p.(*Protocol)
+	r := request{version: version, highest: version, kind: patternNK | hybrid, cipher: q.cipher, hint: keyHint(server)}
+	r.length = r.kind.overhead1() + len(payload)
+	h, err := newHandshake(r.kind, r.cipher, true, party{pinned: server})
+	if err != nil {
+		panic(err)
+	}
+	b := r.encode()
+	h.start(b)
+	for _, t := range []token{tokenE, tokenES} {
+		if b, err = h.writeToken(b, t); err != nil {
+			panic(err)
+		}
+	}
+	b = h.encryptAndHash(b, encapsulationKey)
+	return h.encryptAndHash(b, payload)
+}
+
+// IKRaw is a request of classical IK in which the client's static key is any
+// bytes.
+func IKRaw(p suite.Protocol, server, client PublicKey) []byte {
+	return ikRequest(p, server, client, func() secret { return secret{} })
+}
+
+// IKForged is a request of classical IK in the name of a client, made with the
+// server's private key instead of the client's.
+func IKForged(p suite.Protocol, server PrivateKey, client PublicKey) []byte {
+	return ikRequest(p, server.public(), client, func() secret {
+		shared, err := agree(&server, &client)
+		if err != nil {
+			panic(err)
+		}
+		return shared
+	})
+}
+
+func ikRequest(p suite.Protocol, server, client PublicKey, ss func() secret) []byte {
+	q := p.(*Protocol)
+	r := request{version: version, highest: version, kind: patternIK, cipher: q.cipher, hint: keyHint(server)}
+	payload := newClaim{window: 1}.encode()
+	r.length = r.kind.overhead1() + len(payload)
+	h, err := newHandshake(r.kind, r.cipher, true, party{pinned: server, public: client})
+	if err != nil {
+		panic(err)
+	}
+	b := r.encode()
+	h.start(b)
+	for _, t := range []token{tokenE, tokenES, tokenS} {
+		if b, err = h.writeToken(b, t); err != nil {
+			panic(err)
+		}
+	}
+	shared := ss()
+	h.mixKey(shared[:])
+	return h.encryptAndHash(b, payload)
+}
+
 // Agree is one agreement of a handshake.
 func Agree(private PrivateKey, public PublicKey) ([]byte, error) {
-	return dh{}.DH(private[:], public[:])
+	shared, err := agree(&private, &public)
+	return shared[:], err
 }

@@ -2,6 +2,7 @@ package noise_test
 
 import (
 	"io"
+	"strings"
 	"sync"
 	"testing"
 
@@ -162,6 +163,8 @@ func (t *target) Early(offset int64, data []byte) {
 	}
 }
 
+func (t *target) Authorize(p suite.Peer) error { return t.h.Authorize(p) }
+
 func (t *target) Pending(offset int64, p []byte) int { return copy(p, t.stream[offset:]) }
 
 func (t *target) SetKeys(keys ...suite.Key) error {
@@ -190,11 +193,18 @@ type host struct {
 	offered  *target
 	busy     error // of an offer
 	full     error // before anything is done
+	denied   error // of the authorisation
+	asked    []suite.Peer
 }
 
 func newHost() *host { return &host{sessions: make(map[suite.Key]*target)} }
 
 func (h *host) Room() error { return h.full }
+
+func (h *host) Authorize(p suite.Peer) error {
+	h.asked = append(h.asked, p)
+	return h.denied
+}
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	if h.busy != nil {
@@ -219,25 +229,58 @@ const window = 4 << 20
 
 // A pair is a client and a server that speak over wires in memory.
 type pair struct {
-	t      testing.TB
-	key    noise.PrivateKey
-	public noise.PublicKey
-	client suite.Protocol
-	server suite.Protocol
-	host   *host
+	t         testing.TB
+	key       noise.PrivateKey // the server's
+	public    noise.PublicKey
+	clientKey noise.PrivateKey
+	psk       noise.PresharedKey
+	client    suite.Protocol
+	server    suite.Protocol
+	host      *host
 }
 
 func newPair(t testing.TB, insecure bool) *pair {
-	p := &pair{t: t, key: noise.GenerateKey(), host: newHost()}
+	if insecure {
+		return newVariant(t, "NN")
+	}
+	return newVariant(t, "NK")
+}
+
+// variants are the kinds of new sessions by the names that the specification
+// gives their requests, without "New".
+var variants = []string{
+	"NK", "NN", "IK", "NKPSK", "NNPSK", "IKPSK",
+	"ClassicalNK", "ClassicalNN", "ClassicalIK", "ClassicalNKPSK", "ClassicalNNPSK", "ClassicalIKPSK",
+}
+
+// newVariant returns a pair of both sides of a kind.
+func newVariant(t testing.TB, name string) *pair {
+	p := &pair{t: t, key: noise.GenerateKey(), clientKey: noise.GenerateKey(), psk: noise.GeneratePresharedKey(), host: newHost()}
 	var err error
 	p.public, err = p.key.PublicKey()
 	require.NoError(t, err)
-	server, client := noise.Options{ServerKeys: []noise.PrivateKey{p.key}}, noise.Options{PinnedKeys: []noise.PublicKey{p.public}}
-	if insecure {
-		server, client = noise.Options{Insecure: true}, noise.Options{Insecure: true}
-	}
+	server, client := p.options(name)
 	p.server, p.client = protocol(t, server, true), protocol(t, client, false)
 	return p
+}
+
+// options are those of the two sides for a kind.
+func (p *pair) options(name string) (server, client noise.Options) {
+	pattern, classical := strings.CutPrefix(name, "Classical")
+	pattern, psk := strings.CutSuffix(pattern, "PSK")
+	server = noise.Options{ServerKeys: []noise.PrivateKey{p.key}, Classical: classical}
+	client = noise.Options{PinnedKeys: []noise.PublicKey{p.public}, Classical: classical}
+	switch pattern {
+	case "NN":
+		server, client = noise.Options{Insecure: true, Classical: classical}, noise.Options{Insecure: true, Classical: classical}
+	case "IK":
+		server.RequireClientKey, client.ClientKey = true, p.clientKey
+	}
+	if psk {
+		server.PresharedKeys = []noise.PresharedKey{noise.GeneratePresharedKey(), p.psk}
+		client.PresharedKeys = []noise.PresharedKey{p.psk}
+	}
+	return server, client
 }
 
 // protocol returns the protocol of one side.
@@ -314,9 +357,9 @@ func (p *pair) send(b []byte) (answer []byte, serverErr error) {
 	return answer, serverErr
 }
 
-// both runs a test with and without a server key.
-func both(t *testing.T, f func(t *testing.T, p *pair)) {
-	for name, insecure := range map[string]bool{"NK": false, "NN": true} {
-		t.Run(name, func(t *testing.T) { f(t, newPair(t, insecure)) })
+// each runs a test with each kind of new session.
+func each(t *testing.T, f func(t *testing.T, p *pair)) {
+	for _, name := range variants {
+		t.Run(name, func(t *testing.T) { f(t, newVariant(t, name)) })
 	}
 }

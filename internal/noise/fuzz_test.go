@@ -2,7 +2,12 @@ package noise_test
 
 import (
 	"bytes"
+	"crypto/mlkem"
+	"encoding/binary"
+	"io"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,27 +70,72 @@ func FuzzWire(f *testing.F) {
 	})
 }
 
-// Any bytes as what a client sends, with a session there.
+// Any bytes as what a client sends, with a session there, to a server of each
+// kind.
 func FuzzServe(f *testing.F) {
-	p := newPair(f, false)
-	p.key = noise.PrivateKey(bytes.Repeat([]byte{0x11}, 32))
-	p.server = protocol(f, noise.Options{ServerKeys: []noise.PrivateKey{p.key}}, true)
-	var err error
-	p.public, err = p.key.PublicKey()
-	require.NoError(f, err)
-	p.client = protocol(f, noise.Options{PinnedKeys: []noise.PublicKey{p.public}}, false)
-	c, s, _ := p.open()
-	_, w, clientErr, _ := p.resume(c, nil, nil)
-	require.NoError(f, clientErr)
-	f.Add(bytes.Join(w.client, nil))
-	_, _, w, clientErr, _ = p.tryOpen(nil, nil)
-	require.NoError(f, clientErr)
-	f.Add(bytes.Join(w.client, nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p := &pair{t: t, server: p.server, host: p.host}
+	type served struct {
+		*pair
+		s *target
+	}
+	var pairs []served
+	for i, name := range variants {
+		p := newVariant(f, name)
+		p.key, p.clientKey, p.psk = noise.PrivateKey(same(0x11)), noise.PrivateKey(same(0x22)), noise.PresharedKey(same(0x33))
+		var err error
+		p.public, err = p.key.PublicKey()
+		require.NoError(f, err)
+		server, client := p.options(name)
+		p.server, p.client = protocol(f, server, true), protocol(f, client, false)
+		c, s, _ := p.open()
+		_, w, clientErr, _ := p.resume(c, nil, nil)
+		require.NoError(f, clientErr)
+		f.Add(byte(i), bytes.Join(w.client, nil))
+		_, _, w, clientErr, _ = p.tryOpen(nil, nil)
+		require.NoError(f, clientErr)
+		f.Add(byte(i), bytes.Join(w.client, nil))
+		f.Add(byte(i), w.client[0][:len(w.client[0])-1])
+		w, _, _ = p.run(nil, nil, func(t suite.Stream) error { return noise.Query(c.session, t) })
+		f.Add(byte(i), bytes.Join(w.client, nil))
+		pairs = append(pairs, served{p, s})
+	}
+	for _, b := range [][]byte{{}, {0x52}, {0x51}, append([]byte{0x52, 2, 9, 0, 30, 0x77}, make([]byte, 39)...), make([]byte, 15)} {
+		f.Add(byte(0), b)
+	}
+	f.Fuzz(func(t *testing.T, i byte, b []byte) {
+		q := pairs[int(i)%len(pairs)]
+		p := &pair{t: t, server: q.server, host: q.host}
 		_, err := p.send(b)
 		require.Error(t, err)
-		require.Len(t, s.links, 2)
+		require.Len(t, q.s.links, 2)
+	})
+}
+
+// A client that has valid keys and puts anything into the payload of a new
+// session, and any bytes in the place of its ML-KEM key.
+func FuzzNew(f *testing.F) {
+	valid := make([]byte, 1184)
+	f.Add([]byte{0, 0, 0, 1, 0, 0}, valid)
+	f.Add(append([]byte{0, 0x40, 0, 0, 0xff, 0xff}, "game"...), valid)
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 0x1b}, valid)
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 0xff}, valid)
+	f.Add([]byte{0, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{0xff}, 1184))
+	f.Fuzz(func(t *testing.T, claim, key []byte) {
+		if len(claim) < 6 || len(claim) > 86 || len(key) != 1184 {
+			return
+		}
+		p := newPair(t, false)
+		_, err := p.send(noise.NewRaw(p.client, p.public, claim, key))
+		require.Error(t, err) // nothing confirms it
+		_, malformed := mlkem.NewEncapsulationKey768(key)
+		window := binary.BigEndian.Uint32(claim)
+		if malformed == nil && window >= 1 && window <= 1<<30 && utf8.Valid(claim[6:]) && !bytes.ContainsFunc(claim[6:], unicode.IsControl) {
+			require.Len(t, p.host.asked, 1)
+			require.Equal(t, string(claim[6:]), p.host.asked[0].Target)
+			require.ErrorIs(t, err, io.EOF)
+		} else {
+			require.Empty(t, p.host.asked)
+			require.Nil(t, p.host.offered)
+		}
 	})
 }
 
@@ -130,15 +180,15 @@ func FuzzResume(f *testing.F) {
 
 // A server that has valid keys and puts anything into its answers.
 func FuzzAnswer(f *testing.F) {
-	f.Add(make([]byte, 13), make([]byte, 9))
-	f.Add(append([]byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, "data"...), []byte{0, 0, 0, 0, 7, 0, 0, 0, 1})
-	f.Add([]byte{2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff})
+	f.Add(make([]byte, 13), make([]byte, 11))
+	f.Add(append([]byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, "data"...), []byte{0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 1})
+	f.Add([]byte{2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	private := noise.PrivateKey(bytes.Repeat([]byte{0x11}, 32))
 	public, err := private.PublicKey()
 	require.NoError(f, err)
 	pinning := protocol(f, noise.Options{PinnedKeys: []noise.PublicKey{public}}, false)
 	f.Fuzz(func(t *testing.T, resume, opened []byte) {
-		if len(resume) < 13 || len(resume) > 13+16384 || len(opened) != 9 {
+		if len(resume) < 13 || len(resume) > 13+16384 || len(opened) != 11 {
 			return
 		}
 		p := &peer{t: t, cipher: noise.AESGCM, private: private[:], public: public[:]}
@@ -146,7 +196,7 @@ func FuzzAnswer(f *testing.F) {
 		c := &client{}
 		var k keys
 		exchange(t, func(request []byte) []byte {
-			_, answer, derived := p.answer(request, 14, nil, opened)
+			_, answer, derived := p.answer(request, 15, nil, opened)
 			k = derived
 			return answer
 		}, func(s suite.Stream) {
@@ -160,7 +210,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		exchange(t, func(request []byte) []byte {
-			_, answer, _ := p.answer(request, 34, k.secret, resume)
+			_, answer, _ := p.answer(request, 35, k.secret, resume)
 			return answer
 		}, func(s suite.Stream) {
 			l, err := c.session.Resume(s, c)

@@ -1,121 +1,241 @@
 package noise
 
 import (
+	"crypto/mlkem"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
-
-	"github.com/flynn/noise"
 
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// cipherFunc returns the library's cipher.
-func (c cipherID) cipherFunc() noise.CipherFunc {
-	if c == cipherAESGCM {
-		return noise.CipherAESGCM
-	}
-	return noise.CipherChaChaPoly
-}
-
-// lazyCipher makes the cipher of a key when it encrypts for the first time. Half
-// of a handshake's keys never do, those of Split among them.
-type lazyCipher struct{ noise.CipherFunc }
-
-func (l lazyCipher) Cipher(k [32]byte) noise.Cipher { return &keyedCipher{of: l.CipherFunc, key: k} }
-
-type keyedCipher struct {
-	of   noise.CipherFunc
-	key  [32]byte
-	made noise.Cipher
-}
-
-func (k *keyedCipher) cipher() noise.Cipher {
-	if k.made == nil {
-		k.made = k.of.Cipher(k.key)
-	}
-	return k.made
-}
-
-func (k *keyedCipher) Encrypt(out []byte, n uint64, ad, plaintext []byte) []byte {
-	return k.cipher().Encrypt(out, n, ad, plaintext)
-}
-
-func (k *keyedCipher) Decrypt(out []byte, n uint64, ad, ciphertext []byte) ([]byte, error) {
-	return k.cipher().Decrypt(out, n, ad, ciphertext)
-}
-
-// A handshake is one Noise handshake of two messages. It is used once.
-type handshake struct {
-	state *noise.HandshakeState
-}
-
 // A party is what one side brings into a handshake.
 type party struct {
-	static *serverKey // the server's, in a keyed kind
-	pinned PublicKey  // the client's, in a keyed kind
-	psk    *secret    // in a resume
-	random io.Reader
+	private PrivateKey // this side's static key: the server's, or in IK the client's
+	public  PublicKey  // that belongs to it
+	pinned  PublicKey  // the server's, on a client
+	psk     *secret    // where the kind has one
+	random  io.Reader  // nil is crypto/rand
 }
 
-// newHandshake begins the handshake of a request, whose clear part is the
-// prologue.
-func newHandshake(r request, initiator bool, p party) (*handshake, error) {
-	return beginHandshake(r.kind, r.cipher, r.encode(), initiator, p)
+// A handshake is Noise's HandshakeState (section 5.3) with the tokens of HFS, for
+// handshakes of two messages. It is used once.
+type handshake struct {
+	symmetric
+	kind      kind
+	initiator bool
+	party
+
+	e    PrivateKey
+	ePub PublicKey
+	re   PublicKey // the peer's ephemeral key
+	rs   PublicKey // the peer's static key
+	dk   *mlkem.DecapsulationKey768
+	ek   *mlkem.EncapsulationKey768
 }
 
-func beginHandshake(k kind, cipher cipherID, prologue []byte, initiator bool, p party) (*handshake, error) {
-	c := noise.Config{
-		CipherSuite: noise.NewCipherSuite(dh{}, lazyCipher{cipher.cipherFunc()}, noise.HashSHA256),
-		Random:      p.random,
-		Pattern:     noise.HandshakeNN,
-		Initiator:   initiator,
-		Prologue:    prologue,
+// newHandshake begins a handshake. The client's ephemeral key is there from the
+// beginning, because a request's clear part depends on it.
+func newHandshake(k kind, c cipherID, initiator bool, p party) (*handshake, error) {
+	// A handshake that lacks its secret would run as well, and protect nothing.
+	if k.psk() != (p.psk != nil) {
+		panic("relink: internal error: a handshake without its secret")
 	}
-	if k.keyed() {
-		c.Pattern = noise.HandshakeNK
-		if initiator {
-			c.PeerStatic = p.pinned[:]
-		} else {
-			c.StaticKeypair = noise.DHKey{Private: p.static.private[:], Public: p.static.public[:]}
+	if p.random == nil {
+		p.random = rand.Reader
+	}
+	h := &handshake{symmetric: symmetric{cipher: c}, kind: k, initiator: initiator, party: p, rs: p.pinned}
+	if initiator {
+		if err := h.generate(); err != nil {
+			return nil, err
 		}
 	}
-	// The library runs silently without a pre-shared key that it was not
-	// given, so that it must not be able to be missing here.
-	if k.isResume() != (p.psk != nil) {
-		panic("relink: internal error: a resume without its secret")
+	return h, nil
+}
+
+// start mixes in what both sides know: the name, the prologue, and the server's
+// static key.
+func (h *handshake) start(prologue []byte) {
+	h.initialize(h.kind.protocolName(h.cipher))
+	h.mixHash(prologue)
+	if h.kind.keyed() {
+		if h.initiator {
+			h.mixHash(h.rs[:])
+		} else {
+			h.mixHash(h.public[:])
+		}
 	}
-	if p.psk != nil {
-		c.PresharedKey = p.psk[:]
+}
+
+// generate makes the ephemeral key.
+func (h *handshake) generate() error {
+	if _, err := io.ReadFull(h.random, h.e[:]); err != nil {
+		return fmt.Errorf("relink: %w", err)
 	}
-	state, err := noise.NewHandshakeState(c)
-	if err != nil {
-		return nil, fmt.Errorf("relink: %w", err)
-	}
-	return &handshake{state}, nil
+	h.ePub = h.e.public()
+	return nil
 }
 
 // write appends the next message to dst. With the last one come the keys.
 func (h *handshake) write(dst, payload []byte) ([]byte, *keys, error) {
-	b, c1, c2, err := h.state.WriteMessage(dst, payload)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", suite.ErrAuthentication, err)
+	tokens, _ := h.kind.tokens()
+	if !h.initiator {
+		_, tokens = h.kind.tokens()
 	}
-	return b, h.derive(c1, c2), nil
+	for _, t := range tokens {
+		var err error
+		if dst, err = h.writeToken(dst, t); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", suite.ErrAuthentication, err)
+		}
+	}
+	dst = h.encryptAndHash(dst, payload)
+	if h.initiator {
+		return dst, nil, nil
+	}
+	return dst, h.derive(), nil
 }
+
+func (h *handshake) writeToken(dst []byte, t token) ([]byte, error) {
+	switch t {
+	case tokenE:
+		if !h.initiator {
+			if err := h.generate(); err != nil {
+				return nil, err
+			}
+		}
+		h.mixEphemeral(h.ePub)
+		return append(dst, h.ePub[:]...), nil
+	case tokenS:
+		return h.encryptAndHash(dst, h.public[:]), nil
+	case tokenE1:
+		var err error
+		if h.dk, err = newDecapsulationKey(h.random); err != nil {
+			return nil, err
+		}
+		return h.encryptAndHash(dst, h.dk.EncapsulationKey().Bytes()), nil
+	case tokenEKEM1:
+		shared, ciphertext := encapsulate(h.ek)
+		dst = h.encryptAndHash(dst, ciphertext)
+		h.mixKey(shared)
+		return dst, nil
+	default:
+		return dst, h.mix(t)
+	}
+}
+
+// errShort is a message that is shorter than its kind says. The caller has
+// checked the length.
+var errShort = errors.New("a message that is too short")
 
 // read opens the next message, whose length the caller has checked. With the
 // last one come the keys.
 func (h *handshake) read(message []byte) (payload []byte, k *keys, err error) {
-	payload, c1, c2, err := h.state.ReadMessage(nil, message)
-	if err != nil {
+	_, tokens := h.kind.tokens()
+	if !h.initiator {
+		tokens, _ = h.kind.tokens()
+	}
+	for _, t := range tokens {
+		if message, err = h.readToken(message, t); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", suite.ErrAuthentication, err)
+		}
+	}
+	if payload, err = h.decryptAndHash(message); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", suite.ErrAuthentication, err)
 	}
-	return payload, h.derive(c1, c2), nil
+	if !h.initiator {
+		return payload, nil, nil
+	}
+	return payload, h.derive(), nil
 }
 
-func (h *handshake) derive(c1, c2 *noise.CipherState) *keys {
-	if c1 == nil {
-		return nil
+func (h *handshake) readToken(message []byte, t token) (rest []byte, err error) {
+	var size int
+	switch t {
+	case tokenE:
+		size = dhSize
+	case tokenS:
+		size = dhSize + h.overhead()
+	case tokenE1:
+		size = encapsulationKeySize + h.overhead()
+	case tokenEKEM1:
+		size = kemCiphertextSize + h.overhead()
+	default:
+		return message, h.mix(t)
 	}
-	return deriveKeys(h.state.ChannelBinding(), c1.UnsafeKey(), c2.UnsafeKey())
+	if len(message) < size {
+		return nil, errShort
+	}
+	part, rest := message[:size], message[size:]
+	if t == tokenE {
+		h.re = PublicKey(part)
+		h.mixEphemeral(h.re)
+		return rest, nil
+	}
+	plain, err := h.decryptAndHash(part)
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case tokenS:
+		h.rs = PublicKey(plain)
+	case tokenE1:
+		if h.ek, err = mlkem.NewEncapsulationKey768(plain); err != nil {
+			return nil, errKEMKey
+		}
+	default: // tokenEKEM1
+		shared, err := h.dk.Decapsulate(plain)
+		if err != nil {
+			return nil, err
+		}
+		h.mixKey(shared)
+	}
+	return rest, nil
+}
+
+// mixEphemeral is what Noise does with an ephemeral key. A handshake with a PSK
+// takes it as a key too, so that two of them never begin with the same one.
+func (h *handshake) mixEphemeral(k PublicKey) {
+	h.mixHash(k[:])
+	if h.kind.psk() {
+		h.mixKey(k[:])
+	}
+}
+
+// mix takes a step that sends nothing.
+func (h *handshake) mix(t token) error {
+	own, peer := &h.e, &h.re
+	switch t {
+	case tokenPSK:
+		h.mixKeyAndHash(h.psk[:])
+		return nil
+	case tokenES:
+		if h.initiator {
+			peer = &h.rs
+		} else {
+			own = &h.private
+		}
+	case tokenSE:
+		if h.initiator {
+			own = &h.private
+		} else {
+			peer = &h.rs
+		}
+	case tokenSS:
+		own, peer = &h.private, &h.rs
+	default: // tokenEE
+	}
+	shared, err := agree(own, peer)
+	if err != nil {
+		return err
+	}
+	h.mixKey(shared[:])
+	clear(shared[:])
+	return nil
+}
+
+// derive completes the handshake.
+func (h *handshake) derive() *keys {
+	k1, k2 := h.split()
+	return deriveKeys(h.h[:], k1, k2)
 }

@@ -2,7 +2,6 @@ package noise
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -72,11 +71,23 @@ func (k PrivateKey) Encode() string { return base64.StdEncoding.EncodeToString(k
 // String returns the key in base64, as WireGuard shows keys.
 func (k PublicKey) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
 
-// hintSize is the length of a key hint.
-const hintSize = 4
+// A PresharedKey is a secret that a server and the clients whom it invites
+// share: 32 random bytes. Use [GeneratePresharedKey] or [ParsePresharedKey]; a
+// password is none, because anybody who sees a request could try passwords.
+type PresharedKey [KeySize]byte
 
-// keyHint returns what a request calls the server's key (Request).
-func keyHint(k PublicKey) [hintSize]byte {
-	sum := sha256.Sum256(append([]byte("relink 1 key hint"), k[:]...))
-	return [hintSize]byte(sum[:])
+// GeneratePresharedKey returns a new random key.
+func GeneratePresharedKey() PresharedKey {
+	var k PresharedKey
+	rand.Read(k[:]) // it never fails
+	return k
 }
+
+// ParsePresharedKey reads what [PresharedKey.Encode] has written.
+func ParsePresharedKey(s string) (PresharedKey, error) {
+	b, err := parseKey(s)
+	return PresharedKey(b), err
+}
+
+// Encode returns the key in base64. It is the secret itself.
+func (k PresharedKey) Encode() string { return base64.StdEncoding.EncodeToString(k[:]) }

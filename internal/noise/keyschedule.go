@@ -21,11 +21,12 @@ type keys struct {
 	toServer   secret    // of the records
 	toClient   secret
 	session    [16]byte // Conn.ID, of a new session
+	binding    secret   // of a new session
 }
 
 // deriveKeys derives everything from the two keys of Split, which encrypt
 // nothing themselves, and the handshake hash.
-func deriveKeys(h []byte, k1, k2 [32]byte) *keys {
+func deriveKeys(h []byte, k1, k2 secret) *keys {
 	prk, err := hkdf.Extract(sha256.New, append(k1[:], k2[:]...), h)
 	if err != nil {
 		panic("relink: internal error: " + err.Error())
@@ -47,6 +48,7 @@ func deriveKeys(h []byte, k1, k2 [32]byte) *keys {
 	expand(k.toServer[:], "relink 1 client to server")
 	expand(k.toClient[:], "relink 1 server to client")
 	expand(k.session[:], "relink 1 session id")
+	expand(k.binding[:], "relink 1 channel binding")
 	clear(prk)
 	clear(block)
 	return k

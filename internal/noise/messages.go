@@ -15,99 +15,62 @@ const (
 	magic   = 0x52
 	version = 0x01
 
-	headerSize       = 14 // of every request
+	headerSize       = 15 // of every request
 	resumeFieldsSize = 20 // behind the header of a resume
 	answerHeaderSize = 5
+
+	// maxBody is the longest that any request has behind its header.
+	maxBody = resumeFieldsSize + dhSize + tagSize + resumePayload1 + maxEarly
 
 	dhSize  = 32 // an X25519 public key
 	tagSize = 16
 
-	newPayload1    = 4
-	newPayload2    = 9
+	newPayload1    = 6 // and the name of a target
+	newPayload2    = 11
 	resumePayload1 = 16 // and early data
 	resumePayload2 = 13 // and early data
 	queryPayload1  = 16
 	queryPayload2  = 5
+
+	maxTarget = 80
 
 	maxEarly  = 16384
 	giveEarly = 11 << 10 // what is given of it: in 10 segments of TCP's there is room for it, however small they are (4.1)
 	maxWindow = 1 << 30
 	maxOffset = 1<<63 - 1
 
-	// maxKeys bounds the keys of one side, and maxRequests follows from it: a
-	// client may try each of them on one transport.
+	// maxKeys bounds the server keys of one side, and maxRequests follows from
+	// it: on one transport a client may try each of them, and another version.
 	maxKeys     = 4
-	maxRequests = 4
+	maxRequests = maxKeys + 1
+	maxPSKs     = 16
 )
-
-// A kind is the type of a request.
-type kind byte
-
-// The kinds of requests.
-const (
-	newNK    kind = 0x01
-	newNN    kind = 0x02
-	resumeNK kind = 0x11
-	resumeNN kind = 0x12
-	queryNK  kind = 0x21
-	queryNN  kind = 0x22
-)
-
-func (k kind) isNew() bool    { return k == newNK || k == newNN }
-func (k kind) isResume() bool { return k == resumeNK || k == resumeNN }
-func (k kind) isQuery() bool  { return k == queryNK || k == queryNN }
-func (k kind) known() bool    { return k.isNew() || k.isResume() || k.isQuery() }
-
-// keyed reports whether the server's static key is part of the handshake.
-func (k kind) keyed() bool { return k == newNK || k == resumeNK || k == queryNK }
-
-// message1 returns the bounds of the length of Noise message 1.
-func (k kind) message1() (least, most int) {
-	overhead := dhSize + tagSize
-	if !k.keyed() && !k.isResume() {
-		overhead = dhSize // the payload of NN's first message is in clear
-	}
-	switch {
-	case k.isNew():
-		return overhead + newPayload1, overhead + newPayload1
-	case k.isResume():
-		return overhead + resumePayload1, overhead + resumePayload1 + maxEarly
-	default:
-		return overhead + queryPayload1, overhead + queryPayload1
-	}
-}
-
-// message2 returns the bounds of the length of Noise message 2.
-func (k kind) message2() (least, most int) {
-	const overhead = dhSize + tagSize
-	switch {
-	case k.isNew():
-		return overhead + newPayload2, overhead + newPayload2
-	case k.isResume():
-		return overhead + resumePayload2, overhead + resumePayload2 + maxEarly
-	default:
-		return overhead + queryPayload2, overhead + queryPayload2
-	}
-}
 
 // A request is the clear part of what a client sends first. All of it is the
 // prologue of the handshake.
 type request struct {
+	version byte
+	highest byte // that the client speaks
+	length  int  // of Noise message 1
 	kind    kind
 	cipher  cipherID
 	hint    [hintSize]byte
 	node    uint32
-	length  int       // of Noise message 1
 	id      suite.Key // of a resume
 	attempt uint32    // of a resume
 }
 
 func (r request) encode() []byte {
-	b := make([]byte, 0, headerSize+resumeFieldsSize+r.length)
-	b = append(b, magic, version, byte(r.kind), byte(r.cipher))
+	body := r.length
+	if r.kind.isResume() {
+		body += resumeFieldsSize
+	}
+	b := make([]byte, 0, headerSize+body)
+	b = append(b, magic, r.version, r.highest)
+	b = order.AppendUint16(b, uint16(body))
+	b = append(b, byte(r.kind), byte(r.cipher))
 	b = append(b, r.hint[:]...)
 	b = order.AppendUint32(b, r.node)
-	b = order.AppendUint16(b, uint16(r.length))
 	if r.kind.isResume() {
 		b = append(b, r.id[:]...)
 		b = order.AppendUint32(b, r.attempt)
@@ -115,28 +78,35 @@ func (r request) encode() []byte {
 	return b
 }
 
-// decodeHeader decodes headerSize bytes and says what to refuse them with.
-func decodeHeader(b []byte) (r request, refusal hint, err error) {
-	if b[1] != version {
-		return r, hintBadVersion, suite.Malformed("version %d", b[1])
+// decodeVersions decodes the part of headerSize bytes that no version changes.
+// The request's length is all that follows the header.
+func decodeVersions(b []byte) (r request, err error) {
+	r = request{version: b[1], highest: b[2], length: int(order.Uint16(b[3:]))}
+	if r.version < 1 || r.highest < r.version || r.length > maxBody {
+		return r, suite.Malformed("version %d of %d, with %d bytes", r.version, r.highest, r.length)
 	}
-	r = request{
-		kind:   kind(b[2]),
-		cipher: cipherID(b[3]),
-		hint:   [hintSize]byte(b[4:8]),
-		node:   order.Uint32(b[8:]),
-		length: int(order.Uint16(b[12:])),
-	}
+	return r, nil
+}
+
+// decodeHeader decodes the rest.
+func (r *request) decodeHeader(b []byte) error {
+	r.kind = kind(b[5])
+	r.cipher = cipherID(b[6])
+	r.hint = [hintSize]byte(b[7:])
+	r.node = order.Uint32(b[11:])
 	switch {
 	case !r.kind.known():
-		return r, hintBadRequest, suite.Malformed("a request of type %#02x", b[2])
+		return suite.Malformed("a request of type %#02x", b[5])
 	case !r.cipher.known():
-		return r, hintBadRequest, suite.Malformed("cipher %#02x", b[3])
+		return suite.Malformed("cipher %#02x", b[6])
+	}
+	if r.kind.isResume() {
+		r.length -= resumeFieldsSize
 	}
 	if least, most := r.kind.message1(); r.length < least || r.length > most {
-		return r, hintBadRequest, suite.Malformed("a first message of %d bytes in a request of type %#02x", r.length, b[2])
+		return suite.Malformed("a first message of %d bytes in a request of type %#02x", r.length, b[5])
 	}
-	return r, 0, nil
+	return nil
 }
 
 // decodeResumeFields decodes resumeFieldsSize bytes.
@@ -150,35 +120,41 @@ func (r *request) decodeResumeFields(b []byte) error {
 }
 
 // encodeAnswer returns an answer whose message 2 is to be appended.
-func encodeAnswer(length int) []byte {
+func encodeAnswer(version byte, length int) []byte {
 	b := make([]byte, 0, answerHeaderSize+length)
 	b = append(b, magic, version, 0)
 	return order.AppendUint16(b, uint16(length))
 }
 
-// encodeHint returns an answer that carries a hint and nothing else.
-func encodeHint(h hint) []byte { return []byte{magic, version, byte(h), 0, 0} }
+// A refusal is a hint with the highest version that the server speaks.
+type refusal struct {
+	hint    hint
+	version byte
+}
+
+// encode returns an answer that carries a hint and nothing else.
+func (r refusal) encode() []byte { return []byte{magic, r.version, byte(r.hint), 0, 0} }
 
 // decodeAnswer decodes answerHeaderSize bytes. It returns the length of message
-// 2, or the server's hint.
-func decodeAnswer(k kind, b []byte) (length int, h hint, err error) {
+// 2, or the server's refusal.
+func decodeAnswer(r request, b []byte) (length int, no refusal, err error) {
 	if b[0] != magic {
-		return 0, 0, suite.Malformed("the answer begins with %#02x", b[0])
+		return 0, no, suite.Malformed("the answer begins with %#02x", b[0])
 	}
 	length = int(order.Uint16(b[3:]))
 	if b[2] != 0 {
 		if length != 0 {
-			return 0, 0, suite.Malformed("a hint with %d bytes behind it", length)
+			return 0, no, suite.Malformed("a hint with %d bytes behind it", length)
 		}
-		return 0, hint(b[2]), nil
+		return 0, refusal{hint(b[2]), b[1]}, nil
 	}
-	if b[1] != version {
-		return 0, 0, suite.Malformed("an answer of version %d", b[1])
+	if b[1] != r.version {
+		return 0, no, suite.Malformed("an answer of version %d", b[1])
 	}
-	if least, most := k.message2(); length < least || length > most {
-		return 0, 0, suite.Malformed("a second message of %d bytes", length)
+	if least, most := r.kind.message2(); length < least || length > most {
+		return 0, no, suite.Malformed("a second message of %d bytes", length)
 	}
-	return length, 0, nil
+	return length, no, nil
 }
 
 // checkWindow judges a window that the peer states.
@@ -197,20 +173,40 @@ func offset(n uint64) (int64, error) {
 	return int64(n), nil
 }
 
+// A newClaim is payload 1 of a new session.
+type newClaim struct {
+	window       uint32
+	capabilities uint16 // of the client
+	target       string
+}
+
+func (c newClaim) encode() []byte {
+	b := make([]byte, 0, newPayload1+len(c.target))
+	b = order.AppendUint32(b, c.window)
+	b = order.AppendUint16(b, c.capabilities)
+	return append(b, c.target...)
+}
+
+func decodeNewClaim(b []byte) newClaim {
+	return newClaim{order.Uint32(b), order.Uint16(b[4:]), string(b[newPayload1:])}
+}
+
 // A newAnswer is payload 2 of a new session.
 type newAnswer struct {
-	status status
-	node   uint32
-	window uint32
+	status       status
+	node         uint32
+	window       uint32
+	capabilities uint16 // of the server
 }
 
 func (a newAnswer) encode() []byte {
 	b := order.AppendUint32([]byte{byte(a.status)}, a.node)
-	return order.AppendUint32(b, a.window)
+	b = order.AppendUint32(b, a.window)
+	return order.AppendUint16(b, a.capabilities)
 }
 
 func decodeNewAnswer(b []byte) newAnswer {
-	return newAnswer{status(b[0]), order.Uint32(b[1:]), order.Uint32(b[5:])}
+	return newAnswer{status(b[0]), order.Uint32(b[1:]), order.Uint32(b[5:]), order.Uint16(b[9:])}
 }
 
 // A resumeClaim is payload 1 of a resume.

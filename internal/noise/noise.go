@@ -2,13 +2,12 @@
 // The sections that the comments name are that document's.
 //
 // The handshakes, of a new session, of a resume and of a query, are those of
-// the Noise Protocol Framework (handshake.go) with clear bytes around them
-// (messages.go); each has a client's side (client.go) and a server's side
-// (server.go). What they agree on is derived in keyschedule.go, kept in
+// the Noise Protocol Framework with its extension for hybrid secrecy
+// (symmetric.go, handshake.go, kem.go; kind.go has the patterns), with clear
+// bytes around them (messages.go); each has a client's side (client.go) and a
+// server's side (server.go). Which keys a request wants is found in keyring.go
+// by its hint (hint.go). What they agree on is derived in keyschedule.go, kept in
 // session.go, and used in codec.go, which seals the records of one link.
-//
-// Implemented are the patterns in which the client has no key of its own and
-// the server admits everybody: NK, and NN without a server's key.
 package noise
 
 import (
@@ -16,6 +15,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -39,6 +41,23 @@ type Options struct {
 	// Insecure is the pattern NN on both sides: nobody proves who they are.
 	Insecure bool
 
+	// ClientKey is the client's own key, and zero if it has none (IK).
+	ClientKey PrivateKey
+
+	// RequireClientKey makes a server turn clients without a key away.
+	RequireClientKey bool
+
+	// PresharedKeys are those that a server takes, one of which every client has
+	// to have; or the client's, one (PSK).
+	PresharedKeys []PresharedKey
+
+	// Classical makes a client leave ML-KEM out, and a server take such clients
+	// beside the others (Hybrid).
+	Classical bool
+
+	// Target is what a client would like to reach behind the server.
+	Target string
+
 	// Node is the number of this server in a fleet, and 0 outside of one
 	// (Request).
 	Node int64
@@ -46,23 +65,22 @@ type Options struct {
 
 // A Protocol is the Noise suite, both sides of it. Use [New].
 type Protocol struct {
-	servers  []serverKey
-	pins     []PublicKey
-	insecure bool
-	node     uint32
-	window   int64
-	cipher   cipherID // that a client chooses
+	opts   Options
+	pins   []PublicKey
+	node   uint32
+	window int64
+	cipher cipherID // that a client chooses
+
+	ring *atomic.Pointer[keyring] // of a server; each that is configured has its own
+
+	clientPublic PublicKey // of Options.ClientKey
+
+	// The versions that this side speaks: version, but in tests.
+	lowest, highest byte
 
 	// Where ephemeral keys come from: nil is crypto/rand. Tests replace it to
 	// run the golden vectors.
 	random io.Reader
-}
-
-// A serverKey is a private key of the server with what clients call it.
-type serverKey struct {
-	private PrivateKey
-	public  PublicKey
-	hint    [hintSize]byte
 }
 
 var _ suite.Configurable = (*Protocol)(nil)
@@ -76,44 +94,72 @@ func New(opts Options) (*Protocol, error) {
 		}
 		return nil, fmt.Errorf("relink: %s.Node is %d: nodes are numbered from 1 to 2^32-1", server, opts.Node)
 	}
-	p := &Protocol{insecure: opts.Insecure, node: uint32(opts.Node), window: maxWindow, cipher: preferredCipher()}
-	if opts.Insecure && len(opts.ServerKeys)+len(opts.PinnedKeys) > 0 {
-		return nil, errors.New("relink: the insecure suite uses no keys")
+	if opts.Insecure && (len(opts.ServerKeys)+len(opts.PinnedKeys) > 0 || opts.ClientKey != (PrivateKey{}) || opts.RequireClientKey) {
+		return nil, errors.New("relink: the insecure suite uses no keys of servers and clients")
 	}
-	if n := len(opts.ServerKeys); n > maxKeys {
-		return nil, fmt.Errorf("relink: NoiseServer.Keys has %d keys: use at most %d", n, maxKeys)
+	if len(opts.PinnedKeys) > maxKeys {
+		return nil, fmt.Errorf("relink: NoiseClient.ServerKeys has %d keys: use at most %d", len(opts.PinnedKeys), maxKeys)
 	}
-	if n := len(opts.PinnedKeys); n > maxKeys {
-		return nil, fmt.Errorf("relink: NoiseClient.ServerKeys has %d keys: use at most %d", n, maxKeys)
+	if err := checkTarget(opts.Target); err != nil {
+		return nil, err
 	}
-	hints := make(map[[hintSize]byte]bool)
-	for i, private := range opts.ServerKeys {
-		public, err := private.PublicKey()
-		if err != nil {
-			return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] is zero: use GenerateKey or ParsePrivateKey", i)
-		}
-		k := serverKey{private, public, keyHint(public)}
-		if hints[k.hint] {
-			return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] has the same key hint as one before it: generate another", i)
-		}
-		hints[k.hint] = true
-		p.servers = append(p.servers, k)
+	ring, err := newKeyring(opts.ServerKeys, opts.PresharedKeys)
+	if err != nil {
+		return nil, err
 	}
 	for i, k := range opts.PinnedKeys {
 		if k == (PublicKey{}) {
 			return nil, fmt.Errorf("relink: NoiseClient.ServerKeys[%d] is zero: use PrivateKey.PublicKey or ParsePublicKey", i)
 		}
-		p.pins = append(p.pins, k)
 	}
+	p := &Protocol{
+		opts: opts, pins: append([]PublicKey(nil), opts.PinnedKeys...), node: uint32(opts.Node),
+		window: maxWindow, cipher: preferredCipher(), lowest: version, highest: version,
+	}
+	p.opts.ServerKeys, p.opts.PinnedKeys, p.opts.PresharedKeys = nil, nil, nil // the ring and pins have them
+	if opts.ClientKey != (PrivateKey{}) {
+		p.clientPublic = p.opts.ClientKey.public()
+	}
+	p.setRing(ring)
 	return p, nil
+}
+
+var errNoKeys = errors.New("relink: NoiseServer.Keys is empty: a server needs a private key")
+
+// setRing gives the protocol a ring of its own.
+func (p *Protocol) setRing(r *keyring) {
+	p.ring = new(atomic.Pointer[keyring])
+	p.ring.Store(r)
+}
+
+// errTarget is the mistake of a name that cannot be sent, or that a peer has
+// sent all the same.
+var errTarget = fmt.Errorf("relink: the name of a target is UTF-8 of at most %d bytes, without control characters", maxTarget)
+
+func checkTarget(name string) error {
+	if len(name) > maxTarget || !utf8.ValidString(name) {
+		return errTarget
+	}
+	for _, r := range name {
+		if unicode.IsControl(r) {
+			return errTarget
+		}
+	}
+	return nil
 }
 
 // Configure implements [suite.Configurable].
 func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) {
+	if err := checkFIPS(); err != nil {
+		return nil, err
+	}
+	ring := p.ring.Load()
 	switch {
-	case p.insecure:
-	case server && len(p.servers) == 0:
-		return nil, errors.New("relink: NoiseServer.Keys is empty: a server needs a private key")
+	case !server && len(ring.psks) > 1:
+		return nil, fmt.Errorf("relink: a client takes one pre-shared key, and here are %d", len(ring.psks))
+	case p.opts.Insecure:
+	case server && len(ring.keys) == 0:
+		return nil, errNoKeys
 	case !server && len(p.pins) == 0:
 		return nil, errors.New("relink: NoiseClient.ServerKeys is empty: a client needs the server's public key")
 	}
@@ -122,13 +168,64 @@ func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) 
 	}
 	q := *p
 	q.window = window
+	q.setRing(ring)
 	return &q, nil
+}
+
+// SetKeys gives a server other keys for what begins from now on: new sessions,
+// and queries. A session keeps the keys that it began with.
+func (p *Protocol) SetKeys(keys []PrivateKey, psks []PresharedKey) error {
+	if p.opts.Insecure && len(keys) > 0 {
+		return errors.New("relink: the insecure suite uses no keys of servers and clients")
+	}
+	if !p.opts.Insecure && len(keys) == 0 {
+		return errNoKeys
+	}
+	ring, err := newKeyring(keys, psks)
+	if err == nil {
+		p.ring.Store(ring)
+	}
+	return err
+}
+
+// kind returns the kind of new session that a client asks for.
+func (p *Protocol) kind() kind {
+	k := patternNK
+	switch {
+	case p.opts.Insecure:
+		k = patternNN
+	case p.opts.ClientKey != (PrivateKey{}):
+		k = patternIK
+	}
+	if len(p.ring.Load().psks) > 0 {
+		k |= withPSK
+	}
+	if !p.opts.Classical {
+		k |= hybrid
+	}
+	return k
+}
+
+// offers reports whether a server takes requests of the kind.
+func (p *Protocol) offers(k kind, ring *keyring) bool {
+	switch {
+	case !k.known() || k.keyed() == p.opts.Insecure:
+		return false
+	case k.isNew():
+		return k.psk() == (len(ring.psks) > 0) &&
+			(k.isHybrid() || p.opts.Classical) &&
+			(k.clientKeyed() || !p.opts.RequireClientKey)
+	case k == queryNN, k == queryNNPSK:
+		return k.psk() == (len(ring.psks) > 0)
+	default:
+		return true
+	}
 }
 
 // String names the suite, and says so where nobody proves who they are.
 func (p *Protocol) String() string {
-	if p.insecure {
-		return InsecureName
+	if p.opts.Insecure {
+		return "Noise (insecure: the server is not authenticated)"
 	}
 	return Name
 }

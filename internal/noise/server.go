@@ -34,61 +34,76 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 // flight. again says that the client may ask once more.
 func (p *Protocol) serve(s suite.Stream, h suite.Host, begin byte) (again bool, err error) {
 	if begin != magic {
-		return false, refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", begin))
+		return false, p.refuse(s, hintBadRequest, suite.Malformed("the first byte is %#02x", begin))
 	}
 	header := append(make([]byte, 0, headerSize), begin)
 	b, err := suite.Read(s, headerSize-1, "the request")
 	if err != nil {
 		return false, err
 	}
-	r, refusal, err := decodeHeader(append(header, b...))
+	header = append(header, b...)
+	r, err := decodeVersions(header)
 	if err != nil {
-		return false, refuse(s, refusal, err)
+		return false, p.refuse(s, hintBadRequest, err)
 	}
-	if r.kind.keyed() != !p.insecure {
-		return false, refuse(s, hintBadRequest, suite.Malformed("a request of type %#02x, which is not offered here", byte(r.kind)))
+	if r.version < p.lowest || r.version > p.highest {
+		return p.refuseUnread(s, r, hintBadVersion, suite.Malformed("version %d, which is not spoken here", r.version))
 	}
-	if r.kind.isResume() {
-		if b, err = suite.Read(s, resumeFieldsSize, "the resume fields"); err != nil {
-			return false, err
-		}
-		if err := r.decodeResumeFields(b); err != nil {
-			return false, refuse(s, hintBadRequest, err)
-		}
-		if r.node != p.node {
-			return false, refuse(s, hintElsewhere, fmt.Errorf("%w: it is on node %d", suite.ErrUnknownSession, r.node))
-		}
+	if err := r.decodeHeader(header); err != nil {
+		return false, p.refuse(s, hintBadRequest, err)
 	}
-	key, ok := p.key(r)
-	if !ok {
-		return refuseUnread(s, r, hintUnknownKey, fmt.Errorf("%w: the client wants the key with the hint %x", suite.ErrAuthentication, r.hint))
+	if best := min(r.highest, p.highest); r.kind.isNew() && r.version != best {
+		return p.refuseUnread(s, r, hintBadVersion, suite.Malformed("version %d of a client that speaks version %d as well", r.version, best))
+	}
+	ring := p.ring.Load()
+	if !p.offers(r.kind, ring) {
+		return false, p.refuse(s, hintBadRequest, suite.Malformed("a request of type %#02x, which is not offered here", byte(r.kind)))
 	}
 	switch {
 	case r.kind.isNew():
-		return false, p.serveNew(s, h, r, key)
+		return p.serveNew(s, h, r, ring)
 	case r.kind.isQuery():
-		return false, p.serveQuery(s, h, r, key)
-	default:
-		return p.serveResume(s, h, r, key)
+		return p.serveQuery(s, h, r, ring)
 	}
+	if b, err = suite.Read(s, resumeFieldsSize, "the resume fields"); err != nil {
+		return false, err
+	}
+	if err := r.decodeResumeFields(b); err != nil {
+		return false, p.refuse(s, hintBadRequest, err)
+	}
+	if r.node != p.node {
+		return false, p.refuse(s, hintElsewhere, fmt.Errorf("%w: it is on node %d", suite.ErrUnknownSession, r.node))
+	}
+	return p.serveResume(s, h, r)
 }
 
-// key returns the server's key that the request names, nil for one of NN.
-func (p *Protocol) key(r request) (*serverKey, bool) {
-	if !r.kind.keyed() {
-		return nil, r.hint == [hintSize]byte{}
+// An opened is message 1 of a new session or a query, with the keys that it
+// named.
+type opened struct {
+	*handshake
+	key     *serverKey
+	psk     *PresharedKey
+	payload []byte
+}
+
+// receive reads message 1 of a new session or a query and opens it.
+func (p *Protocol) receive(s suite.Stream, r request, ring *keyring) (o opened, again bool, err error) {
+	b, err := suite.Read(s, r.length, "message 1")
+	if err != nil {
+		return o, false, err
 	}
-	for i := range p.servers {
-		if p.servers[i].hint == r.hint {
-			return &p.servers[i], true
-		}
+	var ok bool
+	if o.key, o.psk, ok = ring.find(r, PublicKey(b[:dhSize])); !ok {
+		err := fmt.Errorf("%w: the client wants the key with the hint %x", suite.ErrAuthentication, r.hint)
+		return o, true, p.refuse(s, hintUnknownKey, err)
 	}
-	return nil, false
+	o.handshake, o.payload, err = p.open(s, r, o.key, (*secret)(o.psk), b)
+	return o, false, err
 }
 
 // refuse sends a hint and returns why.
-func refuse(s suite.Stream, refusal hint, reason error) error {
-	if err := suite.Write(s, encodeHint(refusal), "the hint"); err != nil {
+func (p *Protocol) refuse(s suite.Stream, h hint, reason error) error {
+	if err := suite.Write(s, refusal{h, p.highest}.encode(), "the hint"); err != nil {
 		return fmt.Errorf("%w; %w", reason, err)
 	}
 	return reason
@@ -102,7 +117,7 @@ const refusedPiece = 256
 // because a transport that closes with unread bytes may destroy the hint. sent
 // says that the client may have heard it, and may ask once more if the hint is
 // of that sort.
-func refuseUnread(s suite.Stream, r request, refusal hint, reason error) (sent bool, err error) {
+func (p *Protocol) refuseUnread(s suite.Stream, r request, h hint, reason error) (sent bool, err error) {
 	for left := r.length; left > 0; { // in pieces, of which nothing is kept
 		n := min(left, refusedPiece)
 		if _, err := suite.Read(s, n, "the rest of a request that is refused"); err != nil {
@@ -110,91 +125,110 @@ func refuseUnread(s suite.Stream, r request, refusal hint, reason error) (sent b
 		}
 		left -= n
 	}
-	if err := suite.Write(s, encodeHint(refusal), "the hint"); err != nil {
+	if err := suite.Write(s, refusal{h, p.highest}.encode(), "the hint"); err != nil {
 		return false, fmt.Errorf("%w; %w", reason, err)
 	}
 	return true, reason
 }
 
-// open reads Noise message 1 and opens it.
-func (p *Protocol) open(s suite.Stream, r request, key *serverKey, psk *secret) (*handshake, []byte, error) {
-	b, err := suite.Read(s, r.length, "message 1")
+// open opens message 1.
+func (p *Protocol) open(s suite.Stream, r request, key *serverKey, psk *secret, message []byte) (*handshake, []byte, error) {
+	us := party{psk: psk, random: p.random}
+	if key != nil {
+		us.private, us.public = key.private, key.public
+	}
+	h, err := newHandshake(r.kind, r.cipher, false, us)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := newHandshake(r, false, party{static: key, psk: psk, random: p.random})
+	h.start(r.encode())
+	payload, _, err := h.read(message)
 	if err != nil {
-		return nil, nil, err
-	}
-	payload, _, err := h.read(b)
-	if err != nil {
-		return nil, nil, refuse(s, hintFailed, fmt.Errorf("message 1: %w", err))
+		return nil, nil, p.refuse(s, hintFailed, fmt.Errorf("message 1: %w", err))
 	}
 	return h, payload, nil
 }
 
 // answer completes a handshake. What is to be sent comes with the keys, because
 // the keys must be registered first.
-func answer(h *handshake, k kind, payload []byte) ([]byte, *keys, error) {
-	least, _ := k.message2()
-	switch {
-	case k.isNew():
-		least -= newPayload2
-	case k.isResume():
-		least -= resumePayload2
-	default:
-		least -= queryPayload2
-	}
-	return h.write(encodeAnswer(least+len(payload)), payload)
+func answer(h *handshake, r request, payload []byte) ([]byte, *keys, error) {
+	return h.write(encodeAnswer(r.version, r.kind.overhead2()+len(payload)), payload)
 }
 
 // serveNew opens a session (New session).
-func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, key *serverKey) error {
+func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *keyring) (again bool, err error) {
 	if full := host.Room(); full != nil {
-		_, err := refuseUnread(s, r, hintBusy, full)
-		return err
+		_, err := p.refuseUnread(s, r, hintBusy, full)
+		return false, err
 	}
-	h, payload, err := p.open(s, r, key, nil)
+	o, again, err := p.receive(s, r, ring)
 	if err != nil {
-		return err
+		return again, err
 	}
-	peerWindow, err := checkWindow(order.Uint32(payload))
+	claim := decodeNewClaim(o.payload)
+	peerWindow, err := checkWindow(claim.window)
 	if err != nil {
-		return refuse(s, hintFailed, err)
+		return false, p.refuse(s, hintFailed, err)
 	}
-	message, keys, err := answer(h, r.kind, newAnswer{statusOK, p.node, uint32(p.window)}.encode())
+	if checkTarget(claim.target) != nil {
+		return false, p.refuse(s, hintFailed, suite.Malformed("%w", errTarget))
+	}
+	session := &serverSession{
+		base: base{
+			version: r.version, kind: r.kind, psk: o.psk,
+			client: o.rs, target: claim.target, peerWindow: peerWindow,
+		},
+		key: o.key,
+	}
+	if o.key != nil {
+		session.server = o.key.public
+	}
+	if err := host.Authorize(session.Peer()); err != nil {
+		if !errors.Is(err, suite.ErrDenied) {
+			return false, p.refuse(s, hintBusy, err)
+		}
+		return false, p.deny(s, o.handshake, r, newAnswer{status: statusDenied, node: p.node}.encode(), err)
+	}
+	message, keys, err := answer(o.handshake, r, newAnswer{status: statusOK, node: p.node, window: uint32(p.window)}.encode())
 	if err != nil {
-		return refuse(s, hintFailed, err)
+		return false, p.refuse(s, hintFailed, err)
 	}
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
-	session := &serverSession{
-		base:     base{id: keys.session, peerWindow: peerWindow},
-		insecure: p.insecure,
-		key:      key,
-		current:  own,
-	}
+	session.id, session.binding, session.current = keys.session, keys.binding, own
 	if err := host.Offer(session, own.id); err != nil {
-		return refuse(s, hintBusy, err)
+		return false, p.refuse(s, hintBusy, err)
 	}
 	if err := suite.Write(s, message, "the answer"); err != nil {
-		return err
+		return false, err
 	}
 	codec := newCodec(r.cipher, keys, false, peerWindow)
 	record, err := readFirst(s, codec)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return session.confirm(own, nil, func() error {
+	return false, session.confirm(own, nil, func() error {
 		return host.Establish(suite.Link{Codec: codec, Limit: peerWindow, First: record})
 	})
+}
+
+// deny answers with a verdict in message 2, and returns why.
+func (p *Protocol) deny(s suite.Stream, h *handshake, r request, verdict []byte, reason error) error {
+	message, _, err := answer(h, r, verdict)
+	if err == nil {
+		err = suite.Write(s, message, "the verdict")
+	}
+	if err != nil {
+		return fmt.Errorf("%w; %w", reason, err)
+	}
+	return reason
 }
 
 // serveResume answers one attempt (Resume). Nothing of the session changes for
 // the application before the first record has opened, but that early data may
 // reach it, which is the same whenever it comes.
-func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *serverKey) (again bool, err error) {
+func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (again bool, err error) {
 	unknown := func() (bool, error) {
-		return refuseUnread(s, r, hintUnknownSession, fmt.Errorf("%w: resume id %x", suite.ErrUnknownSession, r.id))
+		return p.refuseUnread(s, r, hintUnknownSession, fmt.Errorf("%w: resume id %x", suite.ErrUnknownSession, r.id))
 	}
 	target, ok := host.Find(r.id)
 	if !ok {
@@ -210,14 +244,18 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *
 	case hintUnknownSession:
 		return unknown()
 	default:
-		return false, refuse(s, refusal, refusedFor(refusal, r))
+		return false, p.refuse(s, refusal, refusedFor(refusal, r))
 	}
-	h, payload, err := p.open(s, r, key, &psk)
+	b, err := suite.Read(s, r.length, "message 1")
+	if err != nil {
+		return false, err
+	}
+	h, payload, err := p.open(s, r, session.key, &psk, b)
 	if err != nil {
 		return false, err
 	}
 	if refusal := session.begin(r, target); refusal != 0 {
-		return false, refuse(s, refusal, refusedFor(refusal, r))
+		return false, p.refuse(s, refusal, refusedFor(refusal, r))
 	}
 
 	claim := decodeResumeClaim(payload)
@@ -229,6 +267,11 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *
 	if err == nil {
 		start, err = offset(claim.start)
 	}
+	if err == nil {
+		if err = target.Authorize(session.Peer()); err != nil && !errors.Is(err, suite.ErrDenied) {
+			return false, err // nobody could be asked: no verdict
+		}
+	}
 	if err != nil {
 		return false, p.refuseFinally(s, h, r, err)
 	}
@@ -236,13 +279,13 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request, key *
 	early := make([]byte, giveEarly)
 	early = early[:target.Pending(peer.Received, early)]
 	told := target.Claim()
-	message, keys, err := answer(h, r.kind, resumeAnswer{statusOK, p.node, uint64(told.Received), early}.encode())
+	message, keys, err := answer(h, r, resumeAnswer{statusOK, p.node, uint64(told.Received), early}.encode())
 	if err != nil {
-		return false, refuse(s, hintFailed, err)
+		return false, p.refuse(s, hintFailed, err)
 	}
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
 	if refusal := session.answered(r, own, target); refusal != 0 {
-		return false, refuse(s, refusal, refusedFor(refusal, r))
+		return false, p.refuse(s, refusal, refusedFor(refusal, r))
 	}
 	if err := suite.Write(s, message, "the answer"); err != nil {
 		return false, err
@@ -287,28 +330,23 @@ func (p *Protocol) refuseFinally(s suite.Stream, h *handshake, r request, reason
 		a.status, a.number = statusAborted, uint64(ended.Code)
 	case errors.Is(reason, suite.ErrCounters):
 		a.status = statusBadOffset
+	case errors.Is(reason, suite.ErrDenied):
+		a.status = statusDenied
 	default:
-		return refuse(s, hintUnknownSession, reason) // it ended in this moment
+		return p.refuse(s, hintUnknownSession, reason) // it ended in this moment
 	}
-	message, _, err := answer(h, r.kind, a.encode())
-	if err == nil {
-		err = suite.Write(s, message, "the verdict")
-	}
-	if err != nil {
-		return fmt.Errorf("%w; %w", reason, err)
-	}
-	return reason
+	return p.deny(s, h, r, a.encode(), reason)
 }
 
 // serveQuery says whether a session exists (Query).
-func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, key *serverKey) error {
-	h, payload, err := p.open(s, r, key, nil)
+func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, ring *keyring) (again bool, err error) {
+	o, again, err := p.receive(s, r, ring)
 	if err != nil {
-		return err
+		return again, err
 	}
 	a := queryAnswer{statusOK, p.node}
 	reason := fmt.Errorf("relink: a client has asked whether its session is here, and it is")
-	id := suite.Key(payload)
+	id := suite.Key(o.payload)
 	if r.node != p.node {
 		a.status = statusElsewhere
 		reason = fmt.Errorf("%w: it is on node %d", suite.ErrUnknownSession, r.node)
@@ -316,14 +354,7 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, key *s
 		a.status = statusUnknown
 		reason = fmt.Errorf("%w: resume id %x, confirmed", suite.ErrUnknownSession, id)
 	}
-	message, _, err := answer(h, r.kind, a.encode())
-	if err == nil {
-		err = suite.Write(s, message, "the answer to a query")
-	}
-	if err != nil {
-		return fmt.Errorf("%w; %w", reason, err)
-	}
-	return reason
+	return false, p.deny(s, o.handshake, r, a.encode(), reason)
 }
 
 // readFirst reads the record by which a client confirms a handshake.

@@ -11,11 +11,33 @@ import (
 // change. The replay buffer holds plain text, so there is no session cipher.
 type base struct {
 	id         [16]byte // of Conn.ID, never sent
+	binding    secret   // of Conn.ChannelBinding, never sent
+	version    byte
+	kind       kind          // of the request that opened it
+	psk        *PresharedKey // nil without
+	client     PublicKey     // the client's key, zero without
+	server     PublicKey     // zero without
+	target     string
 	peerWindow int64
 }
 
 // ID returns 32 hexadecimal digits.
 func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
+
+// Peer implements [suite.Identified].
+func (b *base) Peer() suite.Peer {
+	p := suite.Peer{
+		ServerKey: b.server, Target: b.target, ChannelBinding: b.binding,
+		Hybrid: b.kind.isHybrid(), Version: int(b.version),
+	}
+	if b.kind.clientKeyed() {
+		p.ClientKey = b.client
+	}
+	if b.psk != nil {
+		p.PresharedKey = *b.psk
+	}
+	return p
+}
 
 // Encrypt implements [suite.Session].
 func (*base) Encrypt(dst, src []byte) { copy(dst, src) }
@@ -31,8 +53,7 @@ func (*base) Decrypt(dst, src []byte) {
 // that of the last answer it has taken (Who keeps which secret).
 type clientSession struct {
 	base
-	p      *Protocol
-	pinned PublicKey // the server's, for as long as the session lives
+	p *Protocol
 
 	mu         sync.Mutex // guards everything below
 	resumption secret
@@ -41,7 +62,11 @@ type clientSession struct {
 	node       uint32
 }
 
-var _ suite.Session = (*clientSession)(nil)
+var (
+	_ suite.Session    = (*clientSession)(nil)
+	_ suite.Identified = (*clientSession)(nil)
+	_ suite.Identified = (*serverSession)(nil)
+)
 
 // A kept is a secret that a server keeps, with what it knows about its use.
 type kept struct {
@@ -57,8 +82,7 @@ const maxUnconfirmed = 2
 // A serverSession is a session on the server.
 type serverSession struct {
 	base
-	insecure bool
-	key      *serverKey // nil if insecure
+	key *serverKey // nil if insecure; the session's for as long as it lives
 
 	mu          sync.Mutex // guards everything below; taken around the core's locks
 	current     *kept
@@ -92,12 +116,20 @@ func (s *serverSession) look(r request) (secret, hint) {
 	switch {
 	case k == nil:
 		return secret{}, hintUnknownSession
-	case s.insecure == r.kind.keyed(), s.key != nil && s.key.hint != r.hint:
+	case r.kind.keyed() != (s.key != nil), r.version != s.version, r.hint != s.hint():
 		return secret{}, hintBadRequest
 	case r.attempt <= k.highest:
 		return secret{}, hintStale
 	}
 	return k.resumption, 0
+}
+
+// hint returns what a resume calls the session's key.
+func (s *serverSession) hint() [hintSize]byte {
+	if s.key == nil {
+		return [hintSize]byte{}
+	}
+	return s.key.hint
 }
 
 // begin notes a message 1 that has opened. Its sender has taken the answer that

@@ -22,16 +22,17 @@ const (
 	hintFailed         hint = 8
 )
 
-// err returns what a client makes of the hint.
-func (h hint) err() error {
+// err returns what a client makes of the refusal of a request.
+func (r refusal) err(of request) error {
 	const said = "(the server said so, without proof)"
-	switch h {
+	switch r.hint {
 	case hintBadVersion:
-		return suite.Malformed("the server does not speak version %d of the suite Noise %s", version, said)
+		return suite.Malformed("the server speaks version %d of the suite Noise at best, and was asked in version %d %s", r.version, of.version, said)
 	case hintBadRequest:
-		return suite.Malformed("the server does not take this type of request: one that has a key needs NoiseClient with its public key, one that has none InsecureNoiseClient %s", said)
+		return suite.Malformed("the server does not take requests of type %#02x: one that has a key needs NoiseClient with its public key, "+
+			"one that has none InsecureNoiseClient, and it may want a client key, a pre-shared key, or a client that is not classical %s", byte(of.kind), said)
 	case hintUnknownKey:
-		return fmt.Errorf("%w: the server has none of the keys that this client pins: give NoiseClient the public key of the one it was started with %s", suite.ErrAuthentication, said)
+		return fmt.Errorf("%w: the server has none of the keys that this client pins, or not its pre-shared key: give NoiseClient the public key of the one it was started with %s", suite.ErrAuthentication, said)
 	case hintUnknownSession:
 		return fmt.Errorf("%w %s", suite.ErrUnknownSession, said)
 	case hintStale:
@@ -43,7 +44,7 @@ func (h hint) err() error {
 	case hintFailed:
 		return fmt.Errorf("%w: the server could not open the request %s", suite.ErrAuthentication, said)
 	default:
-		return suite.Malformed("the server refuses with the unknown hint %d", byte(h))
+		return suite.Malformed("the server refuses with the unknown hint %d", byte(r.hint))
 	}
 }
 
@@ -57,6 +58,7 @@ const (
 	statusClosed    status = 1
 	statusAborted   status = 2
 	statusBadOffset status = 3
+	statusDenied    status = 4
 	statusUnknown   status = 5
 	statusElsewhere status = 6
 )

@@ -143,6 +143,7 @@ func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
 
 func (t *target) Early(int64, []byte)        { panic("the SCP wire has no early data") }
 func (t *target) Pending(int64, []byte) int  { panic("the SCP wire has no early data") }
+func (t *target) Authorize(suite.Peer) error { panic("the SCP wire asks nobody") }
 func (t *target) SetKeys(...suite.Key) error { panic("the SCP wire has one key") }
 
 // host implements suite.Host.
@@ -167,6 +168,8 @@ func (h *host) add(k suite.Key, t *target) {
 }
 
 func (h *host) Room() error { return h.full }
+
+func (*host) Authorize(suite.Peer) error { panic("the SCP wire asks nobody") }
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	h.mu.Lock()

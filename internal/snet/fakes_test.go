@@ -197,6 +197,8 @@ func (t *target) Check(peer suite.Offsets) error {
 func (*target) Early(int64, []byte)       { panic("this wire has no early data") }
 func (*target) Pending(int64, []byte) int { panic("this wire has no early data") }
 
+func (*target) Authorize(suite.Peer) error { panic("this protocol asks nobody") }
+
 func (t *target) SetKeys(keys ...suite.Key) error {
 	t.keys = keys
 	return nil
@@ -241,6 +243,8 @@ func (h *host) add(t *target) {
 }
 
 func (h *host) Room() error { return h.full }
+
+func (*host) Authorize(suite.Peer) error { panic("this protocol asks nobody") }
 
 func (h *host) Offer(s suite.Session, k suite.Key) error {
 	h.offers++

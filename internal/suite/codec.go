@@ -68,4 +68,5 @@ const (
 	ResetAborted  ResetCode = 1 // the application called Abort
 	ResetProtocol ResetCode = 2 // the peer broke the protocol
 	ResetLinger   ResetCode = 3 // closed, and not delivered in time
+	ResetDenied   ResetCode = 4 // the server does not admit the client any more
 )

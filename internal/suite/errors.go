@@ -38,6 +38,9 @@ var (
 	// ErrBusy means that the server takes no new sessions at the moment.
 	ErrBusy = errors.New("relink: the server takes no new sessions at the moment")
 
+	// ErrDenied means that the server does not admit the client.
+	ErrDenied = errors.New("relink: the server does not admit this client")
+
 	// ErrKeyTaken means that a session with this key exists.
 	ErrKeyTaken = errors.New("relink: session key in use")
 )
@@ -55,6 +58,12 @@ func (e *EndedError) Error() string {
 		return "relink: the peer has closed the session"
 	}
 	return fmt.Sprintf("relink: the peer has reset the session (code %d)", e.Code)
+}
+
+// Is reports that a session which the server has ended for that reason was
+// denied.
+func (e *EndedError) Is(target error) bool {
+	return target == ErrDenied && e.Code == ResetDenied
 }
 
 // Malformed returns an [ErrProtocol] that says what was wrong with a message.

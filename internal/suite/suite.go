@@ -131,6 +131,29 @@ type Session interface {
 	Resume(s Stream, c Client) (Link, error)
 }
 
+// A Peer is how a session was opened: what its two sides have proven or claimed,
+// and what the client has asked for. A key that is zero was not used.
+type Peer struct {
+	ServerKey    [32]byte
+	ClientKey    [32]byte // proven when the session is established, and claimed before
+	PresharedKey [32]byte // that the client was invited with
+	Target       string   // what the client would like to reach
+	Hybrid       bool     // post-quantum secrecy
+	Version      int      // of the protocol
+
+	// ChannelBinding is the same on both sides of a session, and of this session
+	// alone.
+	ChannelBinding [32]byte
+}
+
+// An Identified is a [Session] whose protocol can tell who is there.
+type Identified interface {
+	Session
+
+	// Peer does not change.
+	Peer() Peer
+}
+
 // A Stream is a transport during a handshake. It buffers: what has arrived
 // beyond the handshake becomes the first input of the link.
 type Stream interface {
@@ -199,6 +222,10 @@ type Host interface {
 	// that are refused anyway costs little; Offer and Establish decide.
 	Room() error
 
+	// Authorize asks the application whether the client may open a session. The
+	// error is [ErrDenied] if not, and another one if it could not be asked.
+	Authorize(p Peer) error
+
 	// Offer registers a session whose handshake is not yet complete, under
 	// the key by which a resume may find it, and ties it to this handshake. It
 	// returns [ErrKeyTaken] when the key is in use, and another error when the
@@ -234,6 +261,11 @@ type Target interface {
 	// has been closed here and the client has everything, [EndedError] if it
 	// has ended and the listener remembers how.
 	Check(peer Offsets) error
+
+	// Authorize asks the application again, with the address of this handshake's
+	// transport. If the error is [ErrDenied], the session is ended. Another one
+	// means that it could not be asked.
+	Authorize(p Peer) error
 
 	// Early takes data that came ahead of the proof. What was received before,
 	// what leaves a gap, and what there is no room for is dropped, which is no

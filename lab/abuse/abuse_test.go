@@ -17,7 +17,7 @@ func TestSlowHandshakes(t *testing.T) {
 	// What may be the beginning of a handshake of some suite, for as long as
 	// possible.
 	begins := [][]byte{
-		append([]byte{0x52, 1, 1, 1}, make([]byte, 60)...),
+		append([]byte{0x52, 1, 1, 4, 230, 0x0a, 1}, make([]byte, 57)...),
 		append([]byte{0xff}, make([]byte, 40)...),
 		append([]byte{0x00}, stranger(1, 8)...),
 		append([]byte{0x00, 0x20, '0', '\n'}, slices.Repeat([]byte{'A'}, 30)...),
@@ -148,7 +148,7 @@ func TestReplayedCaptures(t *testing.T) {
 // Garbage as fast as it goes, also behind a beginning that a suite knows.
 func TestGarbage(t *testing.T) {
 	a := newArena(t, nil)
-	begins := [][]byte{{}, {0x00}, {0xff}, {0x52}, {0x52, 1, 1, 1}, {0x52, 1, 0x11, 1}, {0x00, 0x20, '0', '\n'}}
+	begins := [][]byte{{}, {0x00}, {0xff}, {0x52}, {0x52, 1, 1, 4, 230, 0x0a, 1}, {0x52, 1, 1, 0, 84, 0x16, 1}, {0x00, 0x20, '0', '\n'}}
 	a.besiege(siege{
 		name: "garbage",
 		order: func(address func(int) string) order {

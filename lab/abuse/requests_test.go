@@ -40,7 +40,7 @@ func unknownResume(suite string, noise []byte, seed uint64) []byte {
 		return append(binary.BigEndian.AppendUint16(nil, uint16(len(content))), content...)
 	case "Noise", "InsecureNoise":
 		b := bytes.Clone(noise)
-		copy(b[14:30], stranger(seed, 16)) // the resume id
+		copy(b[15:31], stranger(seed, 16)) // the resume id
 		return b
 	default:
 		return append([]byte{0xff}, stranger(seed, 40)...) // id, counts and MAC

@@ -193,15 +193,58 @@ var noiseMutants = []mutant{
 	{
 		name:   "Noise: a resume without its secret",
 		breaks: "Both sides leave the secret out of a resume, and whoever knows the id takes the session.",
-		edits:  []edit{{"internal/noise/handshake.go", `	if p.psk != nil {`, `	if p.psk != nil && p.random != p.random {`}},
-		pkg:    "./internal/noise", tests: "TestStolenSecret TestPublishedVectors TestGolden",
+		edits: []edit{{"internal/noise/kind.go", `	if k.psk() {
+		first`, `	if k.psk() && !k.isResume() {
+		first`}},
+		pkg: "./internal/noise", tests: "TestStolenSecret TestGolden",
 	},
 	{
 		name:   "Noise: the request is not bound",
 		breaks: "The clear part of a request can be changed on the way.",
-		edits: []edit{{"internal/noise/handshake.go", `		Prologue:    prologue,
+		edits: []edit{{"internal/noise/handshake.go", `	h.mixHash(prologue)
 `, ``}},
 		pkg: "./internal/noise", tests: "TestDamagedHandshakes TestDowngrade",
+	},
+	{
+		name:   "Noise: ML-KEM for show",
+		breaks: "The shared secret of ML-KEM is not mixed in: whoever breaks X25519 opens a recorded session.",
+		edits: []edit{
+			{"internal/noise/handshake.go", `		h.mixKey(shared)
+		return dst, nil
+`, `		_ = shared
+		return dst, nil
+`},
+			{"internal/noise/handshake.go", `		h.mixKey(shared)
+	}
+	return rest, nil`, `		_ = shared
+	}
+	return rest, nil`},
+		},
+		pkg: "./internal/noise", tests: "TestGolden TestBadKEMCiphertexts",
+	},
+	{
+		name:   "Noise: a hint that stays",
+		breaks: "The hint of a pre-shared key is the same in each request, and names the guest to everybody on the path.",
+		edits:  []edit{{"internal/noise/hint.go", `		info += string(ephemeral[:])`, `		_ = info`}},
+		pkg:    "./internal/noise", tests: "TestPresharedKeyHints TestGolden",
+	},
+	{
+		name:   "Noise: a downgrade",
+		breaks: "A server that speaks a better version takes a request in a lower one: who forges a refusal chooses the version.",
+		edits:  []edit{{"internal/noise/server.go", `r.kind.isNew() && r.version != best {`, `r.kind.isNew() && r.version > best {`}},
+		pkg:    "./internal/noise", tests: "TestVersionDowngrade",
+	},
+	{
+		name:   "Noise: silently classical",
+		breaks: "A server takes clients without ML-KEM that it was not told to take.",
+		edits:  []edit{{"internal/noise/noise.go", `(k.isHybrid() || p.opts.Classical) &&`, `(k.isHybrid() || true) &&`}},
+		pkg:    "./internal/noise", tests: "TestKindsDoNotMix",
+	},
+	{
+		name:   "Noise: a refusal that nobody heeds",
+		breaks: "A resume is answered although the application refuses it.",
+		edits:  []edit{{"internal/noise/server.go", `if err = target.Authorize(session.Peer()); err != nil && !errors.Is(err, suite.ErrDenied) {`, `if err := target.Authorize(session.Peer()); err != nil && !errors.Is(err, suite.ErrDenied) {`}},
+		pkg:    "./internal/noise", tests: "TestDenied",
 	},
 	{
 		name:   "Noise: a link that was given up",
