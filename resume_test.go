@@ -42,8 +42,8 @@ func testStreamThroughCuts(t *testing.T, s testSuite, kind faultnet.Kind) {
 	at := rand.New(rand.NewPCG(1, uint64(kind)))
 	n.OnDial(func(i int, p *faultnet.Path) error {
 		if i < cuts {
-			p.CutAt(faultnet.Up, int64(500+at.IntN(50_000)), kind)
-			p.CutAt(faultnet.Down, int64(500+at.IntN(50_000)), kind)
+			p.CutAt(faultnet.Up, int64(1500+at.IntN(50_000)), kind)
+			p.CutAt(faultnet.Down, int64(1500+at.IntN(50_000)), kind)
 		}
 		return nil
 	})

@@ -36,6 +36,10 @@ const (
 	// data.
 	handshakeRoom = 256
 
+	// sessionRoom is how much more the first connection may carry, whose
+	// handshake is that of the session.
+	sessionRoom = 1400
+
 	// patience is how long a black hole lasts that nobody notices. On Linux the
 	// library needs one to four seconds. Where it cannot ask the kernel what has
 	// become of the data, and the suite has no pings, the black hole ends as a reset.
@@ -151,6 +155,9 @@ func (s *saboteur) planNextCut() {
 	if left := s.plan.cuts - s.planned; left > 0 {
 		rest := s.size - s.moved.Load() - 2*socketBuffer // so much may be on its way
 		share := max(0, rest) / int64(left+1)
+		if s.planned == 0 {
+			share += sessionRoom
+		}
 		s.CutAfter(faultnet.Up, handshakeRoom+share, s.plan.kind(s.planned))
 	}
 	s.planned++
