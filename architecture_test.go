@@ -48,13 +48,13 @@ var layers = []layer{
 		// A protocol knows no other protocol, no transport and no clock.
 		dir:   "internal/*",
 		own:   []string{"internal/suite", "internal/rc4pair", "dh64", "rc4stream"},
-		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise", "github.com/cloudflare/circl/dh/x25519"},
+		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/cloudflare/circl/dh/x25519"},
 		never: []string{"net", "time"},
 	},
 	{
 		dir:   ".",
 		own:   []string{"internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
-		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/flynn/noise"},
+		other: []string{"golang.org/x/crypto", "golang.org/x/sys"},
 	},
 }
 

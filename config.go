@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,6 +94,27 @@ type ListenConfig struct {
 	// included. Zero means no bound.
 	MaxSessions int
 
+	// MaxAge bounds how long a session may live, whatever its transports do: it
+	// ends with [ErrDenied] then, and the client dials anew. Zero means no bound.
+	MaxAge time.Duration
+
+	// Authorize is asked about each client that wants to come in, before it gets
+	// an answer, and about each that comes back, with its new address; nil lets
+	// everybody in. An error keeps the client out: it learns of it as [ErrDenied],
+	// and so does the [EventRefused]; a session that it wanted to resume ends. An
+	// error that is [ErrBusy] means "not now": the client may come again, and a
+	// session stays.
+	//
+	// A new session may be asked about more than once, because the first message
+	// of its handshake can be recorded and repeated, and the client's key is
+	// claimed there and not proven: Authorize must have no side effects that
+	// a repetition would spoil. It is called from many goroutines, as many as
+	// MaxHandshakes at a time, and ctx ends with HandshakeTimeout. One that does
+	// not return, or panics, costs its handshake and nothing else; a session goes
+	// on. On the classic suites, whose wires have no word for it, the client
+	// is cut off after its handshake instead.
+	Authorize func(ctx context.Context, a Attempt) error
+
 	// MaxHandshakes bounds the handshakes under way, and the new sessions that
 	// wait for Accept. The oldest unfinished handshake gives way to a new one.
 	// Default 4096.
@@ -110,7 +132,9 @@ type settings struct {
 	each []*settings
 	name string
 
-	MaxSessions, MaxHandshakes int // a listener's
+	MaxSessions, MaxHandshakes int                                  // a listener's, like the next two
+	MaxAge                     time.Duration                        // 0 is no bound
+	Authorize                  func(context.Context, Attempt) error // nil lets everybody in
 
 	AttemptTimeout, MinBackoff, MaxBackoff time.Duration // a dialer's
 }
@@ -164,12 +188,18 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	if len(lc.Suites) == 0 {
 		return nil, errors.New("relink: ListenConfig.Suites is empty: name a suite, for instance relink.NoiseServer")
 	}
-	s := &settings{Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes}
+	s := &settings{
+		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes,
+		MaxAge: lc.MaxAge, Authorize: lc.Authorize,
+	}
 	if err := s.Config.resolve(); err != nil {
 		return nil, err
 	}
 	if s.MaxSessions < 0 {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxSessions is %d: use 0 for no bound", s.MaxSessions)
+	}
+	if s.MaxAge < 0 {
+		return nil, fmt.Errorf("relink: ListenConfig.MaxAge is %v: use a positive time, or 0 for no bound", s.MaxAge)
 	}
 	if s.MaxHandshakes == 0 {
 		s.MaxHandshakes = defaultMaxHandshakes

@@ -127,6 +127,7 @@
 //     are too small for the path: see Memory.
 //   - [ErrCounters], [ErrProtocol], [ErrAuthentication]: the peer is broken or
 //     hostile.
+//   - [ErrDenied]: the server does not admit the client, or not any more.
 //   - errors.ErrUnsupported: the suite's wire cannot do it; nothing was done.
 //
 // A server sees what went wrong in a handshake as the Err of [EventRefused].
@@ -139,11 +140,23 @@
 // public key and knows that it speaks with the server; nobody on the path can
 // read the stream, change, repeat, reorder or cut it short unnoticed, end a session
 // by a forged refusal or end, or take it over. What was recorded stays closed when
-// the server's key is stolen later. The path can still be cut off, delayed and
-// measured: sizes, times and addresses are visible. The server does not know its clients; they log
-// in inside the stream. Section 18 of docs/spec/noise.md says all of this
-// exactly. Client keys (IK), pre-shared keys and moving clients to another server
-// (drain) are specified there too, and are not available yet.
+// the server's key is stolen later, and when a quantum computer breaks X25519, as
+// ML-KEM-768 is mixed in; who the server is is proven by X25519 alone. The path can
+// still be cut off, delayed and measured: sizes, times and addresses are visible.
+// Section 18 of docs/spec/noise.md says all of this exactly.
+//
+// Who may come is the server's choice. By itself it admits everybody, and clients
+// log in inside the stream, bound to it by [Conn.ChannelBinding]. A client may have
+// a key of its own ([NoiseClient.Key]), the server may require one, or invite by
+// pre-shared keys ([NoiseServer.PresharedKeys]); [ListenConfig.Authorize] is asked
+// about every client and every resume, and [Listener.Revoke] ends the sessions of a
+// key. [Conn.Identity] tells how a session was opened. Keys can be exchanged while
+// the server runs ([Listener.SetKeys]), and sessions given a greatest age
+// ([ListenConfig.MaxAge]). Moving clients to another server (drain) is specified,
+// and not available yet.
+//
+// In a process that allows only what FIPS 140 approves (GODEBUG=fips140=only) the
+// suite does not work, and Listen and Dial say so.
 //
 // The private key belongs in a file that only the server's user can read.
 // Printed, logged or encoded a [PrivateKey] names its public key; only

@@ -54,6 +54,11 @@ var (
 	// again later.
 	ErrBusy = suite.ErrBusy
 
+	// ErrDenied means that the server does not admit the client:
+	// [ListenConfig.Authorize] has refused it, [Listener.Revoke] has ended its
+	// session, or the session was older than [ListenConfig.MaxAge].
+	ErrDenied = suite.ErrDenied
+
 	// ErrSuperseded means that another transport has resumed the session
 	// first. The session goes on.
 	ErrSuperseded = suite.ErrSuperseded

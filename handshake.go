@@ -120,6 +120,12 @@ type handshake struct {
 	stream *handshakeStream
 	index  int // of the protocol, once it is known
 
+	deadline time.Time // when it is over
+
+	// What was asked about the client, of the one handshake's goroutine.
+	asked       bool // Authorize, or nobody because there is none
+	revocations int  // of the listener, before it was asked
+
 	// promised says that the client takes the transport for its session's: it
 	// was told so, and has begun to send.
 	promised bool
@@ -249,6 +255,12 @@ func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 func (h *handshake) Establish(sl suite.Link) error {
 	h.promised = true
 	c := h.offered
+	if !h.asked { // a wire that could not have said no before
+		if err := h.ask(c.session().Peer(), nil); err != nil {
+			c.deny(err)
+			return err
+		}
+	}
 	c.mu.Lock()
 	defer c.unlock()
 	if !c.provisional || c.done {
@@ -365,6 +377,11 @@ func (t target) SetKeys(keys ...suite.Key) error { return t.h.l.setKeys(t.c, t.h
 func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	t.h.promised = true
 	c := t.c
+	if !t.h.asked {
+		if err := t.Authorize(c.session().Peer()); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	defer c.unlock()
 	if err := c.checkTargetLocked(sl.Peer); err != nil {

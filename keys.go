@@ -9,8 +9,8 @@ import (
 	"github.com/relink-go/relink/internal/noise"
 )
 
-// A PrivateKey is the X25519 key of a server with the suite Noise: see
-// [NoiseServer]. Whoever has it is the server.
+// A PrivateKey is the X25519 key of a server with the suite Noise, or of a client:
+// see [NoiseServer] and [NoiseClient]. Whoever has it is that server or client.
 //
 // It keeps itself out of logs: printed, logged or encoded in any way it names
 // its public key instead, also within another struct. [PrivateKey.EncodeSecret]
@@ -68,6 +68,14 @@ func (k PrivateKey) PublicKey() PublicKey {
 	return PublicKey(public)
 }
 
+// raw returns the key, which is zero for the zero value.
+func (k PrivateKey) raw() (raw noise.PrivateKey) {
+	if k.secret != nil {
+		raw = k.secret()
+	}
+	return raw
+}
+
 // IsZero reports whether k is the zero value, which is no key.
 func (k PrivateKey) IsZero() bool { return k.secret == nil }
 
@@ -107,8 +115,9 @@ func (k *PrivateKey) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A PublicKey is what a client with the suite Noise knows its server by: the 32
-// bytes of an X25519 public key. It is no secret, and comparable.
+// A PublicKey is what a client with the suite Noise knows its server by, and a
+// server a client that has a key: the 32 bytes of an X25519 public key. It is no
+// secret, and comparable.
 type PublicKey [32]byte
 
 // ParsePublicKey reads what [PublicKey.String] has written. Line breaks do no

@@ -45,6 +45,11 @@ type Listener struct {
 	watch      []*Conn    // sessions that want attention: see tick
 	sweeping   bool
 	ended      graveyard
+
+	revocations int                   // calls of Revoke so far
+	ages        map[*Conn]*time.Timer // where MaxAge is set
+
+	asking chan struct{} // holds a token for each Authorize under way
 }
 
 // A tableKey finds a session of one of the listener's protocols.
@@ -113,6 +118,7 @@ func newListener(inner net.Listener, set *settings, made bool) *Listener {
 		table:      make(map[tableKey]*Conn),
 		handshakes: list.New(),
 		suspended:  list.New(),
+		asking:     make(chan struct{}, set.MaxHandshakes),
 	}
 	l.acceptable.L = &l.mu
 	go l.acceptLoop()
@@ -324,6 +330,7 @@ func (l *Listener) begin(t net.Conn) {
 	if l.handshakes.Len() >= l.set.MaxHandshakes {
 		oldest = l.handshakes.Front().Value.(*handshake)
 	}
+	h.deadline = time.Now().Add(l.set.HandshakeTimeout)
 	h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
 	h.elem = l.handshakes.PushBack(h)
 	l.mu.Unlock()
@@ -362,6 +369,8 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 		return l.roomLocked()
 	case l.table[key] != nil:
 		return suite.ErrKeyTaken
+	case h.asked && h.revocations != l.revocations:
+		return errRevokedMeanwhile
 	}
 	l.table[key] = c
 	c.place.keys = []tableKey{key}
@@ -380,6 +389,7 @@ func (l *Listener) admit(c *Conn) error {
 	}
 	l.provisional--
 	l.addSessionLocked(c)
+	l.ageLocked(c)
 	l.totals.opened.Add(1)
 	l.backlog = append(l.backlog, c)
 	l.acceptable.Signal()
@@ -449,6 +459,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	}
 	c.place.keys = nil
 	l.unsuspendLocked(c)
+	l.agelessLocked(c)
 	if c.place.slot != 0 {
 		l.removeSessionLocked(c)
 		if l.live > 0 {

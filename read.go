@@ -448,7 +448,7 @@ func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
 // controlLocked does what a record's control says.
 func (c *Conn) controlLocked(l *link, k suite.Control) {
 	if k.Reset != 0 {
-		c.failLocked(fmt.Errorf("%w: the peer has reset the connection (code %d)", ErrSessionLost, k.Reset))
+		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Code: k.Reset}))
 		return
 	}
 	if k.Ack {

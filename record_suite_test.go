@@ -274,6 +274,9 @@ type recSession struct {
 	unconfirmed []recKept // server: the two latest answers to current, the newer last
 }
 
+// Peer implements suite.Session.
+func (*recSession) Peer() suite.Peer { return suite.Peer{Suite: "records"} }
+
 // ID implements suite.Session.
 func (rs *recSession) ID() string { return rs.id }
 

@@ -117,6 +117,8 @@ func (c *Conn) epitaphLocked(cause error) *suite.EndedError {
 	e := &suite.EndedError{Received: c.recv.Received()}
 	switch {
 	case cause == nil && c.send.Finished():
+	case errors.Is(cause, ErrDenied):
+		e.Code = suite.ResetDenied
 	case errors.Is(cause, ErrProtocol):
 		e.Code = suite.ResetProtocol
 	case cause == nil, errors.Is(cause, ErrExpired): // CloseTimeout

@@ -14,7 +14,6 @@ require (
 
 require (
 	github.com/cloudflare/circl v1.6.5 // indirect
-	github.com/flynn/noise v1.1.0 // indirect
 	github.com/google/go-cmp v0.6.0 // indirect
 	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42 // indirect
 	github.com/mdlayher/socket v0.5.0 // indirect

@@ -1,5 +1,5 @@
-// Keygen makes keys for servers with the suite Noise, in base64 as WireGuard
-// shows them.
+// Keygen makes keys for servers and clients with the suite Noise, in base64 as
+// WireGuard shows them.
 //
 // It prints a new private key and its public key, or writes the private key to
 // a file that only its owner can read, and prints the public one:
@@ -10,6 +10,10 @@
 // The public key of a private one:
 //
 //	go run ./examples/keygen -pub < server.key
+//
+// A pre-shared key, with which a server invites clients:
+//
+//	go run ./examples/keygen -psk -out guests.key
 //
 // A private key is never an argument, because everybody on the machine can see
 // those in the list of processes.
@@ -36,6 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("keygen", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	out := flags.String("out", "", "write the private key to a new `file` that only its owner can read")
+	psk := flags.Bool("psk", false, "make a pre-shared key in place of a private one")
 	pub := flags.Bool("pub", false, "read a private key from standard input, and print its public key")
 	err := flags.Parse(args)
 	switch {
@@ -45,20 +50,26 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		flags.PrintDefaults()
 		return 0
 	case err != nil: // what was given may be a key, so it is not repeated
-		err = errors.New("the flags are -out FILE and -pub: -help explains them")
+		err = errors.New("the flags are -out FILE, -psk and -pub: -help explains them")
 	case flags.NArg() > 0:
 		err = errors.New("unexpected argument: a private key belongs on standard input, as in keygen -pub < server.key")
-	case *pub && *out != "":
-		err = errors.New("-pub and -out exclude each other: -pub prints the public key")
+	case *pub && (*out != "" || *psk):
+		err = errors.New("-pub excludes -out and -psk: it prints a public key")
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "keygen:", err)
 		return 2
 	}
-	if *pub {
+	switch {
+	case *pub:
 		err = printPublic(stdin, stdout)
-	} else {
-		err = generate(*out, stdout)
+	case *psk:
+		k := relink.GeneratePresharedKey()
+		err = give(*out, stdout, k.EncodeSecret(), "pre-shared key  "+k.EncodeSecret(), k.String())
+	default:
+		k := relink.GenerateKey()
+		pair := fmt.Sprintf("private key  %s\npublic key   %s", k.EncodeSecret(), k.PublicKey())
+		err = give(*out, stdout, k.EncodeSecret(), pair, k.PublicKey().String())
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "keygen:", err)
@@ -82,24 +93,23 @@ func printPublic(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// generate makes a key. The private one goes to the file, or is printed if none
-// is named.
-func generate(file string, out io.Writer) error {
-	private := relink.GenerateKey()
+// give writes a secret to the file and prints what is known of it elsewhere; or
+// prints all of it, if no file is named.
+func give(file string, out io.Writer, secret, all, known string) error {
 	if file == "" {
-		_, err := fmt.Fprintf(out, "private key  %s\npublic key   %s\n", private.EncodeSecret(), private.PublicKey())
+		_, err := fmt.Fprintln(out, all)
 		return err
 	}
-	if err := writePrivate(file, private); err != nil {
+	if err := writeSecret(file, secret); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(out, private.PublicKey())
+	_, err := fmt.Fprintln(out, known)
 	return err
 }
 
-// writePrivate writes the key to a new file. One that is there is not touched:
-// it may hold the only copy of a key that clients pin.
-func writePrivate(name string, private relink.PrivateKey) error {
+// writeSecret writes a key to a new file. One that is there is not touched: it
+// may hold the only copy of a key that clients pin.
+func writeSecret(name, secret string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: move it away first, or use it", err)
@@ -107,7 +117,7 @@ func writePrivate(name string, private relink.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, private.EncodeSecret())
+	_, err = fmt.Fprintln(f, secret)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}

@@ -71,6 +71,26 @@ func TestFile(t *testing.T) {
 	}
 }
 
+func TestPresharedKey(t *testing.T) {
+	status, out, stderr := keygen("", "-psk")
+	m := regexp.MustCompile(`^pre-shared key  (\S{44})\n$`).FindStringSubmatch(out)
+	if status != 0 || stderr != "" || m == nil {
+		t.Fatalf("status %d: %q, %q", status, out, stderr)
+	}
+	name := filepath.Join(t.TempDir(), "guests.key")
+	if status, out, stderr = keygen("", "-psk", "-out", name); status != 0 || stderr != "" {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := relink.ParsePresharedKey(string(text))
+	if err != nil || out != k.String()+"\n" {
+		t.Errorf("%v: keygen -psk -out printed %q", err, out)
+	}
+}
+
 func TestWrong(t *testing.T) {
 	secret := relink.GenerateKey().EncodeSecret()
 	for _, c := range []struct {
@@ -83,7 +103,7 @@ func TestWrong(t *testing.T) {
 		{"", []string{"-pub", secret}, 2, "a private key belongs on standard input"},
 		{"", []string{"-pub=" + secret}, 2, "-help explains them"},
 		{"", []string{"-key", secret}, 2, "-help explains them"},
-		{secret, []string{"-pub", "-out", "x"}, 2, "exclude each other"},
+		{secret, []string{"-pub", "-out", "x"}, 2, "excludes"},
 		{secret[1:], []string{"-pub"}, 1, "44 characters of base64"},
 		{"", []string{"-pub"}, 1, "a key has 32 bytes"},
 		{"", []string{"-out", filepath.Join(t.TempDir(), "none", "key")}, 1, "none"},

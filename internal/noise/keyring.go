@@ -3,7 +3,26 @@ package noise
 import (
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
+
+// A ring holds a server's keyring, which may be exchanged while it is in use.
+type ring struct {
+	atomic.Pointer[keyring]
+	mu sync.Mutex // held by who exchanges it
+}
+
+// change puts another keyring in place, unless f finds fault.
+func (r *ring) change(f func(*keyring) (*keyring, error)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, err := f(r.Load())
+	if err == nil {
+		r.Store(k)
+	}
+	return err
+}
 
 // A keyring is what a server answers new sessions and queries with. It does not
 // change: another takes its place.
@@ -66,6 +85,20 @@ func newKeyring(keys []PrivateKey, psks []PresharedKey) (*keyring, error) {
 		}
 	}
 	return r, nil
+}
+
+func (r *keyring) privateKeys() (keys []PrivateKey) {
+	for _, k := range r.keys {
+		keys = append(keys, k.private)
+	}
+	return keys
+}
+
+func (r *keyring) presharedKeys() (psks []PresharedKey) {
+	for _, k := range r.psks {
+		psks = append(psks, *k)
+	}
+	return psks
 }
 
 // find returns the keys that a request of a new session or a query names, nil

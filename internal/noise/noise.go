@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -71,7 +70,7 @@ type Protocol struct {
 	window int64
 	cipher cipherID // that a client chooses
 
-	ring *atomic.Pointer[keyring] // of a server; each that is configured has its own
+	ring *ring // a server's keys; each that is configured has its own
 
 	clientPublic PublicKey // of Options.ClientKey
 
@@ -95,7 +94,7 @@ func New(opts Options) (*Protocol, error) {
 		return nil, fmt.Errorf("relink: %s.Node is %d: nodes are numbered from 1 to 2^32-1", server, opts.Node)
 	}
 	if opts.Insecure && (len(opts.ServerKeys)+len(opts.PinnedKeys) > 0 || opts.ClientKey != (PrivateKey{}) || opts.RequireClientKey) {
-		return nil, errors.New("relink: the insecure suite uses no keys of servers and clients")
+		return nil, errInsecureKeys
 	}
 	if len(opts.PinnedKeys) > maxKeys {
 		return nil, fmt.Errorf("relink: NoiseClient.ServerKeys has %d keys: use at most %d", len(opts.PinnedKeys), maxKeys)
@@ -124,11 +123,15 @@ func New(opts Options) (*Protocol, error) {
 	return p, nil
 }
 
-var errNoKeys = errors.New("relink: NoiseServer.Keys is empty: a server needs a private key")
+var (
+	errNoKeys       = errors.New("relink: NoiseServer.Keys is empty: a server needs a private key")
+	errInsecureKeys = errors.New("relink: the insecure suite uses no keys of servers and clients")
+	errOpened       = errors.New("relink: without a pre-shared key the server would be open to everybody: generate one to keep everybody out")
+)
 
 // setRing gives the protocol a ring of its own.
 func (p *Protocol) setRing(r *keyring) {
-	p.ring = new(atomic.Pointer[keyring])
+	p.ring = new(ring)
 	p.ring.Store(r)
 }
 
@@ -172,20 +175,27 @@ func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) 
 	return &q, nil
 }
 
-// SetKeys gives a server other keys for what begins from now on: new sessions,
-// and queries. A session keeps the keys that it began with.
-func (p *Protocol) SetKeys(keys []PrivateKey, psks []PresharedKey) error {
-	if p.opts.Insecure && len(keys) > 0 {
-		return errors.New("relink: the insecure suite uses no keys of servers and clients")
-	}
-	if !p.opts.Insecure && len(keys) == 0 {
+// SetServerKeys gives a server other keys for what begins from now on: new
+// sessions, and queries. A session keeps the key that it began with.
+func (p *Protocol) SetServerKeys(keys []PrivateKey) error {
+	switch {
+	case p.opts.Insecure:
+		return errInsecureKeys
+	case len(keys) == 0:
 		return errNoKeys
 	}
-	ring, err := newKeyring(keys, psks)
-	if err == nil {
-		p.ring.Store(ring)
-	}
-	return err
+	return p.ring.change(func(r *keyring) (*keyring, error) { return newKeyring(keys, r.presharedKeys()) })
+}
+
+// SetPresharedKeys does the same with the PSKs. A server that has asked for them
+// goes on to do so.
+func (p *Protocol) SetPresharedKeys(psks []PresharedKey) error {
+	return p.ring.change(func(r *keyring) (*keyring, error) {
+		if len(r.psks) > 0 && len(psks) == 0 {
+			return nil, errOpened
+		}
+		return newKeyring(r.privateKeys(), psks)
+	})
 }
 
 // kind returns the kind of new session that a client asks for.

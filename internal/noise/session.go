@@ -24,11 +24,14 @@ type base struct {
 // ID returns 32 hexadecimal digits.
 func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
 
-// Peer implements [suite.Identified].
+// Peer implements [suite.Session].
 func (b *base) Peer() suite.Peer {
 	p := suite.Peer{
-		ServerKey: b.server, Target: b.target, ChannelBinding: b.binding,
+		Suite: Name, ServerKey: b.server, Target: b.target, ChannelBinding: b.binding,
 		Hybrid: b.kind.isHybrid(), Version: int(b.version),
+	}
+	if !b.kind.keyed() {
+		p.Suite = InsecureName
 	}
 	if b.kind.clientKeyed() {
 		p.ClientKey = b.client
@@ -62,11 +65,7 @@ type clientSession struct {
 	node       uint32
 }
 
-var (
-	_ suite.Session    = (*clientSession)(nil)
-	_ suite.Identified = (*clientSession)(nil)
-	_ suite.Identified = (*serverSession)(nil)
-)
+var _ suite.Session = (*clientSession)(nil)
 
 // A kept is a secret that a server keeps, with what it knows about its use.
 type kept struct {

@@ -269,7 +269,7 @@ func runGolden(t *testing.T, cipher byte, name string) (all []golden) {
 
 // binding is a session's channel binding.
 func binding(s suite.Session) []byte {
-	b := s.(suite.Identified).Peer().ChannelBinding
+	b := s.Peer().ChannelBinding
 	return b[:]
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // peerOf is what a side knows of how its session was opened.
-func peerOf(s suite.Session) suite.Peer { return s.(suite.Identified).Peer() }
+func peerOf(s suite.Session) suite.Peer { return s.Peer() }
 
 // Both sides of a session know the same, and the application was asked once at
 // the beginning and once at each resume.
@@ -33,7 +33,7 @@ func TestWhoIsThere(t *testing.T) {
 			require.Equal(t, "a game, α", got.Target)
 			require.Equal(t, !strings.HasPrefix(name, "Classical"), got.Hybrid)
 			require.Equal(t, 1, got.Version)
-			want := suite.Peer{Target: got.Target, Hybrid: got.Hybrid, Version: 1, ChannelBinding: got.ChannelBinding}
+			want := suite.Peer{Suite: p.client.String(), Target: got.Target, Hybrid: got.Hybrid, Version: 1, ChannelBinding: got.ChannelBinding}
 			require.NotZero(t, got.ChannelBinding)
 			if !strings.Contains(name, "NN") {
 				want.ServerKey = p.public
@@ -222,15 +222,30 @@ func TestSetKeys(t *testing.T) {
 		if peerOf(s.session).PresharedKey != [32]byte{} {
 			psks = append(psks, noise.GeneratePresharedKey())
 		}
+		set := func(keys []noise.PrivateKey, psks []noise.PresharedKey) {
+			if keys != nil {
+				require.NoError(t, server.SetServerKeys(keys))
+			}
+			if psks != nil {
+				require.NoError(t, server.SetPresharedKeys(psks))
+			}
+		}
+		if keys == nil {
+			require.ErrorContains(t, server.SetServerKeys([]noise.PrivateKey{noise.GenerateKey()}), "insecure")
+		} else {
+			require.ErrorContains(t, server.SetServerKeys(nil), "Keys is empty")
+			require.Error(t, server.SetServerKeys([]noise.PrivateKey{{}}))
+		}
+		if psks == nil {
+			require.NoError(t, server.SetPresharedKeys(nil))
+		} else {
+			require.ErrorContains(t, server.SetPresharedKeys(nil), "open to everybody")
+			require.Error(t, server.SetPresharedKeys(make([]noise.PresharedKey, 2)))
+		}
 		if keys == nil && psks == nil {
-			require.ErrorContains(t, server.SetKeys([]noise.PrivateKey{noise.GenerateKey()}, nil), "insecure")
 			return
 		}
-		if keys != nil {
-			require.ErrorContains(t, server.SetKeys(nil, psks), "Keys is empty")
-			require.Error(t, server.SetKeys([]noise.PrivateKey{{}}, psks))
-		}
-		require.NoError(t, server.SetKeys(keys, psks))
+		set(keys, psks)
 		for range 2 {
 			_, _, clientErr, serverErr := p.resume(c, nil, nil)
 			require.NoError(t, clientErr)
@@ -246,7 +261,13 @@ func TestSetKeys(t *testing.T) {
 		require.Len(t, w.client, 2)
 
 		p.host = newHost()
-		require.NoError(t, server.SetKeys([]noise.PrivateKey{p.key}[:len(keys)], []noise.PresharedKey{p.psk}[:len(psks)]))
+		if keys != nil {
+			keys[0] = p.key
+		}
+		if psks != nil {
+			psks[0] = p.psk
+		}
+		set(keys, psks)
 		_, _, clientErr, _ = p.resume(c, nil, nil)
 		require.ErrorIs(t, clientErr, suite.ErrRefused)
 		p.open()

@@ -53,6 +53,18 @@ func SessionOf(s suite.Session) (*Session, bool) {
 	}
 }
 
+// Peer implements [suite.Session]. All that the wire says is what the client
+// would like.
+func (s *Session) Peer() suite.Peer { return s.peer(false) }
+
+// Peer implements [suite.Session].
+func (s clearSession) Peer() suite.Peer { return s.peer(true) }
+
+func (s *Session) peer(cleartext bool) suite.Peer {
+	target, _ := s.Target()
+	return suite.Peer{Suite: Name(cleartext), Target: target}
+}
+
 // newSession returns a session with both ciphers at the beginning.
 func newSession(id uint32, secret uint64, w wish) *Session {
 	s := &Session{id: id, secret: secret}

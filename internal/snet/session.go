@@ -28,6 +28,12 @@ var (
 	_ suite.Session = clearSession{}
 )
 
+// Peer implements [suite.Session]. The wire says nothing of who is there.
+func (*session) Peer() suite.Peer { return suite.Peer{Suite: name} }
+
+// Peer implements [suite.Session].
+func (clearSession) Peer() suite.Peer { return suite.Peer{Suite: clearName} }
+
 // newSession returns the session of an agreed secret. Its id is not yet known.
 // Both ciphers have the same key (Primitives).
 func (p *Protocol) newSession(agreed uint64) *session {

@@ -53,10 +53,15 @@ func New(opts Options) *Protocol {
 // String returns "DH64RC4", and says so where the stream is not encrypted.
 func (p *Protocol) String() string {
 	if p.Cleartext {
-		return "DH64RC4 (stream not encrypted)"
+		return clearName
 	}
-	return "DH64RC4"
+	return name
 }
+
+const (
+	name      = "DH64RC4"
+	clearName = "DH64RC4 (stream not encrypted)"
+)
 
 // Traits returns none: the wire carries data and nothing else.
 func (p *Protocol) Traits() suite.Traits { return suite.Traits{} }

@@ -57,6 +57,9 @@ func (e *EndedError) Error() string {
 	if e.Code == 0 {
 		return "relink: the peer has closed the session"
 	}
+	if e.Code == ResetDenied {
+		return "relink: the server has ended the session, and does not admit this client any more: dial again if it may"
+	}
 	return fmt.Sprintf("relink: the peer has reset the session (code %d)", e.Code)
 }
 

@@ -115,6 +115,9 @@ type Session interface {
 	// not change.
 	ID() string
 
+	// Peer says how the session was opened, and does not change.
+	Peer() Peer
+
 	// Encrypt turns the next len(src) bytes of the application's stream into
 	// what is sent. dst is as long as src, and may be src. A protocol without a
 	// session cipher copies.
@@ -134,6 +137,7 @@ type Session interface {
 // A Peer is how a session was opened: what its two sides have proven or claimed,
 // and what the client has asked for. A key that is zero was not used.
 type Peer struct {
+	Suite        string // what [Protocol.String] returns
 	ServerKey    [32]byte
 	ClientKey    [32]byte // proven when the session is established, and claimed before
 	PresharedKey [32]byte // that the client was invited with
@@ -142,16 +146,8 @@ type Peer struct {
 	Version      int      // of the protocol
 
 	// ChannelBinding is the same on both sides of a session, and of this session
-	// alone.
+	// alone; or zero if the protocol has none.
 	ChannelBinding [32]byte
-}
-
-// An Identified is a [Session] whose protocol can tell who is there.
-type Identified interface {
-	Session
-
-	// Peer does not change.
-	Peer() Peer
 }
 
 // A Stream is a transport during a handshake. It buffers: what has arrived
