@@ -94,6 +94,16 @@ func TestAuthorizeRefusesNewSessions(t *testing.T) {
 		require.ErrorIs(t, refused[0].Err, relink.ErrDenied)
 		require.ErrorIs(t, refused[0].Err, errBanned)
 		require.Len(t, r.serverEvents.all(relink.EventOpened), 1)
+		require.EqualValues(t, 1, r.l.Stats().Refused.Denied)
+		g.say(fmt.Errorf("%w: ask later", relink.ErrBusy))
+		if c, err := r.dialer.DialConn(t.Context(), "tcp", "server"); err == nil {
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.Abort()
+		} else {
+			require.ErrorIs(t, err, relink.ErrBusy)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, r.l.Stats().Refused.Other)
 		g.say(nil)
 		r.exchange(100) // the one that was there before
 		r.stop()

@@ -33,6 +33,7 @@ type ListenerStats struct {
 type RefusalStats struct {
 	Timeout        int64 // [ErrHandshakeTimeout]
 	Full           int64 // [ErrTooManySessions]
+	Denied         int64 // [ErrDenied]
 	ShuttingDown   int64 // new sessions during Shutdown
 	NoSuite        int64 // [ErrNoSuite]
 	Authentication int64 // [ErrAuthentication]
@@ -48,7 +49,7 @@ type RefusalStats struct {
 
 // Total returns the sum.
 func (r RefusalStats) Total() int64 {
-	return r.Timeout + r.Full + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
+	return r.Timeout + r.Full + r.Denied + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
 		r.ReplayGap + r.Counters + r.Superseded + r.Ended + r.Transport + r.Other
 }
 
@@ -58,6 +59,7 @@ type refusal int
 const (
 	refusedTimeout refusal = iota
 	refusedFull
+	refusedDenied
 	refusedShuttingDown
 	refusedNoSuite
 	refusedAuthentication
@@ -80,6 +82,10 @@ var refusalErrors = []struct {
 }{
 	{ErrHandshakeTimeout, refusedTimeout},
 	{ErrTooManySessions, refusedFull},
+	{errTooManyAsked, refusedFull},
+	{ErrDenied, refusedDenied},
+	{ErrBusy, refusedOther}, // said by ListenConfig.Authorize
+	{errRevokedMeanwhile, refusedOther},
 	{errDraining, refusedShuttingDown},
 	{ErrNoSuite, refusedNoSuite},
 	{ErrAuthentication, refusedAuthentication},
@@ -161,6 +167,7 @@ func (l *Listener) Stats() ListenerStats {
 		Refused: RefusalStats{
 			Timeout:        refused(refusedTimeout),
 			Full:           refused(refusedFull),
+			Denied:         refused(refusedDenied),
 			ShuttingDown:   refused(refusedShuttingDown),
 			NoSuite:        refused(refusedNoSuite),
 			Authentication: refused(refusedAuthentication),
