@@ -192,7 +192,7 @@ func TestPresharedKeyIsNotShown(t *testing.T) {
 	logger.Info("", "key", k, "client", u.client)
 	b, err := json.Marshal(u.client)
 	require.NoError(t, err)
-	text := log.String() + string(b)
+	text := log.String() + string(b) + k.GoString()
 	for _, v := range []any{k, &k, u.client, struct{ k relink.PresharedKey }{k}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			text += fmt.Sprintf(verb, v)

@@ -72,10 +72,10 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 // secret of a kind that has one: the server's PSK, or a session's.
 func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret, payload []byte) ([]byte, *keys, refusal, error) {
 	fail := func(err error) ([]byte, *keys, refusal, error) { return nil, nil, refusal{}, err }
-	h, err := newHandshake(r.kind, r.cipher, true, party{
+	h := newHandshake(r.kind, r.cipher, true, party{
 		private: p.opts.ClientKey, public: p.clientPublic, pinned: pinned, psk: psk, random: p.random,
 	})
-	if err != nil {
+	if err := h.generate(); err != nil {
 		return fail(err)
 	}
 	switch {

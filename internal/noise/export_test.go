@@ -166,11 +166,14 @@ func NewExchange(k, cipher byte, prologue []byte, initiator bool, private Privat
 	if private != (PrivateKey{}) {
 		p.public = private.public()
 	}
-	h, err := newHandshake(kind(k), cipherID(cipher), initiator, p)
-	if err == nil {
-		h.start(prologue)
+	h := newHandshake(kind(k), cipherID(cipher), initiator, p)
+	if initiator {
+		if err := h.generate(); err != nil {
+			return Exchange{}, err
+		}
 	}
-	return Exchange{h}, err
+	h.start(prologue)
+	return Exchange{h}, nil
 }
 
 // Write and Read are a message each. With the last one come the two keys of
@@ -229,7 +232,8 @@ func NewRaw(p suite.Protocol, server PublicKey, payload, encapsulationKey []byte
 	q := p.(*Protocol)
 	r := request{version: version, highest: version, kind: patternNK | hybrid, cipher: q.cipher, hint: keyHint(server)}
 	r.length = r.kind.overhead1() + len(payload)
-	h, err := newHandshake(r.kind, r.cipher, true, party{pinned: server})
+	h := newHandshake(r.kind, r.cipher, true, party{pinned: server})
+	err := h.generate()
 	if err != nil {
 		panic(err)
 	}
@@ -267,7 +271,8 @@ func ikRequest(p suite.Protocol, server, client PublicKey, ss func() secret) []b
 	r := request{version: version, highest: version, kind: patternIK, cipher: q.cipher, hint: keyHint(server)}
 	payload := newClaim{window: 1}.encode()
 	r.length = r.kind.overhead1() + len(payload)
-	h, err := newHandshake(r.kind, r.cipher, true, party{pinned: server, public: client})
+	h := newHandshake(r.kind, r.cipher, true, party{pinned: server, public: client})
+	err := h.generate()
 	if err != nil {
 		panic(err)
 	}

@@ -3,7 +3,6 @@ package noise
 import (
 	"crypto/mlkem"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 
@@ -35,9 +34,9 @@ type handshake struct {
 	ek   *mlkem.EncapsulationKey768
 }
 
-// newHandshake begins a handshake. The client's ephemeral key is there from the
-// beginning, because a request's clear part depends on it.
-func newHandshake(k kind, c cipherID, initiator bool, p party) (*handshake, error) {
+// newHandshake prepares a handshake. A client goes on with generate, because its
+// request's clear part depends on the ephemeral key, and either side with start.
+func newHandshake(k kind, c cipherID, initiator bool, p party) *handshake {
 	// A handshake that lacks its secret would run as well, and protect nothing.
 	if k.psk() != (p.psk != nil) {
 		panic("relink: internal error: a handshake without its secret")
@@ -45,13 +44,7 @@ func newHandshake(k kind, c cipherID, initiator bool, p party) (*handshake, erro
 	if p.random == nil {
 		p.random = rand.Reader
 	}
-	h := &handshake{symmetric: symmetric{cipher: c}, kind: k, initiator: initiator, party: p, rs: p.pinned}
-	if initiator {
-		if err := h.generate(); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
+	return &handshake{symmetric: symmetric{cipher: c}, kind: k, initiator: initiator, party: p, rs: p.pinned}
 }
 
 // start mixes in what both sides know: the name, the prologue, and the server's
@@ -124,10 +117,6 @@ func (h *handshake) writeToken(dst []byte, t token) ([]byte, error) {
 	}
 }
 
-// errShort is a message that is shorter than its kind says. The caller has
-// checked the length.
-var errShort = errors.New("a message that is too short")
-
 // read opens the next message, whose length the caller has checked. With the
 // last one come the keys.
 func (h *handshake) read(message []byte) (payload []byte, k *keys, err error) {
@@ -162,9 +151,6 @@ func (h *handshake) readToken(message []byte, t token) (rest []byte, err error) 
 		size = kemCiphertextSize + h.overhead()
 	default:
 		return message, h.mix(t)
-	}
-	if len(message) < size {
-		return nil, errShort
 	}
 	part, rest := message[:size], message[size:]
 	if t == tokenE {

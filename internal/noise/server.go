@@ -137,10 +137,7 @@ func (p *Protocol) open(s suite.Stream, r request, key *serverKey, psk *secret, 
 	if key != nil {
 		us.private, us.public = key.private, key.public
 	}
-	h, err := newHandshake(r.kind, r.cipher, false, us)
-	if err != nil {
-		return nil, nil, err
-	}
+	h := newHandshake(r.kind, r.cipher, false, us)
 	h.start(r.encode())
 	payload, _, err := h.read(message)
 	if err != nil {

@@ -456,6 +456,57 @@ func TestVersionAndKeys(t *testing.T) {
 	require.Len(t, w.client, 5+1) // and the record
 }
 
+// A client that goes on asking is heard five times, and no more.
+func TestRequestsAreBounded(t *testing.T) {
+	p := newPair(t, false)
+	_, client := p.options("NK")
+	client.PinnedKeys = nil
+	for range 4 {
+		public, err := noise.GenerateKey().PublicKey()
+		require.NoError(t, err)
+		client.PinnedKeys = append(client.PinnedKeys, public)
+	}
+	p.client = noise.Speaking(protocol(t, client, false), 1, 2)
+	_, _, w, clientErr, serverErr := p.tryOpen(nil, nil)
+	require.ErrorIs(t, clientErr, suite.ErrAuthentication)
+	require.ErrorIs(t, serverErr, suite.ErrAuthentication)
+	require.Len(t, w.client, 5)
+	require.Len(t, w.server, 5)
+}
+
+// An ephemeral key of low order, with which anybody knew the keys, is refused by
+// the one who meets it: the server of NN, and a client that pins such a key.
+func TestEphemeralKeyOfLowOrder(t *testing.T) {
+	p := newVariant(t, "ClassicalNN")
+	header := []byte{0x52, 1, 1, 0, 38, noise.Kinds["ClassicalNN"], noise.AESGCM, 0, 0, 0, 0, 0, 0, 0, 0}
+	answer, err := p.send(append(append(header, make([]byte, 32)...), 0, 0, 0, 1, 0, 0))
+	require.ErrorContains(t, err, "low order")
+	require.Equal(t, []byte{0x52, 1, noise.Hints["Failed"], 0, 0}, answer)
+	require.Nil(t, p.host.offered)
+
+	p.client = protocol(t, noise.Options{PinnedKeys: []noise.PublicKey{{1}}}, false)
+	_, _, w, clientErr, _ := p.tryOpen(nil, nil)
+	require.ErrorContains(t, clientErr, "low order")
+	require.Empty(t, w.client)
+}
+
+// A side without randomness says so, whichever key it cannot make.
+func TestNoRandomness(t *testing.T) {
+	for have, server := range map[int]bool{0: false, 31: false, 32: false, 95: false, 16: true} {
+		p := newPair(t, false)
+		random := bytes.NewReader(make([]byte, have))
+		if server {
+			p.server = noise.Fixed(p.server, noise.AESGCM, random)
+		} else {
+			p.client = noise.Fixed(p.client, noise.AESGCM, random)
+		}
+		_, _, _, clientErr, serverErr := p.tryOpen(nil, nil)
+		require.Error(t, clientErr)
+		require.Error(t, serverErr)
+		require.Nil(t, p.host.offered)
+	}
+}
+
 // Who forges a refusal to make both sides speak a lower version than they could
 // gets no session out of it, whatever else is changed to hide it.
 func TestVersionDowngrade(t *testing.T) {
