@@ -57,10 +57,11 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 	}
 	session := &clientSession{
 		base: base{
-			id: keys.session, binding: keys.binding, version: r.version, kind: r.kind, psk: psk,
-			client: p.clientPublic, server: pinned, target: p.opts.Target, peerWindow: window,
+			id: keys.session, binding: keys.binding, version: r.version, kind: r.kind,
+			guest: newGuest(r.kind, p.clientPublic, psk, p.opts.Target), peerWindow: window,
 		},
 		p:          p,
+		pinned:     pinned,
 		resumption: keys.resumption,
 		name:       keys.id,
 		node:       a.node,
@@ -136,7 +137,7 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 	early := make([]byte, giveEarly)
 	start, n := c.Pending(early)
 	claim := resumeClaim{received: uint64(own.Received), start: uint64(start), data: early[:n]}
-	payload, keys, no, err := s.p.ask(t, r, s.server, &psk, claim.encode())
+	payload, keys, no, err := s.p.ask(t, r, s.pinned, &psk, claim.encode())
 	if no.hint == hintUnknownSession {
 		return suite.Link{}, s.query(t, r)
 	}
@@ -213,9 +214,9 @@ func (s *clientSession) query(t suite.Stream, about request) error {
 	r.cipher, r.node = about.cipher, about.node
 	var psk *secret
 	if r.kind.psk() {
-		psk = (*secret)(s.psk)
+		psk = (*secret)(s.guest.psk)
 	}
-	payload, _, _, err := s.p.ask(t, r, s.server, psk, about.id[:])
+	payload, _, _, err := s.p.ask(t, r, s.pinned, psk, about.id[:])
 	if err != nil {
 		return fmt.Errorf("%w; asked again: %w", refusal{hint: hintUnknownSession}.err(about), err)
 	}

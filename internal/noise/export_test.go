@@ -216,7 +216,7 @@ func ResumeRaw(s suite.Session, t suite.Stream, claim []byte) (suite.Codec, erro
 	r := c.requestLocked(resumeNK)
 	r.id, r.attempt = c.name, c.attempt
 	psk := c.resumption
-	payload, k, _, err := c.p.ask(t, r, c.server, &psk, claim)
+	payload, k, _, err := c.p.ask(t, r, c.pinned, &psk, claim)
 	if err != nil {
 		return nil, err
 	}

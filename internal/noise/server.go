@@ -172,13 +172,10 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 	}
 	session := &serverSession{
 		base: base{
-			version: r.version, kind: r.kind, psk: o.psk,
-			client: o.rs, target: claim.target, peerWindow: peerWindow,
+			version: r.version, kind: r.kind,
+			guest: newGuest(r.kind, o.rs, o.psk, claim.target), peerWindow: peerWindow,
 		},
 		key: o.key,
-	}
-	if o.key != nil {
-		session.server = o.key.public
 	}
 	if err := host.Authorize(session.Peer()); err != nil {
 		if !errors.Is(err, suite.ErrDenied) {

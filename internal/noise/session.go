@@ -12,32 +12,47 @@ import (
 type base struct {
 	id         [16]byte // of Conn.ID, never sent
 	binding    secret   // of Conn.ChannelBinding, never sent
-	version    byte
-	kind       kind          // of the request that opened it
-	psk        *PresharedKey // nil without
-	client     PublicKey     // the client's key, zero without
-	server     PublicKey     // zero without
-	target     string
 	peerWindow int64
+	guest      *guest // nil where the client is anybody and wants nothing
+	version    byte
+	kind       kind // of the request that opened it
+}
+
+// A guest is what a client has told of itself.
+type guest struct {
+	key    PublicKey     // zero without
+	psk    *PresharedKey // nil without
+	target string
+}
+
+// newGuest returns what there is to know, if anything.
+func newGuest(k kind, key PublicKey, psk *PresharedKey, target string) *guest {
+	if !k.clientKeyed() {
+		key = PublicKey{}
+	}
+	if g := (guest{key, psk, target}); g != (guest{}) {
+		return &g
+	}
+	return nil
 }
 
 // ID returns 32 hexadecimal digits.
 func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
 
-// Peer implements [suite.Session].
-func (b *base) Peer() suite.Peer {
+// peer returns what Peer does, of a session with a server's key.
+func (b *base) peer(server PublicKey) suite.Peer {
 	p := suite.Peer{
-		Suite: Name, ServerKey: b.server, Target: b.target, ChannelBinding: b.binding,
+		Suite: Name, ServerKey: server, ChannelBinding: b.binding,
 		Hybrid: b.kind.isHybrid(), Version: int(b.version),
 	}
 	if !b.kind.keyed() {
 		p.Suite = InsecureName
 	}
-	if b.kind.clientKeyed() {
-		p.ClientKey = b.client
-	}
-	if b.psk != nil {
-		p.PresharedKey = *b.psk
+	if g := b.guest; g != nil {
+		p.ClientKey, p.Target = g.key, g.target
+		if g.psk != nil {
+			p.PresharedKey = *g.psk
+		}
 	}
 	return p
 }
@@ -56,7 +71,8 @@ func (*base) Decrypt(dst, src []byte) {
 // that of the last answer it has taken (Who keeps which secret).
 type clientSession struct {
 	base
-	p *Protocol
+	p      *Protocol
+	pinned PublicKey // the server's, for as long as the session lives
 
 	mu         sync.Mutex // guards everything below
 	resumption secret
@@ -66,6 +82,9 @@ type clientSession struct {
 }
 
 var _ suite.Session = (*clientSession)(nil)
+
+// Peer implements [suite.Session].
+func (s *clientSession) Peer() suite.Peer { return s.peer(s.pinned) }
 
 // A kept is a secret that a server keeps, with what it knows about its use.
 type kept struct {
@@ -86,6 +105,14 @@ type serverSession struct {
 	mu          sync.Mutex // guards everything below; taken around the core's locks
 	current     *kept
 	unconfirmed []*kept // answers to current, the oldest first
+}
+
+// Peer implements [suite.Session].
+func (s *serverSession) Peer() suite.Peer {
+	if s.key == nil {
+		return s.peer(PublicKey{})
+	}
+	return s.peer(s.key.public)
 }
 
 // Resume is the client's alone.
