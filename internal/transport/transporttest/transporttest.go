@@ -137,14 +137,22 @@ func (p pair) end() {
 	_ = p.l.Close()
 }
 
+// sessionHandshake is more than either side sends in the handshake of a new session, the
+// dial of which is not repeated if it is cut.
+const sessionHandshake = 1500
+
 // testStorm cuts every transport somewhere, most of them soon.
 func testStorm(t *testing.T, tr Transport, s Suite) {
 	synctest.Test(t, func(t *testing.T) {
 		n := faultnet.New()
 		n.OnDial(func(i int, p *faultnet.Path) error {
 			kind := [...]faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[i%3]
-			p.CutAt(faultnet.Up, tr.Handshake+int64(64<<(i%12)), kind)
-			p.CutAt(faultnet.Down, tr.Handshake+int64(64<<((i+6)%12)), kind)
+			whole := tr.Handshake
+			if i == 0 {
+				whole += sessionHandshake
+			}
+			p.CutAt(faultnet.Up, whole+int64(64<<(i%12)), kind)
+			p.CutAt(faultnet.Down, whole+int64(64<<((i+6)%12)), kind)
 			return nil
 		})
 		p := open(t, tr, n, s, relink.Config{})
@@ -174,7 +182,7 @@ func testEveryCut(t *testing.T, tr Transport, s Suite, pings bool) {
 			n.OnDial(func(i int, p *faultnet.Path) error {
 				switch i {
 				case 0:
-					p.CutAt(faultnet.Up, tr.Handshake+100, faultnet.Reset)
+					p.CutAt(faultnet.Up, tr.Handshake+sessionHandshake, faultnet.Reset)
 				case 1:
 					p.CutAt(dir, at, kind)
 				}
