@@ -143,19 +143,16 @@ func newModel(t testing.TB, seed uint64) *model {
 	if rnd.IntN(4) == 0 {
 		m.cap = 4 * m.limit // more can be under way than is kept
 	}
-	bases := []int64{0, 0, 1<<31 - 3000, 1<<32 - 3000, 1 << 62}
-	if !m.wire.traits.Acks {
-		bases = append(bases, math.MaxInt64-int64(3*m.limit))
-	}
+	bases := []int64{0, 0, 1<<31 - 3000, 1<<32 - 3000, 1 << 62, math.MaxInt64 - int64(3*m.limit), math.MaxInt64 - int64(m.limit)}
 	m.base = bases[rnd.IntN(len(bases))]
 	m.cipher = newCipher(m.wire.traits.Copies, m.base)
 	m.s.Init(m.cipher, m.wire.traits, m.limit, m.base)
 	m.r.Init(m.cipher, m.wire.traits, m.limit, m.base)
 	m.start, m.end, m.encrypted, m.acked, m.consumed, m.highest = m.base, m.base, m.base, m.base, m.base, m.base
-	m.peerLimit = m.base + stream.InitialWindow
+	m.peerLimit = m.base + min(stream.InitialWindow, math.MaxInt64-m.base)
 	m.received, m.taken, m.drainTo = m.base, m.base, m.base
 	m.check()
-	m.attach(m.base, m.base, int64(m.limit)+m.base, true)
+	m.attach(m.base, m.base, m.base+min(int64(m.limit), math.MaxInt64-m.base), true)
 	return m
 }
 
@@ -555,7 +552,7 @@ func (m *model) acknowledge(urgent bool) {
 	}
 	k := suite.Control{Stop: m.closed}
 	m.r.TakeAck(&k)
-	want := suite.Control{Ack: true, Received: m.received, Consumed: m.taken, Limit: m.taken + int64(m.limit), FinReceived: m.finReceived, Stop: m.closed}
+	want := suite.Control{Ack: true, Received: m.received, Consumed: m.taken, Limit: m.taken + min(int64(m.limit), math.MaxInt64-m.taken), FinReceived: m.finReceived, Stop: m.closed}
 	m.equal("the acknowledgement", k, want)
 	m.equal("AckPending", m.r.AckPending() || m.r.AckUrgent(), false)
 	m.in.acks = append(m.in.acks, k)

@@ -253,11 +253,17 @@ func (r *Receive) ackNow() { r.ackPending, r.ackUrgent = true, true }
 // ConsumedMore asks for a new limit to be told once the application has taken enough
 // for it to matter to the peer.
 func (r *Receive) ConsumedMore() {
-	if limit := r.Consumed() + int64(r.buf.Limit()); limit-r.advertised >= r.ackEvery() {
+	if limit := r.window(); limit-r.advertised >= r.ackEvery() {
 		r.ackNow()
 	} else if limit > r.advertised {
 		r.ackPending = true
 	}
+}
+
+// window is the offset that the peer's data must not pass.
+func (r *Receive) window() int64 {
+	consumed := r.Consumed()
+	return consumed + min(int64(r.buf.Limit()), math.MaxInt64-consumed)
 }
 
 // ackEvery is how many bytes may arrive before their acknowledgement is urgent: few
@@ -274,7 +280,7 @@ func (r *Receive) AckUrgent() bool { return r.ackUrgent }
 func (r *Receive) TakeAck(k *suite.Control) {
 	k.Ack, k.Received, k.FinReceived = true, r.received, r.finReceived
 	k.Consumed = r.Consumed()
-	k.Limit = k.Consumed + int64(r.buf.Limit())
+	k.Limit = r.window()
 	r.advertised = k.Limit
 	r.ackTold, r.ackPending, r.ackUrgent, r.ackLate = r.received, false, false, false
 }
