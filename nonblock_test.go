@@ -209,3 +209,97 @@ func TestReadLetsItsAcknowledgementOut(t *testing.T) {
 		r.finish()
 	})
 }
+
+// A meddlingTransport calls meddle once, in the middle of a WriteNonblock, and then takes
+// everything.
+type meddlingTransport struct {
+	net.Conn
+	meddle atomic.Pointer[func()]
+}
+
+func (*meddlingTransport) Interruptible() bool { return true }
+
+func (m *meddlingTransport) WriteNonblock(p []byte) (int, error) {
+	if f := m.meddle.Swap(nil); f != nil {
+		(*f)()
+	}
+	return m.Conn.(relink.NonblockingWriter).WriteNonblock(p)
+}
+
+// What is written, closed or asked for while a short Write is in the transport is not
+// forgotten when that has taken all of it.
+func TestMeddlingWithAShortWrite(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		acks, half := relink.TraitsOf(s).Acks, relink.TraitsOf(s).HalfClose
+		for what, f := range map[string]func(r *rig) (more []byte, ends bool){
+			"short Write": func(r *rig) ([]byte, bool) { requireWrite(r.t, r.client, []byte("more")); return []byte("more"), false },
+			"Writes": func(r *rig) ([]byte, bool) {
+				for range 5 {
+					requireWrite(r.t, r.client, []byte("more"))
+				}
+				return []byte("moremoremoremoremore"), false
+			},
+			"long Write": func(r *rig) ([]byte, bool) {
+				requireWrite(r.t, r.client, rigData(30_000))
+				return rigData(30_000), false
+			},
+			"TryWrite": func(r *rig) ([]byte, bool) {
+				require.True(r.t, requireTryWrite(r.t, r.client, []byte("more")))
+				return []byte("more"), false
+			},
+			"Close": func(r *rig) ([]byte, bool) { require.NoError(r.t, r.client.Close()); return nil, true },
+			"CloseWrite": func(r *rig) ([]byte, bool) {
+				if half {
+					require.NoError(r.t, r.client.CloseWrite())
+				}
+				return nil, half
+			},
+			"NetworkChanged": func(r *rig) ([]byte, bool) { r.client.NetworkChanged(); return nil, false },
+			"an acknowledgement is asked for": func(r *rig) ([]byte, bool) {
+				if acks {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+					defer cancel()
+					_ = r.client.Flush(ctx)
+				}
+				return nil, false
+			},
+			"a deadline": func(r *rig) ([]byte, bool) {
+				require.NoError(r.t, r.client.SetWriteDeadline(time.Now().Add(time.Hour)))
+				return nil, false
+			},
+		} {
+			var transport *meddlingTransport
+			r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
+				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := r.net.Dial(ctx, network, address)
+					if err != nil || transport != nil {
+						return c, err
+					}
+					transport = &meddlingTransport{Conn: c}
+					return transport, nil
+				}
+			})
+			for range 3 { // until everything is ordinary
+				r.exchange(10)
+				time.Sleep(time.Second)
+				r.exchange(10)
+			}
+			var more []byte
+			var ends bool
+			meddle := func() { more, ends = f(r) }
+			transport.meddle.Store(&meddle)
+			requireWrite(t, r.client, []byte("first"))
+			require.Nil(t, transport.meddle.Load(), "%s: the Write did not hand its bytes over itself", what)
+			require.NoError(t, r.server.SetReadDeadline(time.Now().Add(time.Minute))) // a byte that is lost is not waited for
+			requireRead(t, r.server, append([]byte("first"), more...))
+			require.NoError(t, r.server.SetReadDeadline(time.Time{}))
+			if ends {
+				requireEOF(t, r.server)
+			} else {
+				r.exchange(1000)
+			}
+			r.stop()
+			time.Sleep(time.Second)
+		}
+	})
+}

@@ -235,6 +235,12 @@ var writeMutants = []mutant{
 		pkg: ".", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
+		name:   "the straight path forgets who wrote beside it",
+		breaks: "What is written while a short Write is in the transport counts as sent and is lost.",
+		edits:  []edit{{"straight.go", `	c.straightWrite = false // the sender has something to do`, ``}},
+		pkg:    ".", tests: "TestMeddlingWithAShortWrite",
+	},
+	{
 		name:   "a Write goes below a wrapper",
 		breaks: "The bytes of a Write go past the Write of a type that embeds a TCP connection.",
 		edits: []edit{{"nonblock.go", `	case NonblockingWriter:`, `	case interface{ SyscallConn() (syscall.RawConn, error) }:
