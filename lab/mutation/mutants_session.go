@@ -179,6 +179,35 @@ var redialMutants = []mutant{
 
 var listenerMutants = []mutant{
 	{
+		name:   "a client that was revoked meanwhile",
+		breaks: "A client that was let in before its key was revoked, and opens its session after, is not noticed.",
+		edits:  []edit{{"listener.go", `case h.asked && h.revocations != l.revocations:`, `case h.asked && h.revocations > l.revocations:`}},
+		pkg:    ".", tests: "TestRevokeDuringAuthorize",
+	},
+	{
+		name:   "a session that outlives its denial",
+		breaks: "A session whose client is refused at a resume goes on without a transport.",
+		edits: []edit{{"authorize.go", `		t.c.deny(err)
+`, ``}},
+		pkg: ".", tests: "TestAuthorizeRefusesResumes",
+	},
+	{
+		name:   "a classic client that nobody asks about",
+		breaks: "The classic suites admit clients without asking the application.",
+		edits:  []edit{{"handshake.go", `if !h.asked { // a wire`, `if h.asked { // a wire`}},
+		pkg:    ".", tests: "TestAuthorizeIsAsked TestAuthorizeRefusesNewSessions",
+	},
+	{
+		name:   "authorisations without a bound",
+		breaks: "Callbacks that hang pile up.",
+		edits: []edit{{"authorize.go", `	default:
+		return errTooManyAsked
+`, `	default:
+		go func() { l.asking <- struct{}{} }()
+`}},
+		pkg: ".", tests: "TestAuthorizeIsBounded",
+	},
+	{
 		name:   "handshakes without a time limit",
 		breaks: "A client that says nothing keeps its handshake for ever.",
 		edits:  []edit{{"listener.go", `time.AfterFunc(l.set.HandshakeTimeout, h.expire)`, `time.AfterFunc(1<<62, h.expire)`}},
