@@ -124,17 +124,18 @@ func TestNumbersOfTheSpecification(t *testing.T) {
 	_, mostResume := noise.Message1(noise.Kinds["ResumeNK"])
 	_, mostAnswer := noise.Message2(noise.Kinds["ResumeNK"])
 	for name, want := range map[string]string{
-		"request, new / query / resume":                      fmt.Sprintf("1,397 / 79 / %s bytes; read only after the length was checked", grouped(35+mostResume)),
-		"requests on one transport":                          strconv.Itoa(num["requests"]),
-		"answer, new / query / resume":                       fmt.Sprintf("%s / %d / %s bytes", grouped(5+n), 5+q, grouped(5+mostAnswer)),
-		"early data, and data in message 2":                  grouped(num["early data"]) + " bytes each",
-		"record L":                                           fmt.Sprintf("%d…%s; data SHOULD be ≤ %s bytes", num["shortest record"], grouped(num["record"]), grouped(num["data"])),
-		"record 0 of a client":                               fmt.Sprintf("L ≤ %s; data ≤ %s bytes", grouped(num["first record"]), grouped(num["first data"])),
-		"records per key":                                    "2^20",
-		"window":                                             "1…2^30",
-		"secrets per session":                                fmt.Sprintf("1 current + %d unconfirmed", num["unconfirmed secrets"]),
-		"PSKs of one listener":                               strconv.Itoa(num["psks"]),
-		"name of a wanted target":                            fmt.Sprintf("%d bytes", num["target"]),
+		"request, new / query / resume":     fmt.Sprintf("1,397 / 79 / %s bytes; read only after the length was checked", grouped(35+mostResume)),
+		"requests on one transport":         strconv.Itoa(num["requests"]),
+		"answer, new / query / resume":      fmt.Sprintf("%s / %d / %s bytes", grouped(5+n), 5+q, grouped(5+mostAnswer)),
+		"early data, and data in message 2": grouped(num["early data"]) + " bytes each",
+		"record L":                          fmt.Sprintf("%d…%s; data SHOULD be ≤ %s bytes", num["shortest record"], grouped(num["record"]), grouped(num["data"])),
+		"record 0 of a client":              fmt.Sprintf("L ≤ %s; data ≤ %s bytes", grouped(num["first record"]), grouped(num["first data"])),
+		"records per key":                   "2^20",
+		"window":                            "1…2^30",
+		"secrets per session":               fmt.Sprintf("1 current + %d unconfirmed", num["unconfirmed secrets"]),
+		"PSKs of one listener":              strconv.Itoa(num["psks"]),
+		"name of a wanted target":           fmt.Sprintf("%d bytes", num["target"]),
+
 		"server keys of one listener, or pinned by a client": strconv.Itoa(num["keys"]),
 	} {
 		require.NotNil(t, limits[name], name)
