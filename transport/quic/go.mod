@@ -11,7 +11,6 @@ require (
 
 require (
 	github.com/cloudflare/circl v1.6.5 // indirect
-	github.com/flynn/noise v1.1.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.54.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
