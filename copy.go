@@ -76,8 +76,8 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			n = c.takeStreamLocked(l, b[:], k, rerr)
 		default:
 			l.setReadDeadlineLocked(c.readDeadline)
-			l.giveRoomBackLocked()
-			room := l.inputRoom()
+			l.giveInputBackLocked()
+			room := l.inputSpace()
 			c.unlock()
 			k, rerr := l.conn.Read(room)
 			b = copyBuffers.Get().(*[copyBuffer]byte)

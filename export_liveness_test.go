@@ -16,3 +16,9 @@ func Started() time.Time { return started }
 
 // IsNoDeadline reports whether the time counts as the absence of a deadline.
 func IsNoDeadline(t time.Time) bool { return deadlineAt(t) == noDeadline }
+
+// Retrying says whether a kernel that has so much under way repeats itself without an
+// answer.
+func Retrying(unacked uint32, retransmits, probes uint8, silentFor, sentFor time.Duration) bool {
+	return tcpInfo{unacked: unacked, retransmits: retransmits, probes: probes, silentFor: silentFor, sentFor: sentFor}.retrying()
+}

@@ -65,7 +65,7 @@ func Describe(c *Conn) string {
 		c.watched, c.backgroundRead, c.closed, c.done, c.pingDue, c.pongDue, &c.send, &c.recv)
 	if l := c.link; l != nil {
 		s += fmt.Sprintf("\n  link: sealed %v, read deadline %d, input %d, asked %v, probe %+v",
-			l.sealed(), l.readDeadline, len(l.input)-l.inPos, l.asked, l.probe)
+			l.sealed(), l.readDeadline, len(l.input)-l.inPos, l.outstanding, l.probe)
 	} else {
 		s += fmt.Sprintf("\n  no link: %+v", c.lost)
 	}

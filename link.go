@@ -52,7 +52,7 @@ type link struct {
 	interruptible bool              // constant after creation, like the next
 	readsStraight bool              // interruptible, and without a codec: see straight.go
 	heard         bool              // something has arrived since the last look
-	asked         bool              // something was sent that is not known to have arrived
+	outstanding   bool              // something was sent that is not known to have arrived
 	halfClosed    bool
 
 	// Owned by whoever holds the receiver role.
@@ -78,31 +78,31 @@ type framing struct {
 	wirePos int32   // what the transport has taken of wire
 	wire    *[]byte // sealed records that must go out next, or nil
 
-	// Guarded by the session's lock: for base, most and counted see paceLocked.
+	// Guarded by the session's lock: for base, recordCap and counted see paceLocked.
 
-	base     int64 // the peer had acknowledged up to here when the link began, which sends from here
-	counted  int64 // the offset acknowledged at the last tick, while most is set
-	most     int32 // data in a record while the network counts as slow, or zero
-	room     room  // whether long is in use, and is still wanted
-	writing  bool  // the sender seals records, or the transport is taking them
-	stopSent bool
-	ackAsked bool // a ping is under way for the sake of its acknowledgement
+	base      int64    // the peer had acknowledged up to here when the link began, which sends from here
+	counted   int64    // the offset acknowledged at the last tick, while recordCap is set
+	recordCap int32    // data in a record while the network counts as slow, or zero
+	inputUse  inputUse // whether long is in use, and is still wanted
+	writing   bool     // the sender seals records, or the transport is taking them
+	stopSent  bool
+	ackAsked  bool // a ping is under way for the sake of its acknowledgement
 }
 
-// A room says what is known of a link's long record buffer.
-type room uint8
+// An inputUse says what is known of a link's long record buffer.
+type inputUse uint8
 
 const (
-	roomShort    room = iota // there is none, or it is about to be given back
-	roomLong                 // records have come through it
-	roomUnwanted             // and nothing after them: it is to be given back
+	inputShort    inputUse = iota // there is none, or it is about to be given back
+	inputLong                     // records have come through it
+	inputUnwanted                 // and nothing after them: it is to be given back
 )
 
-// giveRoomBackLocked makes the next inputRoom give back an unwanted buffer.
+// giveInputBackLocked makes the next inputSpace give back an unwanted buffer.
 // The caller holds the receiver role.
-func (f *framing) giveRoomBackLocked() {
-	if f.room == roomUnwanted {
-		f.room, f.lastRead = roomShort, 0
+func (f *framing) giveInputBackLocked() {
+	if f.inputUse == inputUnwanted {
+		f.inputUse, f.lastRead = inputShort, 0
 	}
 }
 

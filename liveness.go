@@ -56,13 +56,13 @@ func roundUp(d time.Duration) time.Duration {
 func (c *Conn) tickLivenessLocked(l *link, heard bool) {
 	switch {
 	case c.set.LivenessTimeout < 0:
-		l.asked = false
+		l.outstanding = false
 	case c.traits().Pings:
 		c.tickPingsLocked(l, heard)
-	case l.probe.tcp != nil && l.asked:
+	case l.probe.tcp != nil && l.outstanding:
 		c.tickTCPLocked(l)
 	default: // nothing to judge by, or nothing due
-		l.asked = false
+		l.outstanding = false
 	}
 }
 
@@ -73,7 +73,7 @@ func (c *Conn) tickLivenessLocked(l *link, heard bool) {
 func (c *Conn) tickPingsLocked(l *link, heard bool) {
 	p := &l.probe
 	switch silence, due := p.quiet.since(), c.answerDueLocked(l); {
-	case !due && l.asked:
+	case !due && l.outstanding:
 		c.tickTCPLocked(l)
 	case !due:
 		p.quiet = 0
@@ -99,7 +99,7 @@ func (c *Conn) tickTCPLocked(l *link) {
 		return
 	}
 	info, ok := readTCPInfo(p.tcp)
-	if l.asked = ok && (info.unacked > 0 || info.unsent > 0); !l.asked {
+	if l.outstanding = ok && (info.unacked > 0 || info.unsent > 0); !l.outstanding {
 		p.quiet, p.next = 0, now().add(c.set.LivenessTimeout/livenessSteps)
 		return
 	}
@@ -135,13 +135,16 @@ type tcpInfo struct {
 	retransmits uint8         // of the oldest segment, unanswered so far
 	probes      uint8         // of a closed window, unanswered so far
 	silentFor   time.Duration // since the last acknowledgement
+	sentFor     time.Duration // since data was last sent, or sent again
 }
 
 // minProbes is how many probes of a closed window must be unanswered: a living
 // peer answers each, however long it does not read.
 const minProbes = 2
 
-// retrying reports whether the kernel repeats itself without an answer.
+// retrying reports whether the kernel repeats itself without an answer. A peer whose
+// kernel has no room drops what comes and says so each time: it is alive as long as
+// the last word is its own, however often the segment was sent.
 func (i tcpInfo) retrying() bool {
-	return i.unacked > 0 && i.retransmits > 0 || i.probes >= minProbes
+	return i.unacked > 0 && i.retransmits > 0 && i.silentFor > i.sentFor || i.probes >= minProbes
 }

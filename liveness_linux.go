@@ -25,5 +25,6 @@ func readTCPInfo(t *net.TCPConn) (tcpInfo, bool) {
 		retransmits: info.Retransmits,
 		probes:      info.Probes,
 		silentFor:   time.Duration(info.Last_ack_recv) * time.Millisecond,
+		sentFor:     time.Duration(info.Last_data_sent) * time.Millisecond,
 	}, true
 }

@@ -25,7 +25,7 @@ const (
 func (c *Conn) paceLocked(l *link) {
 	l.base, l.counted = c.send.Acked(), c.send.Acked()
 	if c.slow {
-		l.most = slowRecord
+		l.recordCap = slowRecord
 	}
 }
 
@@ -35,8 +35,8 @@ func (c *Conn) paceLocked(l *link) {
 // handed so far. The caller holds the sender role.
 func (l *link) mostData(sent int64) int {
 	most := l.codec.MaxData()
-	if l.most > 0 {
-		return min(int(l.most), most)
+	if l.recordCap > 0 {
+		return min(int(l.recordCap), most)
 	}
 	if sent == 0 || sent+firstRecord < int64(most) {
 		return min(firstRecord+int(sent), most)
@@ -47,12 +47,12 @@ func (l *link) mostData(sent int64) int {
 // tickPaceLocked lets records grow where a whole one was acknowledged within a
 // tick.
 func (c *Conn) tickPaceLocked(l *link) {
-	if l.most == 0 {
+	if l.recordCap == 0 {
 		return
 	}
-	if c.send.Acked()-l.counted >= int64(l.most) {
-		if l.most *= 2; l.most > fastRecord {
-			l.most = 0
+	if c.send.Acked()-l.counted >= int64(l.recordCap) {
+		if l.recordCap *= 2; l.recordCap > fastRecord {
+			l.recordCap = 0
 		}
 	}
 	l.counted = c.send.Acked()

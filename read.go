@@ -81,8 +81,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 			n = c.takeStreamLocked(l, p, k, rerr)
 		default:
 			l.setReadDeadlineLocked(c.readDeadline)
-			l.giveRoomBackLocked()
-			room := l.inputRoom()
+			l.giveInputBackLocked()
+			room := l.inputSpace()
 			c.unlock()
 			k, rerr := l.conn.Read(room)
 			rec, rerr := l.recordIn(p, room, k, rerr)
@@ -318,7 +318,7 @@ func readTransport(t reader, p []byte) (int, error) {
 
 // receiveRecordLocked is receiveLocked for a link with a codec.
 func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
-	l.giveRoomBackLocked()
+	l.giveInputBackLocked()
 	c.unlock()
 	rec, err := l.readRecord(p)
 	c.mu.Lock()
@@ -329,8 +329,8 @@ func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
 func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) int {
 	n := 0
 	if err == nil {
-		if l.room = roomShort; l.long != nil {
-			l.room = roomLong
+		if l.inputUse = inputShort; l.long != nil {
+			l.inputUse = inputLong
 		}
 		n = c.takeRecordLocked(l, rec, p)
 	} else if errors.Is(err, suite.ErrAuthentication) {
@@ -356,7 +356,7 @@ func (l *link) readRecord(p []byte) (suite.Record, error) {
 				return rec, err
 			}
 		}
-		n, err := readTransport(l.conn, l.inputRoom())
+		n, err := readTransport(l.conn, l.inputSpace())
 		if n == 0 {
 			return suite.Record{}, err
 		}
@@ -365,7 +365,7 @@ func (l *link) readRecord(p []byte) (suite.Record, error) {
 }
 
 // recordIn is readRecord after the caller has read the transport into room,
-// which inputRoom gave.
+// which inputSpace gave.
 func (l *link) recordIn(p, room []byte, n int, err error) (suite.Record, error) {
 	if brokenRead(room, n, err) {
 		n, err = l.readAgain(room, n)
@@ -380,10 +380,10 @@ func (l *link) recordIn(p, room []byte, n int, err error) (suite.Record, error) 
 // inputs are the buffers of links that receive long records.
 var inputs = sync.Pool{New: func() any { return new([]byte) }}
 
-// inputRoom returns room behind the input for the transport to read into. The
+// inputSpace returns room behind the input for the transport to read into. The
 // buffer grows with what the transport brings, to one of long records when they
 // come, and shrinks when there is little, so that an idle link holds little.
-func (l *link) inputRoom() []byte {
+func (l *link) inputSpace() []byte {
 	rest := l.input[l.inPos:]
 	switch size := cap(l.input); {
 	case len(rest) == 0 && l.long != nil && l.lastRead < minInput:

@@ -84,7 +84,7 @@ func (c *Conn) readableLocked() bool { return c.closed || !c.recv.Waiting() }
 // of them where it holds a long buffer that is to be given back.
 func (c *Conn) readIsOverLocked(l *link) bool {
 	switch {
-	case l.framing != nil && l.room == roomUnwanted:
+	case l.framing != nil && l.inputUse == inputUnwanted:
 		return true
 	case c.receiver == roleInline:
 		return c.readableLocked()
@@ -126,8 +126,8 @@ func (c *Conn) halfCloseDueLocked(l *link) bool {
 
 // ticksWantedLocked says whether there is anything that time will decide.
 func (c *Conn) ticksWantedLocked(l *link) bool {
-	return l.asked || c.recv.AckPending() || c.recv.ReplayUnknown() && c.recv.Draining() ||
-		c.absenceMattersLocked() || l.framing != nil && l.room == roomLong ||
+	return l.outstanding || c.recv.AckPending() || c.recv.ReplayUnknown() && c.recv.Draining() ||
+		c.absenceMattersLocked() || l.framing != nil && l.inputUse == inputLong ||
 		c.traits().Pings && c.set.LivenessTimeout > 0 && c.answerDueLocked(l) || c.reportDueLocked()
 }
 

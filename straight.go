@@ -20,7 +20,7 @@ func (c *Conn) writesStraightLocked() bool {
 	l := c.link
 	return l != nil && l.writer != nil && c.send.Quiet() && c.watched && !c.closed && c.writeDeadline == noDeadline &&
 		!c.writers.waited() && !c.controlDueLocked(l) &&
-		(l.framing == nil || c.traits().Copies && l.most == 0 && (c.sender != roleFree || !l.sealed())) // the records are the sender's
+		(l.framing == nil || c.traits().Copies && l.recordCap == 0 && (c.sender != roleFree || !l.sealed())) // the records are the sender's
 }
 
 // readsStraightLocked reports whether nothing is in the way of a Read that finds the
@@ -61,7 +61,7 @@ func (c *Conn) sentStraightLocked(l *link, loan replay.Loan) {
 		l.releaseWire()
 		l.writing = false
 	}
-	l.asked = true
+	l.outstanding = true
 	c.sender = roleFree
 }
 

@@ -76,8 +76,8 @@ func (c *Conn) tickAbsenceLocked() {
 // is to hold as little as any other. Whoever waits with it in the transport's Read
 // is sent back there, where that can be done.
 func (f *framing) tickInputLocked(heard bool) {
-	if f.room == roomLong && !heard {
-		f.room = roomUnwanted
+	if f.inputUse == inputLong && !heard {
+		f.inputUse = inputUnwanted
 	}
 }
 

@@ -448,7 +448,7 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 		c.advanceLocked(n)
 	}
 	if n > 0 {
-		l.asked = true
+		l.outstanding = true
 	}
 	if err != nil {
 		c.linkLostLocked(l, err)

@@ -560,7 +560,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "a long buffer is kept",
 		breaks: "A session that waits after a large transfer holds 128 KiB more than others.",
-		edits: []edit{{"sweep.go", `		f.room = roomUnwanted
+		edits: []edit{{"sweep.go", `		f.inputUse = inputUnwanted
 `, ``}},
 		pkg: ".", tests: "TestIdleAfterMuch",
 	},
@@ -581,6 +581,12 @@ var livenessMutants = []mutant{
 		breaks: "A peer that answers probes and does not read loses its link.",
 		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due {`}},
 		pkg:    ".", tests: "TestPausedPeerIsNotDead",
+	},
+	{
+		name:   "a kernel without room is a dead peer",
+		breaks: "A peer whose kernel drops what it has no room for, and says so, is declared dead.",
+		edits:  []edit{{"liveness.go", ` && i.silentFor > i.sentFor`, ``}},
+		pkg:    ".", tests: "TestRetrying",
 	},
 	{
 		name:   "a quiet client does not notice",

@@ -464,7 +464,7 @@ var ackMutants = []mutant{
 	{
 		name:   "the window does not open",
 		breaks: "The peer is not told that the application has made room.",
-		edits:  []edit{{"internal/stream/receive.go", `if limit := r.Consumed() + int64(r.buf.Limit()); limit-`, `if limit := r.advertised; limit-`}},
+		edits:  []edit{{"internal/stream/receive.go", `if limit := r.window(); limit-`, `if limit := r.advertised; limit-`}},
 		pkg:    ".", tests: "TestBothBuffersFull",
 	},
 	{
