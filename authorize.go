@@ -62,6 +62,8 @@ func (h *handshake) ask(p suite.Peer, resumes *Conn) error {
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: ListenConfig.Authorize took too long", ErrHandshakeTimeout)
+	case <-l.quit:
+		return errDraining
 	}
 }
 

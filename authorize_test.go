@@ -231,6 +231,32 @@ func TestAuthorizeIsBounded(t *testing.T) {
 	})
 }
 
+// A callback does not outlive the listener, if it heeds its ctx.
+func TestAuthorizeEndsWithTheListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := faultnet.New()
+		asked, ended := make(chan struct{}), make(chan struct{})
+		l, err := relink.NewListener(n.Listen(), relink.ListenConfig{
+			Suites: []relink.ServerSuite{noiseSuite},
+			Authorize: func(ctx context.Context, _ relink.Attempt) error {
+				close(asked)
+				<-ctx.Done()
+				close(ended)
+				return ctx.Err()
+			},
+		})
+		require.NoError(t, err)
+		d := relink.Dialer{Suite: noiseSuite, DialTransport: n.Dial}
+		dialled := background(func() (int, error) { _, err := d.DialConn(t.Context(), "tcp", "server"); return 0, err })
+		<-asked
+		requireInstant(t, func() {
+			require.NoError(t, l.Close())
+			<-ended
+			require.Error(t, (<-dialled).err)
+		})
+	})
+}
+
 // A session ends when it has reached MaxAge, in use or suspended, and not before.
 func TestMaxAge(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {

@@ -109,10 +109,10 @@ type ListenConfig struct {
 	// of its handshake can be recorded and repeated, and the client's key is
 	// claimed there and not proven: Authorize must have no side effects that
 	// a repetition would spoil. It is called from many goroutines, as many as
-	// MaxHandshakes at a time, and ctx ends with HandshakeTimeout. One that does
-	// not return, or panics, costs its handshake and nothing else; a session goes
-	// on. On the classic suites, whose wires have no word for it, the client
-	// is cut off after its handshake instead.
+	// MaxHandshakes at a time; ctx ends with HandshakeTimeout, and with the
+	// listener. One that does not return, or panics, costs its handshake and
+	// nothing else; a session goes on. On the classic suites, whose wires have no
+	// word for it, the client is cut off after its handshake instead.
 	Authorize func(ctx context.Context, a Attempt) error
 
 	// MaxHandshakes bounds the handshakes under way, and the new sessions that
