@@ -864,11 +864,10 @@ type countingConn struct {
 }
 
 func (c *countingConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent += n
-	return n, err
+	c.sent += len(p) // before the peer can have it
+	c.mu.Unlock()
+	return c.Conn.Write(p)
 }
 
 func (c *countingConn) Interruptible() bool { return true }

@@ -23,9 +23,8 @@ type meteredConn struct {
 }
 
 func (c *meteredConn) Write(p []byte) (int, error) {
-	n, err := c.TCPConn.Write(p)
-	c.sent.Add(int64(n))
-	return n, err
+	c.sent.Add(int64(len(p))) // before the peer can have it
+	return c.TCPConn.Write(p)
 }
 
 func (c *meteredConn) WriteNonblock(p []byte) (n int, err error) {

@@ -62,11 +62,11 @@
  *   epoch                Conn.epoch                    conn.go
  *   provisional          Conn.provisional              conn.go
  *   done                 Conn.done                     conn.go
- *   received             Conn.received                 conn.go
- *   acked                Conn.acked                    conn.go
- *   ackDue               Conn.ackDue                   conn.go
- *   pos                  link.pos                      link.go
- *   sent                 link.sent                     link.go
+ *   received             Receive.received              internal/stream/receive.go
+ *   acked                Send.acked                    internal/stream/send.go
+ *   ackPending           Receive.ackPending            internal/stream/receive.go
+ *   pos                  Receive.pos                   internal/stream/receive.go
+ *   sent                 Send.sent                     internal/stream/send.go
  *   outStart             Buffer.Start                  replay/replay.go
  *   outEnd               Buffer.End                    replay/replay.go
  *   StateConnected       StateConnected                conn.go
@@ -78,8 +78,8 @@
  *   finishLocked         Conn.finishLocked             conn.go
  *   linkLostLocked       Conn.linkLostLocked           close.go
  *   attachLocked         Conn.attachLocked             resume.go
- *   ackedLocked          Conn.ackedLocked              read.go
- *   freeAckedLocked      Conn.freeAckedLocked          read.go
+ *   Received             Send.Received                 internal/stream/send.go
+ *   free                 Send.free                     internal/stream/send.go
  *   takeRecordLocked     Conn.takeRecordLocked         read.go
  *   earlyLocked          Conn.earlyLocked              handshake.go
  *   mayGiveEarlyLocked   Conn.mayGiveEarlyLocked       resume.go
@@ -153,7 +153,7 @@ typedef Conn {
 	byte acked;
 	byte outStart;
 	byte outEnd;
-	bool ackDue;
+	bool ackPending;
 	byte done;
 };
 Conn conn[2];
@@ -210,7 +210,7 @@ inline finishLocked(who, cause)
 			fi;
 			conn[who].sent = 0;
 			conn[who].pos = 0;
-			conn[who].ackDue = false
+			conn[who].ackPending = false
 		:: else
 		fi
 	}
@@ -224,9 +224,9 @@ inline linkLostLocked(who, old)
 	}
 }
 
-/* ackedLocked frees what the peer holds, but nothing that the link has still to
-   send (freeAckedLocked). */
-inline ackedLocked(who, upTo)
+/* Received frees what the peer holds, but nothing that the link has still to
+   send (free). */
+inline Received(who, upTo)
 {
 	d_step {
 		conn[who].acked = max(conn[who].acked, upTo);
@@ -253,8 +253,8 @@ inline attachLocked(who, new, from, peerHas)
 		conn[who].pos = from;
 #endif
 		conn[who].sent = max(peerHas, conn[who].acked);
-		ackedLocked(who, conn[who].sent);
-		conn[who].ackDue = true
+		Received(who, conn[who].sent);
+		conn[who].ackPending = true
 	}
 }
 
@@ -271,10 +271,10 @@ inline takeRecordLocked(who, at, holds)
 		:: else -> conn[who].received++
 		fi;
 		conn[who].pos++;
-		conn[who].ackDue = true
+		conn[who].ackPending = true
 	fi;
 	assert(holds <= conn[who].outEnd /* agreed */);
-	ackedLocked(who, holds)
+	Received(who, holds)
 }
 
 /* earlyLocked takes data that came with a handshake. */
@@ -354,7 +354,7 @@ end:
 	   }
 	:: atomic {
 		StateConnected(side) &&
-		(conn[side].sent < conn[side].outEnd || conn[side].ackDue) &&
+		(conn[side].sent < conn[side].outEnd || conn[side].ackPending) &&
 		room(side, conn[side].link) ->
 		l = conn[side].link;
 		offset = NOTHING;
@@ -363,10 +363,10 @@ end:
 			offset = conn[side].sent;
 			assert(offset >= conn[side].outStart /* stream: it is still there */);
 			conn[side].sent++;
-			ackedLocked(side, 0)
+			Received(side, 0)
 		:: else
 		fi;
-		conn[side].ackDue = false;
+		conn[side].ackPending = false;
 		transmit(side, l, RECORD, l, offset, conn[side].received, 0);
 		l = 0;
 		offset = 0
@@ -744,7 +744,7 @@ init
 	atomic {
 		pending[0] = true;
 		conn[CLIENT].link = 0;
-		conn[CLIENT].ackDue = true;
+		conn[CLIENT].ackPending = true;
 		run Sender(CLIENT);
 		run Sender(SERVER);
 		run Receiver(CLIENT);

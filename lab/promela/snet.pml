@@ -66,14 +66,14 @@
  *   epoch                Conn.epoch              conn.go
  *   provisional          Conn.provisional        conn.go
  *   done                 Conn.done               conn.go
- *   received             Conn.received           conn.go
+ *   received             Receive.received        internal/stream/receive.go
  *   receiver             Conn.receiver           conn.go
  *   roleInline           roleInline              conn.go
  *   roleFree             roleFree                conn.go
  *   outStart             Buffer.Start            replay/replay.go
  *   outEnd               Buffer.End              replay/replay.go
- *   pos                  link.pos                link.go
- *   sent                 link.sent               link.go
+ *   pos                  Receive.pos             internal/stream/receive.go
+ *   sent                 Send.sent               internal/stream/send.go
  *   StateConnected       StateConnected          conn.go
  *   StateSuspended       StateSuspended          conn.go
  *   StateClosed          StateClosed             conn.go
@@ -85,7 +85,7 @@
  *   linkLostLocked       Conn.linkLostLocked     close.go
  *   attachLocked         Conn.attachLocked       resume.go
  *   arrivedLocked        Conn.arrivedLocked      read.go
- *   trimLocked           Conn.trimLocked         write.go
+ *   trim                 Send.trim               internal/stream/send.go
  *   checkLocked          Conn.checkLocked        resume.go
  *   resumeLoop           Conn.resumeLoop         resume.go
  *   Offsets              clientView.Offsets      resume.go
@@ -258,7 +258,7 @@ end:
 		assert(offset >= conn[side].outStart /* stream: it is still there */);
 		transmit(side, l, DATA, offset, 0, 0, 0);
 		conn[side].sent = offset + 1;
-		/* trimLocked */
+		/* trim */
 		if
 #ifdef MUTANT_HISTORY
 		:: conn[side].outStart = conn[side].sent
