@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,6 +156,87 @@ func TestCopyErrors(t *testing.T) {
 		require.ErrorIs(t, err, net.ErrClosed)
 		r.stop()
 	})
+}
+
+// A claimant says of each Write that it has taken so much.
+type claimant int
+
+func (c claimant) Write([]byte) (int, error) { return int(c), nil }
+
+// A writer that claims what cannot be has taken nothing.
+func TestCopyToALiar(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		for _, claim := range []int{-1, math.MaxInt} {
+			r := newRig(t, s)
+			requireWrite(t, r.server, rigData(1000))
+			n, err := r.client.WriteTo(claimant(claim))
+			require.ErrorIs(t, err, io.ErrShortWrite)
+			require.Zero(t, n)
+			r.stop()
+		}
+	})
+}
+
+// A copy from a socket ends with what goes wrong at either side of it.
+func TestCopyFromASocketThatFails(t *testing.T) {
+	t.Parallel()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer inner.Close()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.InsecureNoiseServer{})
+	require.NoError(t, err)
+	defer l.Close()
+	for _, closed := range []bool{false, true} {
+		to, err := net.Dial("tcp", inner.Addr().String())
+		require.NoError(t, err)
+		from, err := inner.Accept()
+		require.NoError(t, err)
+		client, err := relink.Dial("tcp", l.Addr().String(), relink.InsecureNoiseClient{})
+		require.NoError(t, err)
+		if closed {
+			require.NoError(t, client.Close())
+			_, err = to.Write([]byte("x"))
+			require.NoError(t, err)
+			_, err = client.ReadFrom(from)
+			require.ErrorIs(t, err, net.ErrClosed)
+		} else {
+			require.NoError(t, to.(*net.TCPConn).SetLinger(0))
+			require.NoError(t, to.Close())
+			_, err = client.ReadFrom(from)
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		}
+		_, _, _ = client.Abort(), to.Close(), from.Close()
+	}
+}
+
+// What is no stream socket is copied from as any reader is.
+func TestCopyFromPackets(t *testing.T) {
+	t.Parallel()
+	from, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	to, err := net.Dial("udp", from.LocalAddr().String())
+	require.NoError(t, err)
+	defer to.Close()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.InsecureNoiseServer{})
+	require.NoError(t, err)
+	defer l.Close()
+	client, err := relink.Dial("tcp", l.Addr().String(), relink.InsecureNoiseClient{})
+	require.NoError(t, err)
+	defer client.Abort()
+	require.Equal(t, relink.InsecureNoiseClient{}.String(), client.Suite())
+	server, err := l.AcceptConn()
+	require.NoError(t, err)
+	defer server.Abort()
+	copied := make(chan error, 1)
+	go func() {
+		_, err := client.ReadFrom(from)
+		copied <- err
+	}()
+	_, err = to.Write([]byte("datagram"))
+	require.NoError(t, err)
+	requireRead(t, server, []byte("datagram"))
+	require.NoError(t, from.Close())
+	require.ErrorIs(t, <-copied, net.ErrClosed)
 }
 
 type errReader struct{ err error }

@@ -94,6 +94,7 @@ func TestOnlyTheZeroTimeIsNoDeadline(t *testing.T) {
 			require.False(t, relink.IsNoDeadline(d), d)
 		}
 	})
+	require.False(t, relink.IsNoDeadline(time.Now().Add(math.MaxInt64))) // beyond what a session counts to
 }
 
 // hasty takes each deadline for passed until it is told a second time, as a

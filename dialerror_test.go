@@ -30,6 +30,7 @@ func TestDialTimeout(t *testing.T) {
 		_, err := d.Dial("tcp", "server")
 		require.Equal(t, 7*time.Second, time.Since(start))
 		require.True(t, requireOpError(t, err).Timeout())
+		require.True(t, requireOpError(t, err).Temporary()) // as crypto/tls has it
 		require.ErrorIs(t, err, relink.ErrHandshakeTimeout)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 

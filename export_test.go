@@ -71,3 +71,16 @@ func Describe(c *Conn) string {
 	}
 	return s
 }
+
+// HoldFlusher makes goroutines that are to be the session's flusher wait before they
+// begin, until release is called.
+func HoldFlusher(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gate := make(chan struct{})
+	c.flusher = func() {
+		<-gate
+		c.flush()
+	}
+	return func() { close(gate) }
+}

@@ -181,7 +181,9 @@ func TestCloseContextUndelivered(t *testing.T) {
 
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			requireUndelivered(t, c.CloseContext(ctx), 1234, context.DeadlineExceeded)
+			err := c.CloseContext(ctx)
+			requireUndelivered(t, err, 1234, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "up to 1234 bytes")
 			cancel()
 			require.Equal(t, time.Second, time.Since(start))
 			require.Equal(t, relink.StateClosing, c.State()) // it goes on trying

@@ -39,6 +39,7 @@ func TestPrivateKeyIsNotShown(t *testing.T) {
 	key := relink.GenerateKey()
 	name := "private key of " + key.PublicKey().String()
 	require.Equal(t, name, key.String())
+	require.Equal(t, name, key.GoString())
 
 	type open struct{ Key relink.PrivateKey }
 	type closed struct{ key relink.PrivateKey } // fmt calls no method on it

@@ -303,3 +303,35 @@ func TestMeddlingWithAShortWrite(t *testing.T) {
 		}
 	})
 }
+
+// A long Write on a wire without records hands all of its bytes over itself, as long as
+// the transport takes them, and where it does not the rest is sent by the library.
+func TestLongWriteSendsItself(t *testing.T) {
+	inBubble(t, func(t *testing.T, s testSuite) {
+		if relink.TraitsOf(s).Acks {
+			return // it has a goroutine seal while it goes on
+		}
+		for _, size := range []int{2000, 20_000, 64 << 10, 100_000, 1 << 20} {
+			r := newRig(t, s, withPath(faultnet.Options{Buffer: 2 << 20}))
+			r.exchange(10)
+			synctest.Wait()
+			release := relink.HoldFlusher(r.client)
+			data := rigData(size)
+			requireWrite(t, r.client, data)
+			require.EqualValues(t, 10+size, relink.TakenAlong(r.client), "of %d bytes", size)
+			requireRead(t, r.server, data)
+
+			r.net.Last().Stall(faultnet.Up)
+			sent := 0
+			for r.client.Room() >= size { // until the transport is full, and a flusher called for
+				requireWrite(t, r.client, data)
+				sent++
+			}
+			release()
+			r.net.Last().Release(faultnet.Up)
+			requireRead(t, r.server, bytes.Repeat(data, sent))
+			r.exchange(100)
+			r.stop()
+		}
+	})
+}

@@ -9,9 +9,7 @@ package relink
 // unlock settles the session and gives up its lock.
 func (c *Conn) unlock() {
 	c.settleLocked()
-	if debugging {
-		c.assertStraightLocked()
-	}
+	c.assertLocked()
 	c.mu.Unlock()
 }
 
@@ -26,7 +24,7 @@ func (c *Conn) settleLocked() {
 		return // whoever waited was woken
 	}
 	if l := c.link; l != nil {
-		if c.sender == roleFree && c.mustSendLocked() {
+		if c.sender == roleFree && c.mustSendLocked() && !c.writeSendsLocked(l) {
 			c.startFlusher()
 		}
 		if c.receiver == roleFree && c.standbyWantedLocked(l) {
@@ -111,6 +109,12 @@ func (c *Conn) standbyWantedLocked(l *link) bool {
 func (c *Conn) mustSendLocked() bool {
 	l := c.link
 	return l != nil && (l.sealed() || c.send.Due() || c.controlDueLocked(l) || c.halfCloseDueLocked(l))
+}
+
+// writeSendsLocked says whether a Write is appending that will send what is due itself:
+// where there is nothing to seal, and until it waits for room.
+func (c *Conn) writeSendsLocked(l *link) bool {
+	return c.send.Appending() && !c.wantsRoom && l.framing == nil && l.writer != nil
 }
 
 // controlDueLocked says whether there is control that does not wait for data.

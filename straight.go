@@ -95,22 +95,6 @@ func (c *Conn) writeBesideLocked(p []byte) bool {
 
 // unlockStraight gives the lock up where nothing follows from what was done.
 func (c *Conn) unlockStraight() {
-	if debugging {
-		c.assertStraightLocked()
-	}
+	c.assertLocked()
 	c.mu.Unlock()
-}
-
-// assertStraightLocked panics if a bit says that nothing is out of the ordinary, and
-// something is.
-func (c *Conn) assertStraightLocked() {
-	if c.straightWrite && c.sender == roleFree && (!c.writesStraightLocked() || c.mustSendLocked()) {
-		panic("relink: internal error: not everything is ordinary for a Write")
-	}
-	if c.straightRead && c.receiver == roleFree && (!c.readsStraightLocked() || c.standbyWantedLocked(c.link)) {
-		panic("relink: internal error: not everything is ordinary for a Read")
-	}
-	if c.link != nil && !c.done && !c.watched && c.ticksWantedLocked(c.link) {
-		panic("relink: internal error: ticks are wanted, and there are none")
-	}
 }

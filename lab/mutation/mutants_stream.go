@@ -209,7 +209,7 @@ var writeMutants = []mutant{
 	{
 		name:   "leftovers are not sent",
 		breaks: "Nobody sends what a Write has left to others when its own bytes were out.",
-		edits:  []edit{{"settle.go", `if c.sender == roleFree && c.mustSendLocked() {`, `if c.sender == roleFree && c.mustSendLocked() && false {`}},
+		edits:  []edit{{"settle.go", `if c.sender == roleFree && c.mustSendLocked() && !c.writeSendsLocked(l) {`, `if c.sender == roleFree && c.mustSendLocked() && false {`}},
 		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
