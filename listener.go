@@ -30,7 +30,8 @@ type Listener struct {
 	backlog    []*Conn    // established, not yet accepted
 	failure    error      // why accepting has ended
 	closed     bool
-	draining   bool // Shutdown was called
+	stopped    bool // an Acceptor's Close was called
+	draining   bool // it was, or Shutdown
 	shut       bool // Shutdown has closed it, and nobody called Close since
 	drained    chan struct{}
 	table      map[tableKey]*Conn
@@ -135,14 +136,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // AcceptConn is [Listener.Accept] with the concrete type. After Close it
-// returns an error that is net.ErrClosed, after a failure of the inner listener
-// that failure. During Shutdown it waits.
+// returns an error that is net.ErrClosed, also after Close of an Acceptor, and after a
+// failure of the inner listener that failure. During Shutdown it waits.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		switch {
-		case l.closed:
+		case l.closed, l.stopped:
 			return nil, l.opError(net.ErrClosed)
 		case len(l.backlog) > 0:
 			c := l.backlog[0]
@@ -170,7 +171,8 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // can no longer be resumed: one that loses its transport, or has none now, ends
 // with [ErrSessionLost], or on a classic wire with io.EOF where the transport had
 // ended cleanly, which is then all that is known. To let sessions end in their own time call
-// [Listener.Shutdown] first.
+// [Listener.Shutdown] first. A server that closes its listener by itself is given a
+// [Listener.Acceptor].
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	if l.closed {

@@ -1,9 +1,11 @@
 // Http runs net/http over relink: a download goes on through cuts of the
-// connection below it, and neither http.Server nor http.Transport know. The
-// suite is Noise, unless -suite names another.
+// connection below it, and neither http.Server nor http.Transport know. The server
+// is told to shut down meanwhile, and finishes what it has begun. The suite is Noise,
+// unless -suite names another.
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"flag"
@@ -63,7 +65,10 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 		case <-r.Context().Done():
 		}
 	})}
-	go func() { _ = server.Serve(l) }()
+	defer l.Close()
+	// Shutdown closes what Serve is given before it waits for the requests under way. An
+	// Acceptor only ends accepting then, so that these survive a cut.
+	go func() { _ = server.Serve(l.Acceptor()) }()
 	defer server.Close()
 
 	// A network that can be cut.
@@ -72,12 +77,21 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 		return err
 	}
 	defer relay.Close()
+	relay.SetBuffers(64 << 10)
 
 	// The client: http.Transport gets a relink.Dialer's DialContext.
-	// Its Logger tells what happens below.
+	// Its Logger tells what happens below. With small socket buffers the next third
+	// of the download cannot be there already when a cut comes.
 	dialer := relink.Dialer{
 		Suite:  clientSuite,
 		Config: relink.Config{Logger: slog.New(slog.NewTextHandler(out, nil))},
+		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			t, err := new(net.Dialer).DialContext(ctx, network, address)
+			if tcp, ok := t.(*net.TCPConn); ok {
+				_ = tcp.SetReadBuffer(64 << 10)
+			}
+			return t, err
+		},
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
@@ -87,6 +101,13 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 		return err
 	}
 	defer response.Body.Close()
+
+	// The server begins to shut down. What it has begun goes on, through cuts.
+	began, ended := make(chan struct{}), make(chan error, 1)
+	server.RegisterOnShutdown(func() { close(began) })
+	go func() { ended <- server.Shutdown(context.Background()) }()
+	<-began
+
 	hash := sha256.New()
 	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.End} {
 		if _, err := io.CopyN(hash, response.Body, size/3); err != nil {
@@ -101,6 +122,9 @@ func run(suite *suiteflag.Choice, out io.Writer) error {
 	}
 	if [sha256.Size]byte(hash.Sum(nil)) != sha256.Sum256(data) {
 		return errors.New("the download differs from what the server has")
+	}
+	if err := <-ended; err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "%d bytes in one download, %d of them after the last cut\n", size, rest)
 	return nil
