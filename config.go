@@ -90,6 +90,10 @@ type ListenConfig struct {
 	// call sees what protects the stream.
 	Suites []ServerSuite
 
+	// Label names the inner listener that the Listener is made with, in [Event.Label] and
+	// [Conn.Label]; [Listener.AddListener] adds others.
+	Label string
+
 	// MaxSessions bounds the sessions that are alive at a time, suspended ones
 	// included. Zero means no bound.
 	MaxSessions int
@@ -132,7 +136,8 @@ type settings struct {
 	each []*settings
 	name string
 
-	MaxSessions, MaxHandshakes int                                  // a listener's, like the next two
+	MaxSessions, MaxHandshakes int // a listener's, like the next two
+	label                      string
 	MaxAge                     time.Duration                        // 0 is no bound
 	Authorize                  func(context.Context, Attempt) error // nil lets everybody in
 
@@ -189,7 +194,7 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 		return nil, errors.New("relink: ListenConfig.Suites is empty: name a suite, for instance relink.NoiseServer")
 	}
 	s := &settings{
-		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes,
+		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes, label: lc.Label,
 		MaxAge: lc.MaxAge, Authorize: lc.Authorize,
 	}
 	if err := s.Config.resolve(); err != nil {

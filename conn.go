@@ -72,7 +72,10 @@ type Conn struct {
 }
 
 // addresses are those of one transport.
-type addresses struct{ local, remote net.Addr }
+type addresses struct {
+	local, remote net.Addr
+	label         string // of the inner listener that it came from
+}
 
 // A role is held by nobody, by a goroutine of the application, or by one of
 // ours.
@@ -125,6 +128,10 @@ func (c *Conn) LocalAddr() net.Addr { return c.addrs.Load().local }
 // RemoteAddr returns the peer's address on the newest transport, which changes
 // when the peer comes back from elsewhere. It never waits.
 func (c *Conn) RemoteAddr() net.Addr { return c.addrs.Load().remote }
+
+// Label returns the label of the inner listener that the newest transport came from: see
+// [ListenConfig.Label] and [Listener.AddListener]. On a client it is empty. It never waits.
+func (c *Conn) Label() string { return c.addrs.Load().label }
 
 // SetDeadline sets the deadlines of Read and Write, as net.Conn has it. They
 // belong to the session: they hold while it is connected, suspended or
@@ -300,9 +307,9 @@ func FromConn(conn net.Conn) (*Conn, bool) {
 }
 
 // openedLocked announces the new session.
-func (c *Conn) openedLocked(t net.Conn) {
-	c.addrs.Store(&addresses{t.LocalAddr(), t.RemoteAddr()})
-	c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: t.RemoteAddr()})
+func (c *Conn) openedLocked(s *handshakeStream) {
+	c.addrs.Store(s.addresses())
+	c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr()})
 }
 
 // finalLocked ends the session for a reason that this side's application did

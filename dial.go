@@ -155,8 +155,8 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		r.touched = now()
 		c.mu.Lock()
 		defer c.unlock()
-		c.openedLocked(t)
-		c.attachLocked(t, s.rest(), 0, sl)
+		c.openedLocked(s)
+		c.attachLocked(s, 0, sl)
 		return nil
 	})
 	if err != nil && c != nil {
@@ -212,11 +212,15 @@ func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, er
 	}
 }
 
+// isNilListener reports whether there is no listener.
+func isNilListener(l net.Listener) bool { return l == nil || isNilPointer(l) }
+
 // isNil reports whether t is nil or holds a nil pointer.
 func isNil(t net.Conn) bool {
-	if t == nil {
-		return true
-	}
-	v := reflect.ValueOf(t)
+	return t == nil || isNilPointer(t)
+}
+
+func isNilPointer(x any) bool {
+	v := reflect.ValueOf(x)
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -13,7 +13,9 @@
 //	conn, err := relink.Dial("tcp", "example.com:7000", relink.NoiseClient{ServerKeys: []relink.PublicKey{publicKey}})
 //
 // [Listen] and [Dial] use TCP and the defaults. [NewListener] takes the
-// transports of any net.Listener, [Dialer.DialTransport] makes them on the
+// transports of any net.Listener, and [Listener.AddListener] those of more, between
+// which sessions move; [Listener.Acceptor] is what servers such as http.Server are
+// given; [Dialer.DialTransport] makes them on the
 // client; [ListenConfig] and the [Dialer] hold the settings of each side, and [Config]
 // in them those of both. Each suite has a struct for each side: a [ServerSuite] for
 // listeners, a [ClientSuite] for dialers.

@@ -31,6 +31,10 @@ const (
 	// EventClosed: the session has ended and nothing of it is left. Err is nil
 	// after an end that was meant, otherwise the reason.
 	EventClosed
+	// EventListenerFailed: an inner listener has failed for good, or its owner has
+	// closed it. Label names it, Err says how, Conn is nil. The sessions and the other
+	// inner listeners go on: see [Listener.AddListener].
+	EventListenerFailed
 )
 
 // eventAcceptFailed goes to the Logger alone: the inner listener returned a
@@ -52,6 +56,8 @@ func (k EventKind) String() string {
 		return "refused"
 	case EventClosed:
 		return "closed"
+	case EventListenerFailed:
+		return "listener failed"
 	default:
 		return fmt.Sprintf("EventKind(%d)", int(k))
 	}
@@ -62,6 +68,7 @@ type Event struct {
 	Kind   EventKind // what happened
 	Conn   *Conn     // nil where a handshake was refused
 	Remote net.Addr  // the peer's address, nil if unknown
+	Label  string    // of the inner listener concerned: see [Conn.Label]
 	Time   time.Time // when it happened, which is before it is delivered
 
 	// Replayed is the number of bytes that this side has to send again. Set for
@@ -107,6 +114,9 @@ func (n *notifier) post(e Event) {
 		return
 	}
 	e.Time = time.Now()
+	if e.Conn != nil {
+		e.Label = e.Conn.Label()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.queue) >= maxQueuedEvents {
@@ -183,13 +193,18 @@ func (n *notifier) log(e Event) {
 		level, message = slog.LevelWarn, "relink: accept failed; trying again"
 	case EventRefused:
 		level = slog.LevelWarn
+	case EventListenerFailed:
+		level = slog.LevelError
 	case EventResuming:
 		level = slog.LevelDebug
 	case EventOpened, EventSuspended, EventResumed, EventClosed:
 	}
-	attrs := make([]slog.Attr, 0, 6)
+	attrs := make([]slog.Attr, 0, 7)
 	if e.Conn != nil {
 		attrs = append(attrs, slog.String("session", e.Conn.ID()))
+	}
+	if e.Label != "" {
+		attrs = append(attrs, slog.String("listener", e.Label))
 	}
 	if e.Remote != nil {
 		attrs = append(attrs, slog.String("remote", e.Remote.String()))

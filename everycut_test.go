@@ -23,7 +23,7 @@ func libraryGoroutines() []string {
 	var found []string
 	for _, g := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
 		_, by, ok := strings.Cut(g, "created by github.com/relink-go/relink.")
-		if ok && !strings.HasPrefix(by, "newListener") {
+		if ok && !strings.HasPrefix(by, "(*Listener).addLocked") {
 			found = append(found, g)
 		}
 	}

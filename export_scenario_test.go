@@ -57,5 +57,5 @@ func PresentResume(c *Conn, t net.Conn) *Presented {
 func (p *Presented) Adopt() {
 	p.c.mu.Lock()
 	defer p.c.unlock()
-	p.c.attachLocked(p.Transport, p.s.rest(), p.c.recv.Received(), p.link)
+	p.c.attachLocked(p.s, p.c.recv.Received(), p.link)
 }

@@ -14,9 +14,10 @@ import (
 // A handshakeStream is a transport during its handshake, with a buffer: see
 // [suite.Stream].
 type handshakeStream struct {
-	conn net.Conn
-	buf  []byte // what has arrived and was not taken: buf[pos:]
-	pos  int
+	conn   net.Conn
+	source *source // on a listener: where it came from
+	buf    []byte  // what has arrived and was not taken: buf[pos:]
+	pos    int
 }
 
 // streamBuffer is the first size of a handshakeStream's buffer: enough for every
@@ -78,6 +79,15 @@ func (s *handshakeStream) fill(n int) error {
 		return nil // an error comes again
 	}
 	return err
+}
+
+// addresses are those of the transport.
+func (s *handshakeStream) addresses() *addresses {
+	a := &addresses{local: s.conn.LocalAddr(), remote: s.conn.RemoteAddr()}
+	if s.source != nil {
+		a.label = s.source.label
+	}
+	return a
 }
 
 // rest returns what has arrived beyond the handshake.
@@ -153,7 +163,7 @@ func (h *handshake) run() {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
 	h.l.totals.refused[refusalOf(err)].Add(1)
-	h.l.notify.post(Event{Kind: EventRefused, Remote: remote, Err: err})
+	h.l.notify.post(Event{Kind: EventRefused, Label: h.stream.source.label, Remote: remote, Err: err})
 	if h.promised && !errors.Is(err, suite.ErrFinished) {
 		// Nothing was said that must arrive. Whatever is read here the client
 		// believes delivered, and a clean end would look like the session's.
@@ -246,7 +256,7 @@ func (h *handshake) Room() error { return h.l.room() }
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
 	c.server, c.provisional = h.l, true
-	c.addrs.Store(&addresses{h.stream.conn.LocalAddr(), h.stream.conn.RemoteAddr()})
+	c.addrs.Store(h.stream.addresses())
 	c.place.offer = h
 	return h.l.offer(h, c, k)
 }
@@ -296,8 +306,8 @@ func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
 	if offer != h && offer.settle() {
 		closeTransport(offer.stream.conn)
 	}
-	c.openedLocked(h.stream.conn)
-	c.attachLocked(h.stream.conn, h.stream.rest(), told, sl)
+	c.openedLocked(h.stream)
+	c.attachLocked(h.stream, told, sl)
 	return nil
 }
 
@@ -403,6 +413,6 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 		return c.admitLocked(t.h, claim.Received, sl)
 	}
 	t.h.l.unsuspend(c)
-	c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)
+	c.attachLocked(t.h.stream, claim.Received, sl)
 	return nil
 }

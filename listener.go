@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -12,13 +11,12 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// A Listener accepts sessions over the transports of an inner listener. A
-// transport that resumes a session never shows up in Accept: it is put below
+// A Listener accepts sessions over the transports of an inner listener, or of several
+// ([Listener.AddListener]). A transport that resumes a session never shows up in Accept: it is put below
 // the Conn that is there already. All methods may be called from any goroutine.
 type Listener struct {
 	// Constant after creation.
-	inner  net.Listener
-	made   bool // inner's transports come with our keep-alive
+	addr   net.Listener // the first inner listener, for its address
 	set    *settings
 	notify *notifier
 	totals totals        // its parts are atomic
@@ -28,7 +26,8 @@ type Listener struct {
 	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
 	acceptable sync.Cond  // backlog, failed or closed has changed
 	backlog    []*Conn    // established, not yet accepted
-	failure    error      // why accepting has ended
+	sources    []*source  // the inner listeners that have not failed
+	failure    error      // of the last one, while there is none
 	closed     bool
 	stopped    bool // an Acceptor's Close was called
 	draining   bool // it was, or Shutdown
@@ -98,7 +97,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*L
 // is closed. A wrong setting is an error that names the field, and leaves inner
 // as it is.
 func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
-	if inner == nil {
+	if isNilListener(inner) {
 		return nil, errors.New("relink: NewListener needs an inner listener")
 	}
 	set, err := cfg.resolve()
@@ -110,8 +109,7 @@ func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
 
 func newListener(inner net.Listener, set *settings, made bool) *Listener {
 	l := &Listener{
-		inner:      inner,
-		made:       made,
+		addr:       inner,
 		set:        set,
 		notify:     newNotifier(set),
 		wake:       make(chan struct{}, 1),
@@ -122,7 +120,9 @@ func newListener(inner net.Listener, set *settings, made bool) *Listener {
 		asking:     make(chan struct{}, set.MaxHandshakes),
 	}
 	l.acceptable.L = &l.mu
-	go l.acceptLoop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addLocked(&source{inner, set.label, made})
 	return l
 }
 
@@ -137,7 +137,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // AcceptConn is [Listener.Accept] with the concrete type. After Close it
 // returns an error that is net.ErrClosed, also after Close of an Acceptor, and after a
-// failure of the inner listener that failure. During Shutdown it waits.
+// failure of the last inner listener that failure. During Shutdown it waits.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,10 +163,10 @@ func (l *Listener) opError(err error) error {
 	return &net.OpError{Op: "accept", Net: "relink", Addr: l.Addr(), Err: err}
 }
 
-// Addr returns the inner listener's address.
-func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+// Addr returns the address of the inner listener that l was made with.
+func (l *Listener) Addr() net.Addr { return l.addr.Addr() }
 
-// Close ends accepting, closes the inner listener, and ends the handshakes
+// Close ends accepting, closes the inner listeners, and ends the handshakes
 // under way and the sessions that nobody has accepted. Live sessions go on, but
 // can no longer be resumed: one that loses its transport, or has none now, ends
 // with [ErrSessionLost], or on a classic wire with io.EOF where the transport had
@@ -187,8 +187,8 @@ func (l *Listener) Close() error {
 	l.closed = true
 	l.ended.clear()
 	close(l.quit)
-	backlog := l.backlog
-	l.backlog = nil
+	backlog, sources := l.backlog, l.sources
+	l.backlog, l.sources = nil, nil
 	var handshakes []*handshake
 	for e := l.handshakes.Front(); e != nil; e = e.Next() {
 		handshakes = append(handshakes, e.Value.(*handshake))
@@ -199,7 +199,7 @@ func (l *Listener) Close() error {
 	}
 	l.acceptable.Broadcast()
 	l.mu.Unlock()
-	err := l.inner.Close()
+	err := closeSources(sources)
 	for _, h := range handshakes {
 		h.expire()
 	}
@@ -257,71 +257,10 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// The pauses after temporary errors of the inner listener.
-const (
-	minAcceptPause = 5 * time.Millisecond
-	maxAcceptPause = time.Second
-)
-
-// acceptLoop takes transports from the inner listener and gives each its
-// handshake's goroutine.
-func (l *Listener) acceptLoop() {
-	pause := time.Duration(0)
-	for {
-		t, err := acceptContained(l.inner)
-		if err == nil {
-			pause = 0
-			l.begin(t)
-			continue
-		}
-		if !isTemporary(err) {
-			l.mu.Lock()
-			l.failure = err
-			l.acceptable.Broadcast()
-			l.mu.Unlock()
-			return
-		}
-		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		l.notify.post(Event{Kind: eventAcceptFailed, Err: err})
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-l.quit:
-			timer.Stop()
-			return // an inner listener may call its end temporary, again and again
-		}
-	}
-}
-
-// acceptContained keeps an inner listener's mistakes from doing harm.
-func acceptContained(inner net.Listener) (t net.Conn, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			t, err = nil, fmt.Errorf("relink: the inner listener panicked: %v", p)
-		}
-	}()
-	t, err = inner.Accept()
-	if err == nil && isNil(t) {
-		err = errors.New("relink: the inner listener returned neither a transport nor an error")
-	}
-	return t, err
-}
-
-// isTemporary reports whether Accept may work again: the process or the system
-// is short of something, or a connection was gone before it was accepted.
-func isTemporary(err error) bool {
-	for _, e := range temporaryErrors {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	var temporary interface{ Temporary() bool } // what net/http goes by
-	return errors.As(err, &temporary) && temporary.Temporary() && !errors.Is(err, net.ErrClosed)
-}
-
 // begin starts a handshake. The oldest gives way if there are too many.
-func (l *Listener) begin(t net.Conn) {
+func (l *Listener) begin(t net.Conn, s *source) {
 	h := &handshake{l: l, stream: newStream(t)}
+	h.stream.source = s
 	var oldest *handshake
 	l.mu.Lock()
 	if l.closed {

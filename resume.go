@@ -21,19 +21,20 @@ func (c *Conn) checkLocked(peer suite.Offsets) error {
 	return c.send.Check(peer.Received)
 }
 
-// attachLocked makes the transport the session's link. told is the count of
+// attachLocked makes the stream's transport the session's link. told is the count of
 // received bytes that the peer was told and sends from: what has arrived
 // since then, over the old link, comes again and is skipped.
-func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) {
+func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
+	t := s.conn
 	if old := c.link; old != nil {
 		old.close() // proven to be superseded, whether or not it seems alive
 		c.lost.at = 0
 	}
-	l := newLink(t, rest, sl)
+	l := newLink(t, s.rest(), sl)
 	c.link, c.lost.link = l, nil
 	c.epoch++
 	c.earlyGiven = false
-	c.addrs.Store(&addresses{t.LocalAddr(), t.RemoteAddr()})
+	c.addrs.Store(s.addresses())
 	limit := sl.Limit
 	if limit == 0 && sl.First.Ack { // a resume completes a session whose first record was lost
 		limit = sl.First.Limit
@@ -44,11 +45,11 @@ func (c *Conn) attachLocked(t net.Conn, rest []byte, told int64, sl suite.Link) 
 		c.paceLocked(l)
 	}
 	if c.set.LivenessTimeout > 0 {
-		made := c.server != nil && c.server.made || c.redial != nil && c.redial.made
+		made := s.source != nil && s.source.made || c.redial != nil && c.redial.made
 		l.probe.start(t, c.set.LivenessTimeout, made)
 	}
 	if c.epoch > 1 {
-		e := Event{Kind: EventResumed, Conn: c, Remote: t.RemoteAddr(), Replayed: replayed}
+		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
 		if c.lost.at != 0 {
 			e.Gap = c.lost.at.since()
 		}
@@ -352,7 +353,7 @@ func (c *Conn) attemptLocked(before error) error {
 		return err
 	}
 	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
-	c.attachLocked(t, s.rest(), c.recv.Received(), sl)
+	c.attachLocked(s, c.recv.Received(), sl)
 	return nil
 }
 

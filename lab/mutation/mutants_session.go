@@ -18,13 +18,13 @@ var resumeMutants = []mutant{
 	{
 		name:   "the count of now",
 		breaks: "The server goes by what it has received by now, and not by what it has told the client.",
-		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), claim.Received, sl)`, `c.attachLocked(t.h.stream.conn, t.h.stream.rest(), c.recv.Received(), sl)`}},
+		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream, claim.Received, sl)`, `c.attachLocked(t.h.stream, c.recv.Received(), sl)`}},
 		pkg:    ".", tests: "TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "bytes behind a handshake are lost",
 		breaks: "What arrives in one piece with the end of a handshake is dropped.",
-		edits:  []edit{{"resume.go", `c.attachLocked(t, s.rest(), c.recv.Received(), sl)`, `c.attachLocked(t, nil, c.recv.Received(), sl)`}},
+		edits:  []edit{{"resume.go", `c.attachLocked(s, c.recv.Received(), sl)`, `c.attachLocked(&handshakeStream{conn: t}, c.recv.Received(), sl)`}},
 		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
@@ -363,7 +363,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "a temporary error is the end",
 		breaks: "The listener stops when the process is out of descriptors for a moment.",
-		edits:  []edit{{"listener.go", `if !isTemporary(err) {`, `if !isTemporary(err) || true {`}},
+		edits:  []edit{{"source.go", `if !isTemporary(err) {`, `if !isTemporary(err) || true {`}},
 		pkg:    ".", tests: "TestTemporaryAcceptErrors",
 	},
 	{
