@@ -203,7 +203,9 @@ func TestPanickingTransport(t *testing.T) {
 			_, err = d.DialConn(t.Context(), "tcp", "server")
 			require.Error(t, err)
 			synctest.Wait()
-			require.ErrorIs(t, events.all(relink.EventRefused)[0].Err, relink.ErrInternal)
+			var panicked *relink.TransportPanicError
+			require.ErrorAs(t, events.all(relink.EventRefused)[0].Err, &panicked)
+			require.EqualValues(t, 1, l.Stats().Refused.Other)
 			bad.Store(false)
 			c, err := d.DialConn(t.Context(), "tcp", "server")
 			require.NoError(t, err)

@@ -200,7 +200,9 @@ func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, er
 			if r.err == nil {
 				r.err = errNoTransport
 			}
-		} else if r.err != nil {
+			return
+		}
+		if r.t = contain(r.t); r.err != nil {
 			_, r.t = r.t.Close(), nil
 		}
 	}()

@@ -2,6 +2,7 @@ package relink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -214,6 +215,10 @@ func (n *notifier) log(e Event) {
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	var panicked *TransportPanicError
+	if errors.As(e.Err, &panicked) {
+		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
 	}
 	if e.Dropped > 0 {
 		attrs = append(attrs, slog.Int("dropped", e.Dropped))

@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -82,4 +83,17 @@ func ExampleListener_Acceptor() {
 	// <nil>
 	// <nil>
 	// http: Server closed
+}
+
+// A transport that panics is a fault of its package: the session goes on, and whoever
+// looks after the package is told.
+func ExampleTransportPanicError() {
+	onEvent := func(e relink.Event) {
+		var p *relink.TransportPanicError
+		if errors.As(e.Err, &p) {
+			fmt.Println(p, len(p.Stack) > 0)
+		}
+	}
+	onEvent(relink.Event{Kind: relink.EventSuspended, Err: &relink.TransportPanicError{Call: "Read", Value: "index out of range", Stack: []byte("goroutine 7")}})
+	// Output: relink: the transport's Read panicked: index out of range true
 }

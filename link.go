@@ -182,6 +182,9 @@ func resetTransport(t net.Conn) {
 // tcpConn returns the TCP connection below a transport, following NetConn as
 // wrappers offer it, or nil.
 func tcpConn(t net.Conn) *net.TCPConn {
+	if t, ok := t.(*contained); ok {
+		return t.tcpConn()
+	}
 	for range 8 { // wrappers do not nest deeper; a cycle must not hang us
 		switch c := t.(type) {
 		case *net.TCPConn:

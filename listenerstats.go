@@ -109,6 +109,10 @@ func refusalOf(err error) refusal {
 	if errors.As(err, &ended) {
 		return refusedEnded
 	}
+	var panicked *TransportPanicError
+	if errors.As(err, &panicked) {
+		return refusedOther
+	}
 	return refusedTransport // nothing of ours
 }
 

@@ -25,6 +25,9 @@ type NonblockingWriter interface {
 // wrapper, which may do something else with what it is given, as crypto/tls does,
 // unless it says that it does not.
 func nonblockingWriter(t net.Conn) NonblockingWriter {
+	if t, ok := t.(*contained); ok {
+		return t.nonblockingWriter()
+	}
 	for range 8 { // as in tcpConn
 		w, ok := t.(interface{ WritesThrough() net.Conn })
 		if !ok {

@@ -63,6 +63,11 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		c.takeRecordLocked(l, r, nil)
 	}
+	if t, ok := t.(*contained); ok {
+		if err := t.failed(); err != nil {
+			c.linkLostLocked(l, err)
+		}
+	}
 }
 
 // mayGiveEarlyLocked says whether a handshake may carry data: only in the first

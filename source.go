@@ -95,7 +95,7 @@ func (l *Listener) acceptLoop(s *source) {
 		t, err := acceptContained(s)
 		if err == nil {
 			pause = 0
-			l.begin(t, s)
+			l.begin(contain(t), s)
 			continue
 		}
 		if !isTemporary(err) {
