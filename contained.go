@@ -17,6 +17,7 @@ type TransportPanicError struct {
 	Stack []byte // of the goroutine then, for people
 }
 
+// Error names the method and what it panicked with.
 func (e *TransportPanicError) Error() string {
 	return fmt.Sprintf("relink: the transport's %s panicked: %v", e.Call, e.Value)
 }
