@@ -151,22 +151,27 @@ func (t *contained) SetReadDeadline(at time.Time) (err error) {
 	return t.Conn.SetReadDeadline(at)
 }
 
-// An unknownAddr is that of a transport which panics when it is asked.
+// An unknownAddr is that of a transport which has none, or panics when it is asked.
 type unknownAddr struct{}
 
 func (unknownAddr) Network() string { return "unknown" }
 func (unknownAddr) String() string  { return "unknown" }
 
-func (t *contained) LocalAddr() (a net.Addr) {
-	a = unknownAddr{}
-	defer t.caught("LocalAddr", nil)
-	return t.Conn.LocalAddr()
+func (t *contained) LocalAddr() net.Addr  { return known(t.ask("LocalAddr", t.Conn.LocalAddr)) }
+func (t *contained) RemoteAddr() net.Addr { return known(t.ask("RemoteAddr", t.Conn.RemoteAddr)) }
+
+// ask returns nil if get panics.
+func (t *contained) ask(call string, get func() net.Addr) net.Addr {
+	defer t.caught(call, nil)
+	return get()
 }
 
-func (t *contained) RemoteAddr() (a net.Addr) {
-	a = unknownAddr{}
-	defer t.caught("RemoteAddr", nil)
-	return t.Conn.RemoteAddr()
+// known returns an address in place of none.
+func known(a net.Addr) net.Addr {
+	if a == nil {
+		return unknownAddr{}
+	}
+	return a
 }
 
 func (t *contained) Interruptible() bool {
