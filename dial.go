@@ -24,7 +24,10 @@ type Dialer struct {
 	// DialTransport opens a transport: at first, and again each time that the
 	// last one is lost, with the same network and address, which it resolves
 	// anew. It must give up when ctx ends; if it does not, it is abandoned, and
-	// what it returns late is closed. Nil means a net.Dialer.
+	// what it returns late is closed. ctx also ends as soon as the attempt does, when
+	// the transport is in use: what has to live as long as the transport (a WebSocket
+	// library may tie it to the ctx of its dial) is given another, such as
+	// context.WithoutCancel(ctx). Nil means a net.Dialer.
 	DialTransport func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// AttemptTimeout bounds one attempt to redial and resume. Default 5

@@ -17,6 +17,10 @@ import (
 // An interruptible transport is read by the application's own goroutines. Any other
 // (a WebSocket dies of a read deadline) never gets a deadline, and is read by
 // goroutines of the library. No transport gets a write deadline: see [NonblockingWriter].
+//
+// So a wrapper around TCP that says nothing of itself costs: a pair of idle sessions has
+// three goroutines and about 24 KiB in place of 9.5. One that passes deadlines on says
+// so here, and one that changes nothing in Write says so to [NonblockingWriter].
 type Interruptible interface {
 	Interruptible() bool
 }
