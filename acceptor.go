@@ -40,8 +40,7 @@ func (a *acceptor) Close() error {
 func (l *Listener) stopAccepting() {
 	l.mu.Lock()
 	l.draining, l.stopped = true, true
-	backlog := l.backlog
-	l.backlog = nil
+	backlog := l.backlog.clear()
 	l.acceptable.Broadcast()
 	l.mu.Unlock()
 	for _, c := range backlog {

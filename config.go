@@ -74,8 +74,12 @@ type Config struct {
 
 	// OnEvent is told what happens to sessions, in order, from a goroutine of
 	// its own: one call at a time for all sessions of a listener, and one at a
-	// time for each session of a dialer. It may block: events queue up to a
-	// bound, and what had to be dropped is counted in [Event.Dropped].
+	// time for each session of a dialer. It may block: events queue up. Opened and
+	// closed are always told, refusals are summed up in [Event.Refusals], and what
+	// had to be dropped of the rest is counted in [Event.Dropped]. Accept
+	// returns a session when OnEvent has returned from its opened event, so that one
+	// which is ended there is never seen elsewhere: OnEvent must not wait
+	// for Accept, and one that hangs keeps new sessions out, but no old one up.
 	OnEvent func(Event)
 }
 

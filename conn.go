@@ -59,6 +59,7 @@ type Conn struct {
 	closed      bool        // Close or Abort was called
 	done        bool        // nothing is left but what Read may still take
 	provisional bool        // server: the handshake is not complete
+	unaccepted  bool        // server: the application does not have it yet
 	slow        bool        // the last link carried too little
 	earlyGiven  bool        // early data was given since the last link
 	epoch       uint32      // links so far

@@ -74,6 +74,10 @@ var (
 	// ErrNoSuite means that a client's first bytes belong to none of the
 	// listener's suites.
 	ErrNoSuite = errors.New("relink: the client speaks none of the listener's suites")
+
+	// ErrProbe means that a transport ended before its first byte, cleanly or with a
+	// reset, as those of a load balancer's health checks do.
+	ErrProbe = errors.New("relink: the transport ended before its first byte")
 )
 
 var (

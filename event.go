@@ -27,7 +27,8 @@ const (
 	// are set.
 	EventResumed
 	// EventRefused: a handshake failed on the listener, and its transport was
-	// closed. Conn is nil, Err says why.
+	// closed. Conn is nil, Err says why. One event may stand for many: see
+	// [Event.Refusals].
 	EventRefused
 	// EventClosed: the session has ended and nothing of it is left. Err is nil
 	// after an end that was meant, otherwise the reason.
@@ -81,13 +82,23 @@ type Event struct {
 	Gap time.Duration
 	// Err is the reason, where there is one.
 	Err error
+	// Refusals is set for an EventRefused that stands for all the handshakes which
+	// failed since its Time, because OnEvent or the Logger did not keep up with one
+	// event for each. It says how many and why; so does Err, in words.
+	Refusals *RefusalStats
 	// Dropped counts the events that were dropped before this one because
-	// OnEvent or the Logger did not keep up.
+	// OnEvent or the Logger did not keep up. Opened and closed are never dropped, and
+	// refused are summed up in place of that.
 	Dropped int
 }
 
-// maxQueuedEvents bounds the events that wait for a slow receiver.
-const maxQueuedEvents = 1024
+// These bound the events that wait for a slow receiver, beside those of the kinds
+// opened and closed, whose number is bounded by that of the sessions. Refusals have
+// a bound of their own, because anybody can cause them.
+const (
+	maxQueuedEvents   = 1024
+	maxQueuedRefusals = 1024
+)
 
 // A notifier hands events to the application in order. Its goroutine exists
 // only while there is something to deliver.
@@ -98,8 +109,27 @@ type notifier struct {
 	mu      sync.Mutex // guards the fields below
 	queue   []Event
 	running bool
-	dropped int   // since the last event that was queued
-	total   int64 // dropped ever
+	opened  int        // in the queue, or being delivered
+	refused int        // in the queue, each for itself
+	others  int        // in the queue, neither of these nor closed
+	summing *refusings // the one in the queue that stands for many, or nil
+	dropped int        // since the last event that was queued
+	total   int64      // dropped ever
+}
+
+// refusings count refusals that one event stands for.
+type refusings [refusals]int64
+
+// stats returns the counts as an event has them, and in words.
+func (r *refusings) stats() (*RefusalStats, error) {
+	s := refusalStats(func(i refusal) int64 { return r[i] })
+	text := ""
+	for i, n := range r {
+		if n > 0 {
+			text += fmt.Sprintf(", %d %s", n, refusal(i))
+		}
+	}
+	return &s, fmt.Errorf("relink: %d handshakes failed: %s", s.Total(), text[2:])
 }
 
 func newNotifier(s *settings) *notifier {
@@ -120,10 +150,29 @@ func (n *notifier) post(e Event) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.queue) >= maxQueuedEvents {
-		n.dropped++
-		n.total++
-		return
+	switch e.Kind {
+	case EventOpened:
+		n.opened++
+	case EventClosed:
+	case EventRefused:
+		if n.summing != nil {
+			n.summing[refusalOf(e.Err)]++
+			return
+		}
+		if n.refused >= maxQueuedRefusals {
+			n.summing = new(refusings)
+			n.summing[refusalOf(e.Err)]++
+			e = Event{Kind: EventRefused, Time: e.Time, Refusals: new(RefusalStats)} // filled in when it is delivered
+			break
+		}
+		n.refused++
+	default:
+		if n.others >= maxQueuedEvents {
+			n.dropped++
+			n.total++
+			return
+		}
+		n.others++
 	}
 	e.Dropped, n.dropped = n.dropped, 0
 	n.queue = append(n.queue, e)
@@ -131,6 +180,36 @@ func (n *notifier) post(e Event) {
 		n.running = true
 		go n.deliver()
 	}
+}
+
+// next takes an event off the queue. The caller holds the lock.
+func (n *notifier) next() Event {
+	e := n.queue[0]
+	n.queue = n.queue[1:]
+	switch {
+	case e.Kind == EventOpened || e.Kind == EventClosed:
+	case e.Refusals != nil:
+		e.Refusals, e.Err = n.summing.stats()
+		n.summing = nil
+	case e.Kind == EventRefused:
+		n.refused--
+	default:
+		n.others--
+	}
+	return e
+}
+
+// tells reports whether OnEvent is there to be told.
+func (n *notifier) tells() bool { return n != nil && n.onEvent != nil }
+
+// opening returns how many opened events have not been delivered.
+func (n *notifier) opening() int {
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.opened
 }
 
 // totalDropped returns how many events were dropped ever.
@@ -158,11 +237,28 @@ func (n *notifier) deliver() {
 			n.mu.Unlock()
 			return
 		}
-		e := n.queue[0]
-		n.queue = n.queue[1:]
+		e := n.next()
 		n.mu.Unlock()
-		n.contain(e, n.log)
-		n.contain(e, n.call)
+		n.hand(e)
+	}
+}
+
+// hand delivers one event. A server's session may be accepted after its first.
+func (n *notifier) hand(e Event) {
+	if e.Kind == EventOpened {
+		defer n.told(e.Conn) // also where the handler ends its goroutine
+	}
+	n.contain(e, n.log)
+	n.contain(e, n.call)
+}
+
+// told notes that an opened event was delivered.
+func (n *notifier) told(c *Conn) {
+	n.mu.Lock()
+	n.opened--
+	n.mu.Unlock()
+	if c.server != nil && n.tells() {
+		c.server.told(c)
 	}
 }
 
@@ -184,6 +280,14 @@ func (n *notifier) contain(e Event, f func(Event)) {
 	f(e)
 }
 
+// onlyProbes reports whether what was refused wanted nothing.
+func (e *Event) onlyProbes() bool {
+	if e.Refusals != nil {
+		return e.Refusals.Probe == e.Refusals.Total()
+	}
+	return errors.Is(e.Err, ErrProbe)
+}
+
 func (n *notifier) log(e Event) {
 	if n.logger == nil {
 		return
@@ -194,6 +298,9 @@ func (n *notifier) log(e Event) {
 		level, message = slog.LevelWarn, "relink: accept failed; trying again"
 	case EventRefused:
 		level = slog.LevelWarn
+		if e.onlyProbes() {
+			level = slog.LevelDebug
+		}
 	case EventListenerFailed:
 		level = slog.LevelError
 	case EventResuming:
@@ -219,6 +326,9 @@ func (n *notifier) log(e Event) {
 	var panicked *TransportPanicError
 	if errors.As(e.Err, &panicked) {
 		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
+	}
+	if e.Refusals != nil {
+		attrs = append(attrs, slog.Int64("handshakes", e.Refusals.Total()))
 	}
 	if e.Dropped > 0 {
 		attrs = append(attrs, slog.Int("dropped", e.Dropped))

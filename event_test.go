@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -129,6 +131,7 @@ func TestHangingObserver(t *testing.T) {
 		release := make(chan struct{})
 		var mu sync.Mutex
 		var got []relink.Event
+		var logged int64 // by the same goroutine
 		r := newRig(t, dh64rc4Suite, withClient(func(c *relink.Dialer) {
 			c.OnEvent = func(e relink.Event) {
 				<-release
@@ -136,6 +139,14 @@ func TestHangingObserver(t *testing.T) {
 				defer mu.Unlock()
 				got = append(got, e)
 			}
+			c.Logger = slog.New(handlerFunc(func(r slog.Record) {
+				r.Attrs(func(a slog.Attr) bool {
+					if a.Key == "dropped" {
+						logged += a.Value.Int64()
+					}
+					return true
+				})
+			}))
 		}))
 		const changes = relink.MaxQueuedEvents/3 + 100
 		requireInstant(t, func() {
@@ -151,51 +162,132 @@ func TestHangingObserver(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		mu.Lock()
-		require.Equal(t, relink.MaxQueuedEvents+1, len(got)) // one was being delivered
+		require.Len(t, got, relink.MaxQueuedEvents+2) // one was being delivered
 		require.Equal(t, relink.EventOpened, got[0].Kind)
-		for i, e := range got[1:] {
+		last := got[len(got)-1]
+		require.Equal(t, relink.EventClosed, last.Kind) // never dropped
+		require.Equal(t, 3*changes-relink.MaxQueuedEvents, last.Dropped)
+		require.EqualValues(t, last.Dropped, logged)
+		for i, e := range got[1 : len(got)-1] {
 			require.Equal(t, relink.EventSuspended+relink.EventKind(i%3), e.Kind)
+			require.Zero(t, e.Dropped)
 		}
 		mu.Unlock()
 		r.stop()
 	})
 }
 
-// The count of dropped events comes with the next event that is delivered.
-func TestDroppedEvents(t *testing.T) {
+// Refusals that an observer does not keep up with are summed up in one event, with
+// their reasons, and push no other event out.
+func TestRefusalsAreSummedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var mu sync.Mutex
 		var got []relink.Event
+		var logged []slog.Record
 		r := newRig(t, scpSuite, withServer(func(c *relink.ListenConfig) {
+			c.Logger = slog.New(handlerFunc(func(r slog.Record) {
+				mu.Lock()
+				defer mu.Unlock()
+				logged = append(logged, r)
+			}))
 			c.OnEvent = func(e relink.Event) {
-				<-release
+				if e.Kind == relink.EventRefused {
+					<-release
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				got = append(got, e)
 			}
 		}))
-		const refused = relink.MaxQueuedEvents + 50
-		for range refused {
+		refuse := func(first string) {
 			c, err := r.net.Dial(t.Context(), "tcp", "server")
+			require.NoError(t, err)
+			_, err = c.Write([]byte(first))
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
 			synctest.Wait()
 		}
-		close(release)
+		for range 1 + relink.MaxQueuedRefusals + 50 { // one is being delivered
+			refuse("")
+		}
+		for range 20 {
+			refuse(strings.Repeat("x", 1000))
+		}
+		summedSince := time.Now()
+		time.Sleep(time.Minute)
+		r.client.NetworkChanged()
 		synctest.Wait()
+		require.NoError(t, r.client.Abort())
 		require.NoError(t, r.server.Abort())
 		synctest.Wait()
+		require.Zero(t, r.l.Stats().EventsDropped)
+		close(release)
+		synctest.Wait()
+		refuse("") // is told by itself again
 		mu.Lock()
-		last := got[len(got)-1]
-		require.Equal(t, relink.EventClosed, last.Kind)
-		require.Equal(t, 50, last.Dropped)
-		for _, e := range got[:len(got)-1] {
+		defer mu.Unlock()
+		require.Len(t, got, 1+1+relink.MaxQueuedRefusals+1+2+1)
+		require.Equal(t, relink.EventOpened, got[0].Kind)
+		for _, e := range got[1 : 2+relink.MaxQueuedRefusals] {
+			require.Equal(t, relink.EventRefused, e.Kind)
+			require.Nil(t, e.Refusals)
+			require.ErrorIs(t, e.Err, relink.ErrProbe)
+		}
+		got = got[2+relink.MaxQueuedRefusals:]
+		require.Equal(t, relink.EventRefused, got[0].Kind)
+		require.Equal(t, &relink.RefusalStats{Probe: 50, Protocol: 20}, got[0].Refusals)
+		require.Equal(t, "relink: 70 handshakes failed: 20 against the protocol, 50 ended before the first byte", got[0].Err.Error())
+		require.False(t, got[0].Time.After(summedSince))
+		require.Equal(t, relink.EventResumed, got[1].Kind)
+		require.Equal(t, relink.EventClosed, got[2].Kind)
+		require.Equal(t, relink.EventRefused, got[3].Kind)
+		require.Nil(t, got[3].Refusals)
+		for _, e := range got {
 			require.Zero(t, e.Dropped)
 		}
-		require.Len(t, got, 1+relink.MaxQueuedEvents+1)
-		mu.Unlock()
+		summary := logged[2+relink.MaxQueuedRefusals]
+		require.Equal(t, slog.LevelWarn, summary.Level)
+		summary.Attrs(func(a slog.Attr) bool {
+			if a.Key == "handshakes" {
+				require.EqualValues(t, 70, a.Value.Int64())
+				return false
+			}
+			return true
+		})
 		r.stop()
+	})
+}
+
+// A health check is counted as one, and logged for those who look for it. A client
+// that said something and was lost is worth a warning.
+func TestHealthChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged []slog.Record // read when nothing is left to deliver
+		n := faultnet.New()
+		l, err := relink.NewListener(n.Listen(), relink.ListenConfig{
+			Suites: []relink.ServerSuite{noiseSuite, scpSuite},
+			Config: relink.Config{Logger: slog.New(handlerFunc(func(r slog.Record) { logged = append(logged, r) }))},
+		})
+		require.NoError(t, err)
+		for _, end := range []func(net.Conn){
+			func(c net.Conn) { _ = c.Close() },
+			func(net.Conn) { n.Last().Cut(faultnet.Reset) },
+			func(c net.Conn) { _, _ = c.Write([]byte{1}); synctest.Wait(); _ = c.Close() },
+		} {
+			c, err := n.Dial(t.Context(), "tcp", "server")
+			require.NoError(t, err)
+			synctest.Wait()
+			end(c)
+			synctest.Wait()
+			_ = c.Close()
+		}
+		require.Equal(t, relink.RefusalStats{Probe: 2, Transport: 1}, l.Stats().Refused)
+		require.Len(t, logged, 3)
+		for i, want := range []slog.Level{slog.LevelDebug, slog.LevelDebug, slog.LevelWarn} {
+			require.Equal(t, want, logged[i].Level)
+		}
+		require.NoError(t, l.Close())
 	})
 }
 

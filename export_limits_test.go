@@ -59,9 +59,11 @@ func (l liarClient) Offsets() suite.Offsets {
 
 // The bounds that tests go to.
 const (
-	MaxQueuedEvents = maxQueuedEvents
-	MaxPending      = stream.MaxPending
-	StandbyBound    = stream.StandbyBound
+	MaxQueuedEvents   = maxQueuedEvents
+	MaxQueuedRefusals = maxQueuedRefusals
+	UnacceptedBound   = unacceptedBound
+	MaxPending        = stream.MaxPending
+	StandbyBound      = stream.StandbyBound
 )
 
 // ErrInternal is errInternal.

@@ -18,6 +18,8 @@ type handshakeStream struct {
 	source *source // on a listener: where it came from
 	buf    []byte  // what has arrived and was not taken: buf[pos:]
 	pos    int
+
+	heard bool // something has arrived
 }
 
 // streamBuffer is the first size of a handshakeStream's buffer: enough for every
@@ -76,6 +78,7 @@ func (s *handshakeStream) fill(n int) error {
 	k, err := readTransport(s.conn, s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+k]
 	if k > 0 {
+		s.heard = true
 		return nil // an error comes again
 	}
 	return err
@@ -161,6 +164,9 @@ func (h *handshake) run() {
 	h.l.mu.Unlock()
 	if timedOut && !errors.Is(err, ErrHandshakeTimeout) {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
+	}
+	if !h.stream.heard && refusalOf(err) == refusedTransport {
+		err = fmt.Errorf("%w: %w", ErrProbe, err)
 	}
 	h.l.totals.refused[refusalOf(err)].Add(1)
 	h.l.notify.post(Event{Kind: EventRefused, Label: h.stream.source.label, Remote: remote, Err: err})
@@ -306,6 +312,7 @@ func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
 	if offer != h && offer.settle() {
 		closeTransport(offer.stream.conn)
 	}
+	c.unaccepted = true
 	c.openedLocked(h.stream)
 	c.attachLocked(h.stream, told, sl)
 	return nil

@@ -25,9 +25,9 @@ type Listener struct {
 
 	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
 	acceptable sync.Cond  // backlog, failed or closed has changed
-	backlog    []*Conn    // established, not yet accepted
-	sources    []*source  // the inner listeners that have not failed
-	failure    error      // of the last one, while there is none
+	backlog    backlog
+	sources    []*source // the inner listeners that have not failed
+	failure    error     // of the last one, while there is none
 	closed     bool
 	stopped    bool // an Acceptor's Close was called
 	draining   bool // it was, or Shutdown
@@ -138,21 +138,29 @@ func (l *Listener) Accept() (net.Conn, error) {
 // AcceptConn is [Listener.Accept] with the concrete type. After Close it
 // returns an error that is net.ErrClosed, also after Close of an Acceptor, and after a
 // failure of the last inner listener that failure. During Shutdown it waits.
+//
+// A session that ends before it is accepted is never returned, whatever has arrived
+// on it. One that OnEvent has not been told of yet waits until OnEvent has returned.
 func (l *Listener) AcceptConn() (*Conn, error) {
+	c, err := l.nextAcceptable()
+	if err != nil {
+		return nil, err
+	}
+	c.accepted()
+	return c, nil
+}
+
+func (l *Listener) nextAcceptable() (*Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		switch {
-		case l.closed, l.stopped:
+		if l.closed || l.stopped {
 			return nil, l.opError(net.ErrClosed)
-		case len(l.backlog) > 0:
-			c := l.backlog[0]
-			l.backlog[0] = nil
-			if l.backlog = l.backlog[1:]; len(l.backlog) == 0 {
-				l.backlog = nil
-			}
+		}
+		if c := l.backlog.next(); c != nil {
 			return c, nil
-		case l.failure != nil:
+		}
+		if l.failure != nil && l.backlog.len() == 0 {
 			return nil, l.opError(l.failure)
 		}
 		l.acceptable.Wait()
@@ -187,8 +195,8 @@ func (l *Listener) Close() error {
 	l.closed = true
 	l.ended.clear()
 	close(l.quit)
-	backlog, sources := l.backlog, l.sources
-	l.backlog, l.sources = nil, nil
+	backlog, sources := l.backlog.clear(), l.sources
+	l.sources = nil
 	var handshakes []*handshake
 	for e := l.handshakes.Front(); e != nil; e = e.Next() {
 		handshakes = append(handshakes, e.Value.(*handshake))
@@ -292,7 +300,8 @@ func (l *Listener) roomLocked() error {
 	switch {
 	case l.draining || l.closed:
 		return errDraining
-	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions, len(l.backlog) >= l.set.MaxHandshakes:
+	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions,
+		l.backlog.len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
 		return ErrTooManySessions
 	}
 	return nil
@@ -332,7 +341,7 @@ func (l *Listener) admit(c *Conn) error {
 	l.addSessionLocked(c)
 	l.ageLocked(c)
 	l.totals.opened.Add(1)
-	l.backlog = append(l.backlog, c)
+	l.backlog.add(c, l.notify.tells())
 	l.acceptable.Signal()
 	return nil
 }
@@ -401,6 +410,10 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	c.place.keys = nil
 	l.unsuspendLocked(c)
 	l.agelessLocked(c)
+	l.backlog.remove(c)
+	if l.failure != nil {
+		l.acceptable.Broadcast() // it may have been what Accept was waiting for
+	}
 	if c.place.slot != 0 {
 		l.removeSessionLocked(c)
 		if l.live > 0 {

@@ -43,14 +43,36 @@ type RefusalStats struct {
 	Counters       int64 // [ErrCounters]
 	Superseded     int64 // [ErrSuperseded]
 	Ended          int64 // a client came back for a session that has ended, and was told how
-	Transport      int64 // the transport ended first: health checks, scanners, lost clients
+	Probe          int64 // [ErrProbe]: health checks, scanners
+	Transport      int64 // the transport ended within the handshake: lost clients
 	Other          int64
 }
 
 // Total returns the sum.
 func (r RefusalStats) Total() int64 {
 	return r.Timeout + r.Full + r.Denied + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
-		r.ReplayGap + r.Counters + r.Superseded + r.Ended + r.Transport + r.Other
+		r.ReplayGap + r.Counters + r.Superseded + r.Ended + r.Probe + r.Transport + r.Other
+}
+
+// refusalStats returns the counts, which it asks for.
+func refusalStats(count func(refusal) int64) RefusalStats {
+	return RefusalStats{
+		Timeout:        count(refusedTimeout),
+		Full:           count(refusedFull),
+		Denied:         count(refusedDenied),
+		ShuttingDown:   count(refusedShuttingDown),
+		NoSuite:        count(refusedNoSuite),
+		Authentication: count(refusedAuthentication),
+		Protocol:       count(refusedProtocol),
+		UnknownSession: count(refusedUnknownSession),
+		ReplayGap:      count(refusedReplayGap),
+		Counters:       count(refusedCounters),
+		Superseded:     count(refusedSuperseded),
+		Ended:          count(refusedEnded),
+		Probe:          count(refusedProbe),
+		Transport:      count(refusedTransport),
+		Other:          count(refusedOther),
+	}
 }
 
 // A refusal is a reason for which a handshake fails.
@@ -69,10 +91,32 @@ const (
 	refusedCounters
 	refusedSuperseded
 	refusedEnded
+	refusedProbe
 	refusedTransport
 	refusedOther
 	refusals // how many there are
 )
+
+// String says what was the matter with one.
+func (r refusal) String() string {
+	return [...]string{
+		refusedTimeout:        "timed out",
+		refusedFull:           "beyond what the listener takes",
+		refusedDenied:         "denied",
+		refusedShuttingDown:   "during Shutdown",
+		refusedNoSuite:        "of no suite",
+		refusedAuthentication: "without authentication",
+		refusedProtocol:       "against the protocol",
+		refusedUnknownSession: "for an unknown session",
+		refusedReplayGap:      "beyond what is buffered",
+		refusedCounters:       "with wrong counts",
+		refusedSuperseded:     "superseded",
+		refusedEnded:          "for a session that has ended",
+		refusedProbe:          "ended before the first byte",
+		refusedTransport:      "lost their transport",
+		refusedOther:          "for another reason",
+	}[r]
+}
 
 // refusalErrors are the reasons with an error of their own, the one that says most
 // first.
@@ -95,6 +139,7 @@ var refusalErrors = []struct {
 	{ErrCounters, refusedCounters},
 	{ErrSuperseded, refusedSuperseded},
 	{suite.ErrFinished, refusedEnded},
+	{ErrProbe, refusedProbe},
 	{errInternal, refusedOther},
 }
 
@@ -162,28 +207,13 @@ func (l *Listener) Stats() ListenerStats {
 	t := &l.totals
 	refused := func(r refusal) int64 { return t.refused[r].Load() }
 	s := ListenerStats{
-		Memory:       t.memory.Load(),
-		Opened:       t.opened.Load(),
-		Resumes:      t.resumes.Load(),
-		BytesRead:    t.read.Load(),
-		BytesWritten: t.written.Load(),
-		Replayed:     t.replayed.Load(),
-		Refused: RefusalStats{
-			Timeout:        refused(refusedTimeout),
-			Full:           refused(refusedFull),
-			Denied:         refused(refusedDenied),
-			ShuttingDown:   refused(refusedShuttingDown),
-			NoSuite:        refused(refusedNoSuite),
-			Authentication: refused(refusedAuthentication),
-			Protocol:       refused(refusedProtocol),
-			UnknownSession: refused(refusedUnknownSession),
-			ReplayGap:      refused(refusedReplayGap),
-			Counters:       refused(refusedCounters),
-			Superseded:     refused(refusedSuperseded),
-			Ended:          refused(refusedEnded),
-			Transport:      refused(refusedTransport),
-			Other:          refused(refusedOther),
-		},
+		Memory:        t.memory.Load(),
+		Opened:        t.opened.Load(),
+		Resumes:       t.resumes.Load(),
+		BytesRead:     t.read.Load(),
+		BytesWritten:  t.written.Load(),
+		Replayed:      t.replayed.Load(),
+		Refused:       refusalStats(refused),
 		EventsDropped: l.notify.totalDropped(),
 	}
 	l.mu.Lock()
@@ -192,7 +222,7 @@ func (l *Listener) Stats() ListenerStats {
 	s.Connected = l.live - s.Suspended
 	s.Provisional = l.provisional
 	s.Handshakes = l.handshakes.Len()
-	s.Backlog = len(l.backlog)
+	s.Backlog = l.backlog.len()
 	return s
 }
 

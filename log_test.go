@@ -41,8 +41,8 @@ func TestLog(t *testing.T) {
 		r := newRig(t, dh64rc4Suite, withServer(func(c *relink.ListenConfig) {
 			c.OnEvent, c.Logger = nil, slog.New(h)
 		}))
-		const dropped = 7
-		for range relink.MaxQueuedEvents + dropped {
+		const summed = 7
+		for range relink.MaxQueuedRefusals + summed {
 			speak(t, r.net, []byte("another protocol"), true)
 			synctest.Wait()
 		}
@@ -60,16 +60,20 @@ func TestLog(t *testing.T) {
 			})
 			return m
 		}
-		require.Len(t, h.records, 1+relink.MaxQueuedEvents+1)
+		require.Len(t, h.records, 1+relink.MaxQueuedRefusals+1+1)
 		require.Equal(t, slog.LevelInfo, h.records[0].Level)
 		refused := h.records[1]
 		require.Equal(t, slog.LevelWarn, refused.Level)
 		require.Contains(t, refused.Message, "refused")
 		require.NotEmpty(t, attrs(refused)["error"])
 		require.NotEmpty(t, attrs(refused)["remote"])
-		require.NotContains(t, attrs(refused), "dropped")
+		require.NotContains(t, attrs(refused), "handshakes")
+		summary := h.records[len(h.records)-2]
+		require.Equal(t, slog.LevelWarn, summary.Level)
+		require.Equal(t, "7", attrs(summary)["handshakes"])
+		require.NotEmpty(t, attrs(summary)["error"])
 		closed := h.records[len(h.records)-1]
-		require.Equal(t, "7", attrs(closed)["dropped"])
+		require.NotContains(t, attrs(closed), "dropped")
 		require.Equal(t, r.server.ID(), attrs(closed)["session"])
 		r.stop()
 	})

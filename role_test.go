@@ -79,6 +79,7 @@ func TestTicksAreNotPutOff(t *testing.T) {
 		for _, c := range []*relink.Conn{client, server} {
 			go func() { _, _ = io.Copy(io.Discard, c) }()
 		}
+		time.Sleep(time.Second) // before Accept it was looked after
 		_, err := r.server.Write([]byte("x"))
 		require.NoError(t, err)
 		require.Equal(t, 1, relink.WatchedBy(r.l))

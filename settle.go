@@ -102,6 +102,9 @@ func (c *Conn) standbyWantedLocked(l *link) bool {
 	if !c.closed && c.recv.Buffered() >= c.recv.Limit() {
 		return false
 	}
+	if c.unaccepted && c.recv.Buffered() >= unacceptedBound {
+		return false // it is to hold little before somebody wants it
+	}
 	return !l.interruptible || c.closed || c.backgroundRead || c.recv.Draining()
 }
 
@@ -136,10 +139,11 @@ func (c *Conn) ticksWantedLocked(l *link) bool {
 }
 
 // absenceMattersLocked says whether somebody must read if the application stays away:
-// to notice a loss, or what the peer says beside its stream.
+// to notice a loss, or what the peer says beside its stream; on a server also what is
+// to leave the backlog.
 func (c *Conn) absenceMattersLocked() bool {
 	return c.receiver == roleFree && !c.readers.waited() && !c.backgroundRead &&
-		(c.server == nil || c.traits().Acks || c.traits().Pings)
+		(c.server == nil || c.traits().Acks || c.traits().Pings || c.unaccepted)
 }
 
 // lingerLocked ends a closed session once there is nothing left to deliver.

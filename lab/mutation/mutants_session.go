@@ -263,7 +263,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "one session too many",
 		breaks: "MaxSessions lets one more in.",
-		edits:  []edit{{"listener.go", `l.live >= l.set.MaxSessions, len`, `l.live > l.set.MaxSessions, len`}},
+		edits:  []edit{{"listener.go", `l.live >= l.set.MaxSessions,`, `l.live > l.set.MaxSessions,`}},
 		pkg:    ".", tests: "TestMaxSessions",
 	},
 	{
@@ -370,17 +370,40 @@ var listenerMutants = []mutant{
 		name:   "a lock is held across an observer",
 		breaks: "An observer that blocks stops the session that it observes.",
 		edits: []edit{{"event.go", `		n.mu.Unlock()
-		n.contain(e, n.log)
-		n.contain(e, n.call)`, `		n.contain(e, n.log)
-		n.contain(e, n.call)
+		n.hand(e)`, `		n.hand(e)
 		n.mu.Unlock()`}},
 		pkg: ".", tests: "TestHangingObserver",
 	},
 	{
 		name:   "events without number",
 		breaks: "Events queue up without bound before an observer that blocks.",
-		edits:  []edit{{"event.go", `if len(n.queue) >= maxQueuedEvents {`, `if len(n.queue) >= maxQueuedEvents && false {`}},
-		pkg:    ".", tests: "TestDroppedEvents",
+		edits:  []edit{{"event.go", `if n.others >= maxQueuedEvents {`, `if n.others >= maxQueuedEvents && false {`}},
+		pkg:    ".", tests: "TestHangingObserver",
+	},
+	{
+		name:   "refusals without number",
+		breaks: "Refused handshakes, which anybody can cause, queue up one by one before an observer that blocks.",
+		edits:  []edit{{"event.go", `if n.refused >= maxQueuedRefusals {`, `if n.refused >= maxQueuedRefusals && false {`}},
+		pkg:    ".", tests: "TestRefusalsAreSummedUp",
+	},
+	{
+		name:   "the backlog keeps the dead",
+		breaks: "A session that has ended before Accept is returned by it.",
+		edits: []edit{{"listener.go", `	l.backlog.remove(c)
+`, ``}},
+		pkg: ".", tests: "TestEndedBeforeAccept",
+	},
+	{
+		name:   "Accept is ahead of the observer",
+		breaks: "Accept returns a session that OnEvent has not been told of.",
+		edits:  []edit{{"listener.go", `l.backlog.add(c, l.notify.tells())`, `l.backlog.add(c, false)`}},
+		pkg:    ".", tests: "TestEndedInItsFirstEvent",
+	},
+	{
+		name:   "much before Accept",
+		breaks: "A session takes all that its peer sends before anybody has accepted it.",
+		edits:  []edit{{"settle.go", `if c.unaccepted && c.recv.Buffered() >= unacceptedBound {`, `if c.unaccepted && false {`}},
+		pkg:    ".", tests: "TestHoldsLittleBeforeAccept",
 	},
 }
 
