@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"time"
 
@@ -124,9 +125,30 @@ type ListenConfig struct {
 	Authorize func(ctx context.Context, a Attempt) error
 
 	// MaxHandshakes bounds the handshakes under way, and the new sessions that
-	// wait for Accept. The oldest unfinished handshake gives way to a new one.
-	// Default 4096.
+	// wait for Accept. Default 4096. When there are so many, the oldest that has said
+	// nothing gives way to a new one, then the oldest that has proven nothing;
+	// but each is left alone for a second, and the listener accepts no further
+	// transports until then. A resume that has proven itself in its request, which
+	// takes a suite with resumption secrets, has a place beside these, of which there
+	// are a quarter as many.
 	MaxHandshakes int
+
+	// MaxHandshakesPerAddress bounds the handshakes under way that come from one
+	// IPv4 address, or from one /64 of IPv6. Default a quarter of MaxHandshakes,
+	// which many clients behind one carrier's address do not reach. Transports
+	// beyond it are turned away with [ErrTooManyHandshakes]. What comes over
+	// loopback, or from an address that is none of IP, is not counted; behind
+	// a proxy elsewhere have the inner listener tell the clients' addresses, or
+	// set it to MaxHandshakes.
+	MaxHandshakesPerAddress int
+
+	// Admit is asked about each transport before anything is spent on it, with the
+	// peer's address; nil admits all. An error turns the transport away, without a
+	// word to the client, and is the [EventRefused]'s, wrapped in [ErrDenied]. It is
+	// called from one goroutine, which accepts nothing meanwhile: it must be quick. A
+	// panic costs its transport. What needs to know who the client is belongs into
+	// Authorize.
+	Admit func(remote net.Addr) error
 }
 
 // settings are those of a listener or a dialer with the defaults filled in,
@@ -140,7 +162,9 @@ type settings struct {
 	each []*settings
 	name string
 
-	MaxSessions, MaxHandshakes int // a listener's, like the next two
+	MaxSessions, MaxHandshakes int // a listener's, like the next five
+	MaxHandshakesPerAddress    int
+	Admit                      func(net.Addr) error // nil admits all
 	label                      string
 	MaxAge                     time.Duration                        // 0 is no bound
 	Authorize                  func(context.Context, Attempt) error // nil lets everybody in
@@ -199,6 +223,7 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	}
 	s := &settings{
 		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes, label: lc.Label,
+		MaxHandshakesPerAddress: lc.MaxHandshakesPerAddress, Admit: lc.Admit,
 		MaxAge: lc.MaxAge, Authorize: lc.Authorize,
 	}
 	if err := s.Config.resolve(); err != nil {
@@ -215,6 +240,12 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	}
 	if s.MaxHandshakes < 0 {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxHandshakes is %d: use a positive number, or 0 for the default of %d", s.MaxHandshakes, defaultMaxHandshakes)
+	}
+	if s.MaxHandshakesPerAddress == 0 {
+		s.MaxHandshakesPerAddress = max(1, s.MaxHandshakes/4)
+	}
+	if s.MaxHandshakesPerAddress < 0 {
+		return nil, fmt.Errorf("relink: ListenConfig.MaxHandshakesPerAddress is %d: use a positive number, or 0 for a quarter of MaxHandshakes", s.MaxHandshakesPerAddress)
 	}
 	for i, su := range lc.Suites {
 		if su == nil {

@@ -49,6 +49,7 @@ func TestListenConfigErrors(t *testing.T) {
 		{"two variants of one wire", relink.ListenConfig{Suites: []relink.ServerSuite{dh64rc4Suite, clearSuite}}, []string{"ListenConfig.Suites", "told apart"}},
 		{"MaxSessions", relink.ListenConfig{MaxSessions: -1}, []string{"ListenConfig.MaxSessions"}},
 		{"MaxHandshakes", relink.ListenConfig{MaxHandshakes: -1}, []string{"ListenConfig.MaxHandshakes", "4096"}},
+		{"MaxHandshakesPerAddress", relink.ListenConfig{MaxHandshakesPerAddress: -1}, []string{"ListenConfig.MaxHandshakesPerAddress", "a quarter"}},
 		{"no key", relink.ListenConfig{Suites: []relink.ServerSuite{noise()}}, []string{"NoiseServer.Keys is empty"}},
 		{"zero key", relink.ListenConfig{Suites: []relink.ServerSuite{noise(key, relink.PrivateKey{})}}, []string{"NoiseServer.Keys[1]", "GenerateKey"}},
 		{"key twice", relink.ListenConfig{Suites: []relink.ServerSuite{noise(key, key)}}, []string{"NoiseServer.Keys[1]"}},
@@ -171,7 +172,7 @@ func TestConfigDefaults(t *testing.T) {
 	list := []relink.ServerSuite{scpSuite}
 	l, err := relink.ListenConfig{Suites: list}.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxHandshakes: defaultMaxHandshakes}, l)
+	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxHandshakes: defaultMaxHandshakes, MaxHandshakesPerAddress: defaultMaxHandshakes / 4}, l)
 	d, err := relink.Dialer{Suite: scpSuite}.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, relink.Dialer{
@@ -187,7 +188,7 @@ func TestConfigDefaults(t *testing.T) {
 		ReplayLimit: relink.MaxReplayLimit, ResumeTimeout: math.MaxInt64,
 		HandshakeTimeout: 1, CloseTimeout: 2, LivenessTimeout: -1,
 	}
-	set := relink.ListenConfig{Config: shared, Suites: list, MaxSessions: 5, MaxHandshakes: 6}
+	set := relink.ListenConfig{Config: shared, Suites: list, MaxSessions: 5, MaxHandshakes: 6, MaxHandshakesPerAddress: 7}
 	l, err = set.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, set, l)

@@ -71,6 +71,10 @@ var (
 	// MaxSessions, or because too many new sessions wait for Accept.
 	ErrTooManySessions = errors.New("relink: too many sessions")
 
+	// ErrTooManyHandshakes means that a transport was turned away because of
+	// MaxHandshakesPerAddress.
+	ErrTooManyHandshakes = errors.New("relink: too many handshakes under way from one address")
+
 	// ErrNoSuite means that a client's first bytes belong to none of the
 	// listener's suites.
 	ErrNoSuite = errors.New("relink: the client speaks none of the listener's suites")

@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"net"
 	"time"
 
 	"github.com/relink-go/relink/internal/stream"
@@ -74,8 +75,8 @@ var ErrInternal = errInternal
 func HandshakeBuffers(l *Listener) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for e := l.handshakes.Front(); e != nil; e = e.Next() {
-		n += cap(e.Value.(*handshake).stream.buf)
+	for _, h := range l.antechamber.all() {
+		n += cap(h.stream.buf)
 	}
 	return n
 }
@@ -98,4 +99,19 @@ func Remembered(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ended.order.Len()
+}
+
+// OriginOf returns what counts as one client, or nothing where none does.
+func OriginOf(a net.Addr) string {
+	if o := originOf(a); o.IsValid() {
+		return o.String()
+	}
+	return ""
+}
+
+// Origins returns of how many origins the listener counts handshakes.
+func Origins(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.origins.count)
 }

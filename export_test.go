@@ -13,7 +13,7 @@ func (lc ListenConfig) Resolved() (ListenConfig, error) {
 	if err != nil {
 		return ListenConfig{}, err
 	}
-	return ListenConfig{Config: s.Config, Suites: lc.Suites, MaxSessions: s.MaxSessions, MaxHandshakes: s.MaxHandshakes}, nil
+	return ListenConfig{Config: s.Config, Suites: lc.Suites, MaxSessions: s.MaxSessions, MaxHandshakes: s.MaxHandshakes, MaxHandshakesPerAddress: s.MaxHandshakesPerAddress}, nil
 }
 
 // Resolved returns the settings with their defaults filled in.

@@ -19,7 +19,8 @@ type handshakeStream struct {
 	buf    []byte  // what has arrived and was not taken: buf[pos:]
 	pos    int
 
-	heard bool // something has arrived
+	heard   bool   // something has arrived
+	onFirst func() // called when it does; nil on a client
 }
 
 // streamBuffer is the first size of a handshakeStream's buffer: enough for every
@@ -78,7 +79,12 @@ func (s *handshakeStream) fill(n int) error {
 	k, err := readTransport(s.conn, s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+k]
 	if k > 0 {
-		s.heard = true
+		if !s.heard {
+			s.heard = true
+			if s.onFirst != nil {
+				s.onFirst()
+			}
+		}
 		return nil // an error comes again
 	}
 	return err
@@ -133,7 +139,9 @@ type handshake struct {
 	stream *handshakeStream
 	index  int // of the protocol, once it is known
 
+	began    monoTime
 	deadline time.Time // when it is over
+	origin   origin
 
 	// What was asked about the client, of the one handshake's goroutine.
 	asked       bool // Authorize, or nobody because there is none
@@ -147,6 +155,7 @@ type handshake struct {
 	over     bool // established, taken over, failed, or timed out
 	timedOut bool
 	timer    *time.Timer
+	standing standing
 	elem     *list.Element
 	offered  *Conn // the provisional session
 }
@@ -168,8 +177,7 @@ func (h *handshake) run() {
 	if !h.stream.heard && refusalOf(err) == refusedTransport {
 		err = fmt.Errorf("%w: %w", ErrProbe, err)
 	}
-	h.l.totals.refused[refusalOf(err)].Add(1)
-	h.l.notify.post(Event{Kind: EventRefused, Label: h.stream.source.label, Remote: remote, Err: err})
+	h.l.refused(h.stream.source, remote, err)
 	if h.promised && !errors.Is(err, suite.ErrFinished) {
 		// Nothing was said that must arrive. Whatever is read here the client
 		// believes delivered, and a clean end would look like the session's.
@@ -230,7 +238,7 @@ func (h *handshake) settleLocked() bool {
 	}
 	h.over = true
 	h.timer.Stop()
-	h.l.handshakes.Remove(h.elem)
+	h.leaveLocked()
 	return true
 }
 

@@ -190,11 +190,11 @@ func readToEnd(c net.Conn) error {
 }
 
 // A thousand clients that say little or nothing: only MaxHandshakes of them
-// are kept, the oldest give way, and an honest client gets through.
+// are kept, each for a second at least, the oldest give way, and an honest client gets through.
 func TestSlowloris(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
 		const most, flood = 64, 1000
-		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.MaxHandshakes = most }))
+		r := newRig(t, s, withServer(func(c *relink.ListenConfig) { c.MaxHandshakes, c.MaxHandshakesPerAddress = most, most }))
 		var slow []net.Conn
 		before := heapNow()
 		for i := range flood {

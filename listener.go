@@ -22,6 +22,7 @@ type Listener struct {
 	totals totals        // its parts are atomic
 	wake   chan struct{} // ends a pause of the sweeper
 	quit   chan struct{} // closed when accepting ends
+	left   chan struct{} // a handshake has given its place up
 
 	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
 	acceptable sync.Cond  // backlog, failed or closed has changed
@@ -40,11 +41,12 @@ type Listener struct {
 	freeSlots   []uint32 // of sessions, counted from 1
 	provisional int      // sessions that are not established yet
 
-	handshakes *list.List // of *handshake, the oldest first
-	suspended  *list.List // of *Conn, the first to expire first
-	watch      []*Conn    // sessions that want attention: see tick
-	sweeping   bool
-	ended      graveyard
+	antechamber antechamber
+	origins     origins
+	suspended   *list.List // of *Conn, the first to expire first
+	watch       []*Conn    // sessions that want attention: see tick
+	sweeping    bool
+	ended       graveyard
 
 	revocations int                   // calls of Revoke so far
 	ages        map[*Conn]*time.Timer // where MaxAge is set
@@ -109,15 +111,18 @@ func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
 
 func newListener(inner net.Listener, set *settings, made bool) *Listener {
 	l := &Listener{
-		addr:       inner,
-		set:        set,
-		notify:     newNotifier(set),
-		wake:       make(chan struct{}, 1),
-		quit:       make(chan struct{}),
-		table:      make(map[tableKey]*Conn),
-		handshakes: list.New(),
-		suspended:  list.New(),
-		asking:     make(chan struct{}, set.MaxHandshakes),
+		addr:      inner,
+		set:       set,
+		notify:    newNotifier(set),
+		wake:      make(chan struct{}, 1),
+		quit:      make(chan struct{}),
+		table:     make(map[tableKey]*Conn),
+		left:      make(chan struct{}, 1),
+		suspended: list.New(),
+		asking:    make(chan struct{}, set.MaxHandshakes),
+	}
+	if set.MaxHandshakesPerAddress < set.MaxHandshakes { // else an address may have all
+		l.origins.most = set.MaxHandshakesPerAddress
 	}
 	l.acceptable.L = &l.mu
 	l.mu.Lock()
@@ -197,10 +202,7 @@ func (l *Listener) Close() error {
 	close(l.quit)
 	backlog, sources := l.backlog.clear(), l.sources
 	l.sources = nil
-	var handshakes []*handshake
-	for e := l.handshakes.Front(); e != nil; e = e.Next() {
-		handshakes = append(handshakes, e.Value.(*handshake))
-	}
+	handshakes := l.antechamber.all()
 	var suspended []*Conn
 	for e := l.suspended.Front(); e != nil; e = e.Next() {
 		suspended = append(suspended, e.Value.(*Conn))
@@ -263,30 +265,6 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 		err = cerr
 	}
 	return err
-}
-
-// begin starts a handshake. The oldest gives way if there are too many.
-func (l *Listener) begin(t net.Conn, s *source) {
-	h := &handshake{l: l, stream: newStream(t)}
-	h.stream.source = s
-	var oldest *handshake
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		closeTransport(t)
-		return
-	}
-	if l.handshakes.Len() >= l.set.MaxHandshakes {
-		oldest = l.handshakes.Front().Value.(*handshake)
-	}
-	h.deadline = time.Now().Add(l.set.HandshakeTimeout)
-	h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
-	h.elem = l.handshakes.PushBack(h)
-	l.mu.Unlock()
-	if oldest != nil {
-		oldest.expire()
-	}
-	go h.run()
 }
 
 // room returns why no new session is taken, if none is.

@@ -32,7 +32,7 @@ type ListenerStats struct {
 // the [Event.Err] of an EventRefused.
 type RefusalStats struct {
 	Timeout        int64 // [ErrHandshakeTimeout]
-	Full           int64 // [ErrTooManySessions]
+	Full           int64 // [ErrTooManySessions], [ErrTooManyHandshakes]
 	Denied         int64 // [ErrDenied]
 	ShuttingDown   int64 // new sessions during Shutdown
 	NoSuite        int64 // [ErrNoSuite]
@@ -126,6 +126,7 @@ var refusalErrors = []struct {
 }{
 	{ErrHandshakeTimeout, refusedTimeout},
 	{ErrTooManySessions, refusedFull},
+	{ErrTooManyHandshakes, refusedFull},
 	{errTooManyAsked, refusedFull},
 	{ErrDenied, refusedDenied},
 	{ErrBusy, refusedOther}, // said by ListenConfig.Authorize
@@ -221,7 +222,7 @@ func (l *Listener) Stats() ListenerStats {
 	s.Suspended = l.suspended.Len()
 	s.Connected = l.live - s.Suspended
 	s.Provisional = l.provisional
-	s.Handshakes = l.handshakes.Len()
+	s.Handshakes = l.antechamber.len()
 	s.Backlog = l.backlog.len()
 	return s
 }

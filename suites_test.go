@@ -94,7 +94,7 @@ func (s setup) shared() relink.Config {
 
 // listener returns the listener's settings.
 func (s setup) listener(suites ...relink.ServerSuite) relink.ListenConfig {
-	return relink.ListenConfig{Config: s.shared(), Suites: suites, MaxHandshakes: s.MaxHandshakes}
+	return relink.ListenConfig{Config: s.shared(), Suites: suites, MaxHandshakes: s.MaxHandshakes, MaxHandshakesPerAddress: s.MaxHandshakes}
 }
 
 // dialer returns the dialer.

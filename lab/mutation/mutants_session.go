@@ -210,21 +210,45 @@ var listenerMutants = []mutant{
 	{
 		name:   "handshakes without a time limit",
 		breaks: "A client that says nothing keeps its handshake for ever.",
-		edits:  []edit{{"listener.go", `time.AfterFunc(l.set.HandshakeTimeout, h.expire)`, `time.AfterFunc(1<<62, h.expire)`}},
+		edits:  []edit{{"admission.go", `time.AfterFunc(l.set.HandshakeTimeout, h.expire)`, `time.AfterFunc(1<<62, h.expire)`}},
 		pkg:    ".", tests: "TestSlowloris",
 	},
 	{
 		name:   "handshakes without number",
 		breaks: "MaxHandshakes does not bound the handshakes.",
-		edits:  []edit{{"listener.go", `if l.handshakes.Len() >= l.set.MaxHandshakes {`, `if l.handshakes.Len() >= l.set.MaxHandshakes && false {`}},
+		edits:  []edit{{"admission.go", `if l.antechamber.unproven() >= l.set.MaxHandshakes {`, `if l.antechamber.unproven() >= l.set.MaxHandshakes && false {`}},
 		pkg:    ".", tests: "TestSlowloris",
 	},
 	{
 		name:   "finished handshakes count",
 		breaks: "A handshake that is over keeps its place.",
-		edits: []edit{{"handshake.go", `	h.l.handshakes.Remove(h.elem)
-`, ``}},
+		edits: []edit{{"admission.go", `	h.l.antechamber.remove(h)
+	h.l.origins`, `	h.l.origins`}},
 		pkg: ".", tests: "TestSlowloris TestLostProof",
+	},
+	{
+		name:   "talkers give way first",
+		breaks: "A handshake that was heard gives way before one that has said nothing.",
+		edits:  []edit{{"admission.go", `case talking == nil, quiet != nil`, `case talking == nil, false && quiet != nil`}},
+		pkg:    ".", tests: "TestHandshakesGiveWayByStanding",
+	},
+	{
+		name:   "a flood leaves nobody the time to speak",
+		breaks: "A handshake gives way however young it is.",
+		edits:  []edit{{"admission.go", `		if wait <= 0 {`, `		if wait <= 1<<62 {`}},
+		pkg:    ".", tests: "TestHandshakesAreLeftAlone",
+	},
+	{
+		name:   "proven resumes give way",
+		breaks: "A resume that has proven itself counts as a stranger.",
+		edits:  []edit{{"authorize.go", `	t.h.rise(proven)`, `	t.h.rise(heard)`}},
+		pkg:    ".", tests: "TestProvenResumesStay",
+	},
+	{
+		name:   "an address keeps its share",
+		breaks: "Handshakes that are over count against their address for ever.",
+		edits:  []edit{{"origins.go", `if o.count[from]--; o.count[from] == 0 {`, `if o.count[from] == 0 {`}},
+		pkg:    ".", tests: "TestHandshakesPerAddress",
 	},
 	{
 		name:   "unproven sessions stay",

@@ -1,0 +1,192 @@
+package relink
+
+import (
+	"container/list"
+	"fmt"
+	"net"
+	"time"
+)
+
+// A standing says what a transport has shown of itself during its handshake. Those
+// with the lower one give way first.
+type standing int
+
+const (
+	silent standing = iota // nothing has arrived
+	heard                  // something has, which anybody can send
+	proven                 // a resume that knows its session's secret
+	standings
+)
+
+// patience is how long a handshake is left alone, however many wait for its place.
+// It is what an honest client needs until its first bytes are here, and the next.
+const patience = time.Second
+
+// resumeShare is the part of MaxHandshakes that proven resumes have for themselves,
+// in addition to it.
+const resumeShare = 4
+
+// An antechamber holds the handshakes under way, by their standing. It is
+// guarded by the listener's lock.
+type antechamber struct {
+	waiting [standings]list.List // of *handshake, the oldest first
+}
+
+// len returns how many there are.
+func (a *antechamber) len() int { return a.unproven() + a.waiting[proven].Len() }
+
+// unproven returns how many count against MaxHandshakes.
+func (a *antechamber) unproven() int { return a.waiting[silent].Len() + a.waiting[heard].Len() }
+
+// all returns all of them.
+func (a *antechamber) all() []*handshake {
+	var all []*handshake
+	for i := range a.waiting {
+		for e := a.waiting[i].Front(); e != nil; e = e.Next() {
+			all = append(all, e.Value.(*handshake))
+		}
+	}
+	return all
+}
+
+func (a *antechamber) add(h *handshake) { h.elem = a.waiting[h.standing].PushBack(h) }
+
+func (a *antechamber) remove(h *handshake) { a.waiting[h.standing].Remove(h.elem) }
+
+// next returns the one that gives way next to a newcomer, which has shown nothing,
+// and in how long: the oldest of the silent, if it has been there for long enough.
+// Otherwise it is the oldest of those that were heard where these hold more than half
+// of the room, lest they stop everybody for as long as they like. Nobody
+// who has proven something gives way.
+func (a *antechamber) next() (*handshake, time.Duration) {
+	quiet, talking := a.oldest(silent), a.oldest(heard)
+	switch {
+	case talking == nil, quiet != nil && (quiet.patience() <= 0 || a.waiting[silent].Len() >= a.waiting[heard].Len()):
+		return quiet, quiet.patience()
+	default:
+		return talking, talking.patience()
+	}
+}
+
+func (a *antechamber) oldest(s standing) *handshake {
+	if e := a.waiting[s].Front(); e != nil {
+		return e.Value.(*handshake)
+	}
+	return nil
+}
+
+// patience returns how long the handshake is to be left alone.
+func (h *handshake) patience() time.Duration { return h.began.add(patience).until() }
+
+// begin starts a handshake. It may wait for room, and with it all that have not been
+// accepted from that inner listener; what they say meanwhile waits with them.
+func (l *Listener) begin(t net.Conn, s *source) {
+	remote := t.RemoteAddr()
+	if err := l.askAdmit(remote); err != nil {
+		l.turnAway(t, s, remote, fmt.Errorf("%w: %w", ErrDenied, err))
+		return
+	}
+	h := &handshake{l: l, stream: newStream(t), origin: originOf(remote)}
+	h.stream.source = s
+	h.stream.onFirst = func() { h.rise(heard) }
+	for {
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			closeTransport(t)
+			return
+		}
+		if !l.origins.mayEnter(h.origin) {
+			l.mu.Unlock()
+			l.turnAway(t, s, remote, ErrTooManyHandshakes)
+			return
+		}
+		var oldest *handshake
+		var wait time.Duration
+		if l.antechamber.unproven() >= l.set.MaxHandshakes {
+			oldest, wait = l.antechamber.next()
+		}
+		if wait <= 0 {
+			h.began = now()
+			h.deadline = time.Now().Add(l.set.HandshakeTimeout)
+			h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
+			l.origins.enter(h.origin)
+			l.antechamber.add(h)
+			l.mu.Unlock()
+			if oldest != nil {
+				oldest.expire()
+			}
+			go h.run()
+			return
+		}
+		l.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-l.left:
+		case <-l.quit:
+		}
+		timer.Stop()
+	}
+}
+
+// askAdmit asks ListenConfig.Admit.
+func (l *Listener) askAdmit(remote net.Addr) (err error) {
+	if l.set.Admit == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: ListenConfig.Admit panicked: %v", errInternal, p)
+		}
+	}()
+	return l.set.Admit(remote)
+}
+
+// turnAway refuses a transport before anything is spent on it.
+func (l *Listener) turnAway(t net.Conn, s *source, remote net.Addr, err error) {
+	l.refused(s, remote, err)
+	go resetTransport(t)
+}
+
+// refused counts and tells a refusal.
+func (l *Listener) refused(s *source, remote net.Addr, err error) {
+	l.totals.refused[refusalOf(err)].Add(1)
+	l.notify.post(Event{Kind: EventRefused, Label: s.label, Remote: remote, Err: err})
+}
+
+// rise notes what a handshake has shown. A resume that is proven has a place of its
+// own; the oldest of these gives way.
+func (h *handshake) rise(to standing) {
+	l := h.l
+	var oldest *handshake
+	l.mu.Lock()
+	if !h.over && to > h.standing {
+		l.antechamber.remove(h)
+		h.standing = to
+		if most := max(1, l.set.MaxHandshakes/resumeShare); to == proven && l.antechamber.waiting[proven].Len() >= most {
+			oldest = l.antechamber.oldest(proven)
+		}
+		l.antechamber.add(h)
+		l.leftLocked()
+	}
+	l.mu.Unlock()
+	if oldest != nil {
+		oldest.expire()
+	}
+}
+
+// leaveLocked takes a handshake that is over out. The caller holds the listener's lock.
+func (h *handshake) leaveLocked() {
+	h.l.antechamber.remove(h)
+	h.l.origins.leave(h.origin)
+	h.l.leftLocked()
+}
+
+// leftLocked wakes begin where it waits for room.
+func (l *Listener) leftLocked() {
+	select {
+	case l.left <- struct{}{}:
+	default:
+	}
+}
