@@ -182,7 +182,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
 	if c.redial != nil {
 		c.redial.startLocked(c)
-	} else if !c.server.suspend(c) {
+	} else if !c.server.suspend(c, c.expendableLocked()) {
 		c.expireLocked(ErrSessionLost)
 	}
 }

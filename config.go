@@ -23,6 +23,7 @@ const (
 	defaultMinBackoff       = 50 * time.Millisecond
 	defaultMaxBackoff       = 3 * time.Second
 	defaultMaxHandshakes    = 4096
+	defaultMaxSessions      = 1 << 18
 )
 
 // MinReplayLimit and MaxReplayLimit bound [Config.ReplayLimit], in bytes.
@@ -100,7 +101,10 @@ type ListenConfig struct {
 	Label string
 
 	// MaxSessions bounds the sessions that are alive at a time, suspended ones
-	// included. Zero means no bound.
+	// included. Default 262,144. When there are so many, a new one is turned away with
+	// [ErrTooManySessions], unless there is a suspended session that was never resumed and
+	// has carried at most 4 KiB: the one of these that has been suspended longest gives
+	// way, with [ErrDisplaced]. A connected session is never ended for it.
 	MaxSessions int
 
 	// MaxAge bounds how long a session may live, whatever its transports do: it
@@ -230,7 +234,10 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 		return nil, err
 	}
 	if s.MaxSessions < 0 {
-		return nil, fmt.Errorf("relink: ListenConfig.MaxSessions is %d: use 0 for no bound", s.MaxSessions)
+		return nil, fmt.Errorf("relink: ListenConfig.MaxSessions is %d: use a positive number, or 0 for the default of %d", s.MaxSessions, defaultMaxSessions)
+	}
+	if s.MaxSessions == 0 {
+		s.MaxSessions = defaultMaxSessions
 	}
 	if s.MaxAge < 0 {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxAge is %v: use a positive time, or 0 for no bound", s.MaxAge)

@@ -47,7 +47,7 @@ func TestListenConfigErrors(t *testing.T) {
 		{"nil suite", relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite, nil}}, []string{"ListenConfig.Suites[1]"}},
 		{"same suite twice", relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite, scpSuite}}, []string{"ListenConfig.Suites", "SCP"}},
 		{"two variants of one wire", relink.ListenConfig{Suites: []relink.ServerSuite{dh64rc4Suite, clearSuite}}, []string{"ListenConfig.Suites", "told apart"}},
-		{"MaxSessions", relink.ListenConfig{MaxSessions: -1}, []string{"ListenConfig.MaxSessions"}},
+		{"MaxSessions", relink.ListenConfig{MaxSessions: -1}, []string{"ListenConfig.MaxSessions", "262144"}},
 		{"MaxHandshakes", relink.ListenConfig{MaxHandshakes: -1}, []string{"ListenConfig.MaxHandshakes", "4096"}},
 		{"MaxHandshakesPerAddress", relink.ListenConfig{MaxHandshakesPerAddress: -1}, []string{"ListenConfig.MaxHandshakesPerAddress", "a quarter"}},
 		{"no key", relink.ListenConfig{Suites: []relink.ServerSuite{noise()}}, []string{"NoiseServer.Keys is empty"}},
@@ -172,7 +172,7 @@ func TestConfigDefaults(t *testing.T) {
 	list := []relink.ServerSuite{scpSuite}
 	l, err := relink.ListenConfig{Suites: list}.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxHandshakes: defaultMaxHandshakes, MaxHandshakesPerAddress: defaultMaxHandshakes / 4}, l)
+	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxSessions: defaultMaxSessions, MaxHandshakes: defaultMaxHandshakes, MaxHandshakesPerAddress: defaultMaxHandshakes / 4}, l)
 	d, err := relink.Dialer{Suite: scpSuite}.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, relink.Dialer{

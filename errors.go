@@ -71,6 +71,10 @@ var (
 	// MaxSessions, or because too many new sessions wait for Accept.
 	ErrTooManySessions = errors.New("relink: too many sessions")
 
+	// ErrDisplaced means that a suspended session gave way to a new one because of
+	// MaxSessions. It is the [Event.Err] of its EventClosed, and what its Read returns.
+	ErrDisplaced = errors.New("relink: the suspended session gave way to a new one")
+
 	// ErrTooManyHandshakes means that a transport was turned away because of
 	// MaxHandshakesPerAddress.
 	ErrTooManyHandshakes = errors.New("relink: too many handshakes under way from one address")

@@ -63,6 +63,7 @@ const (
 	MaxQueuedEvents   = maxQueuedEvents
 	MaxQueuedRefusals = maxQueuedRefusals
 	UnacceptedBound   = unacceptedBound
+	LittleCarried     = littleCarried
 	MaxPending        = stream.MaxPending
 	StandbyBound      = stream.StandbyBound
 )

@@ -427,7 +427,9 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	if c.provisional {
 		return c.admitLocked(t.h, claim.Received, sl)
 	}
-	t.h.l.unsuspend(c)
+	if !t.h.l.reclaim(c) {
+		return ErrUnknownSession // it has given way meanwhile
+	}
 	c.attachLocked(t.h.stream, claim.Received, sl)
 	return nil
 }

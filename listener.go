@@ -44,6 +44,7 @@ type Listener struct {
 	antechamber antechamber
 	origins     origins
 	suspended   *list.List // of *Conn, the first to expire first
+	expendable  expendable // of these
 	watch       []*Conn    // sessions that want attention: see tick
 	sweeping    bool
 	ended       graveyard
@@ -278,7 +279,7 @@ func (l *Listener) roomLocked() error {
 	switch {
 	case l.draining || l.closed:
 		return errDraining
-	case l.set.MaxSessions > 0 && l.live >= l.set.MaxSessions,
+	case l.live >= l.set.MaxSessions && l.expendable.order.Len() == 0,
 		l.backlog.len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
 		return ErrTooManySessions
 	}
@@ -315,6 +316,7 @@ func (l *Listener) admit(c *Conn) error {
 	if err := l.roomLocked(); err != nil {
 		return err
 	}
+	l.giveWayLocked()
 	l.provisional--
 	l.addSessionLocked(c)
 	l.ageLocked(c)
@@ -415,7 +417,7 @@ func (l *Listener) tidyEnded() {
 
 // suspend notes that a session has lost its link and when it expires. It
 // returns false when it cannot be resumed.
-func (l *Listener) suspend(c *Conn) bool {
+func (l *Listener) suspend(c *Conn, expendable bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -423,20 +425,18 @@ func (l *Listener) suspend(c *Conn) bool {
 	}
 	c.place.expires = now().add(l.set.ResumeTimeout)
 	c.place.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
+	if expendable {
+		l.expendable.add(c)
+	}
 	if l.suspended.Len() == 1 {
 		l.sweepLocked()
 	}
 	return true
 }
 
-func (l *Listener) unsuspend(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unsuspendLocked(c)
-}
-
 func (l *Listener) unsuspendLocked(c *Conn) {
 	if c.place.suspended != nil {
+		l.expendable.remove(c)
 		l.suspended.Remove(c.place.suspended)
 		c.place.suspended = nil
 		if l.sweeping && l.suspended.Len() == 0 {

@@ -21,6 +21,7 @@ type ListenerStats struct {
 
 	Opened        int64        // sessions
 	Resumes       int64        // how often one went on over a new transport
+	Displaced     int64        // sessions that gave way to new ones: [ErrDisplaced]
 	Refused       RefusalStats // handshakes that failed
 	BytesRead     int64        // taken by the applications on this side
 	BytesWritten  int64        // taken from them
@@ -166,8 +167,8 @@ func refusalOf(err error) refusal {
 // Sessions add to them at ticks and when something changes, so that Read and Write
 // touch nothing that sessions share, and asking walks over none.
 type totals struct {
-	opened, resumes, read, written, replayed, memory atomic.Int64
-	refused                                          [refusals]atomic.Int64
+	opened, resumes, read, written, replayed, memory, displaced atomic.Int64
+	refused                                                     [refusals]atomic.Int64
 }
 
 // A reported is what of a session is in the totals: the low bits of its counts. It
@@ -211,6 +212,7 @@ func (l *Listener) Stats() ListenerStats {
 		Memory:        t.memory.Load(),
 		Opened:        t.opened.Load(),
 		Resumes:       t.resumes.Load(),
+		Displaced:     t.displaced.Load(),
 		BytesRead:     t.read.Load(),
 		BytesWritten:  t.written.Load(),
 		Replayed:      t.replayed.Load(),

@@ -71,6 +71,7 @@ const (
 	defaultMinBackoff       = 50 * time.Millisecond
 	defaultMaxBackoff       = 3 * time.Second
 	defaultMaxHandshakes    = 4096
+	defaultMaxSessions      = 1 << 18
 )
 
 // A setup is the settings of both sides of a test.

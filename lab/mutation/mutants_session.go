@@ -287,8 +287,20 @@ var listenerMutants = []mutant{
 	{
 		name:   "one session too many",
 		breaks: "MaxSessions lets one more in.",
-		edits:  []edit{{"listener.go", `l.live >= l.set.MaxSessions,`, `l.live > l.set.MaxSessions,`}},
+		edits:  []edit{{"listener.go", `case l.live >= l.set.MaxSessions &&`, `case l.live > l.set.MaxSessions &&`}},
 		pkg:    ".", tests: "TestMaxSessions",
+	},
+	{
+		name:   "who has carried much gives way",
+		breaks: "A suspended session that has carried much gives way to a new one.",
+		edits:  []edit{{"giveway.go", ` && c.recv.Received()+c.send.End() <= littleCarried`, ``}},
+		pkg:    ".", tests: "TestWhoDoesNotGiveWay",
+	},
+	{
+		name:   "nobody gives way",
+		breaks: "Sessions that were opened and dropped keep everybody out for ResumeTimeout.",
+		edits:  []edit{{"close.go", `suspend(c, c.expendableLocked())`, `suspend(c, false)`}},
+		pkg:    ".", tests: "TestYoungSuspendedSessionsGiveWay",
 	},
 	{
 		name:   "a full listener goes on",
@@ -302,7 +314,9 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if err := l.roomLocked(); err != nil {
 		return err
 	}
-	l.provisional--`, `	l.provisional--`}},
+	l.giveWayLocked()`, `	if l.expendable.order.Len() > 0 {
+		l.giveWayLocked()
+	}`}},
 		pkg: ".", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
 	},
 	{
