@@ -228,7 +228,11 @@ func (t *tally) event(e relink.Event) {
 	if d := t.delay.Load(); d > 0 {
 		time.Sleep(time.Duration(d))
 	}
-	t.kinds[e.Kind].Add(1)
+	told := int64(1)
+	if e.Refusals != nil {
+		told = e.Refusals.Total()
+	}
+	t.kinds[e.Kind].Add(told)
 	t.dropped.Add(int64(e.Dropped))
 }
 

@@ -69,7 +69,11 @@ func (t *tally) event(e relink.Event) {
 		t.replayed.Add(e.Replayed)
 		t.gap.add(e.Gap)
 	case relink.EventRefused:
-		t.refused.Add(1)
+		if e.Refusals != nil {
+			t.refused.Add(e.Refusals.Total())
+		} else {
+			t.refused.Add(1)
+		}
 	case relink.EventClosed:
 		t.connClosed.Add(1)
 	case relink.EventResuming:
