@@ -201,7 +201,7 @@ func TestAuthorizeIsBounded(t *testing.T) {
 		events := new(eventLog)
 		l, err := relink.NewListener(n.Listen(), relink.ListenConfig{
 			Suites: []relink.ServerSuite{noiseSuite}, MaxHandshakes: most,
-			Config: relink.Config{OnEvent: events.add, HandshakeTimeout: time.Second},
+			Config: relink.Config{OnEvent: events.add, HandshakeTimeout: 3 * time.Second},
 			Authorize: func(context.Context, relink.Attempt) error {
 				peak.Store(now.Add(1)) // dials come one after the other
 				<-block

@@ -41,7 +41,7 @@ func fullServerProcess() {
 	var failed lineCounter
 	l, err := relink.NewListener(inner, relink.ListenConfig{
 		Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}},
-		Config: relink.Config{HandshakeTimeout: serverTimeout, Logger: slog.New(slog.NewTextHandler(&failed, nil))},
+		Config: relink.Config{HandshakeTimeout: serverTimeout, Logger: slog.New(slog.NewTextHandler(&failed, &slog.HandlerOptions{Level: slog.LevelDebug}))},
 	})
 	if err != nil {
 		panic(err)
