@@ -68,7 +68,16 @@ func Join(ctx context.Context, session *relink.Conn, other io.ReadWriteCloser, l
 	}()
 	j.up()
 	close(j.upDone)
-	<-downDone
+	select {
+	case <-downDone:
+	case <-session.Done(): // nobody is left to send to
+		if err := session.Err(); err != nil {
+			j.fail(err)
+		}
+		j.shut.Store(true)
+		_ = other.Close()
+		<-downDone
+	}
 
 	j.mu.Lock()
 	err := j.err

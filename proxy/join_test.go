@@ -167,7 +167,7 @@ func TestClassicUnsaid(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(begun), 3500*time.Millisecond)
 		require.Less(t, time.Since(begun), 6*time.Second)
 		_ = server.Abort()
-		_ = <-done // how it ends depends on the wire
+		t.Log(<-done) // how it ends depends on the wire
 	})
 }
 
