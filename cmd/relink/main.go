@@ -35,6 +35,7 @@ func commands() []command {
 	return []command{
 		{"serve", "takes sessions, and carries each on to a server", serve},
 		{"connect", "opens a local port, or takes standard input, and carries it over sessions", connect},
+		{"ping", "says what a session to a server takes, and cuts its own transport", ping},
 		{"keygen", "makes a server's key", keygen},
 	}
 }
