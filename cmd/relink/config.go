@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/relink-go/relink"
@@ -93,6 +94,34 @@ func (c *config) listenConfig() (relink.ListenConfig, error) {
 		MaxSessions:   c.maxSessions,
 		MaxHandshakes: c.maxHandshakes,
 	}, nil
+}
+
+// replaceable returns why a running listener cannot become what next says.
+func (c *config) replaceable(next *config) error {
+	sameKeys := slices.EqualFunc(c.keys, next.keys, func(a, b relink.PrivateKey) bool { return a.Equal(b) })
+	type fixed struct {
+		replayLimit                                                    int
+		resumeTimeout, handshakeTimeout, closeTimeout, livenessTimeout time.Duration
+		maxSessions, maxHandshakes                                     int
+		node                                                           int64
+	}
+	of := func(c *config) fixed {
+		return fixed{c.replayLimit, c.resumeTimeout, c.handshakeTimeout, c.closeTimeout, c.livenessTimeout, c.maxSessions, c.maxHandshakes, c.node}
+	}
+	var what string
+	switch {
+	case !slices.Equal(c.listen, next.listen):
+		what = "listen"
+	case !slices.Equal(c.suites, next.suites):
+		what = "suites"
+	case !sameKeys:
+		what = "keys"
+	case of(c) != of(next):
+		what = "node, replay-limit, max-sessions, max-handshakes or a timeout"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s cannot change while the listener runs: restart for that", what)
 }
 
 func (c *config) settings() proxy.Settings {

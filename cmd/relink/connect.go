@@ -27,7 +27,7 @@ var errInterrupted = errors.New("interrupted")
 
 // connect is the port on the client's side.
 func connect(p *program, args []string) int {
-	flags := flag.NewFlagSet("connect", flag.ContinueOnError)
+	flags := newFlags("connect")
 	var listen, serverKeys list
 	flags.Var(&listen, "listen", "open this local `address`: host:port or unix:/a/path; may be given again")
 	stdio := flags.Bool("stdio", false, "carry standard input and output over one session, as ssh's ProxyCommand wants")
@@ -158,6 +158,7 @@ func (c *connector) stdio(ctx context.Context) int {
 	defer forget()
 	err = proxy.Join(ctx, session, newStdio(c.p.stdin, c.p.stdout), c.limits)
 	if err != nil {
+		time.Sleep(lastWords)
 		return c.p.failed("connect", err, exitConnection)
 	}
 	return exitOK
@@ -175,7 +176,13 @@ func (c *connector) listen(ctx context.Context, addresses []string) int {
 		c.p.logger(false).Info("listening", "address", address(o.Addr()))
 	}
 	var sessions sync.WaitGroup
-	defer sessions.Wait()
+	carried := false
+	defer func() {
+		sessions.Wait()
+		if carried && ctx.Err() != nil {
+			time.Sleep(lastWords)
+		}
+	}()
 	for {
 		local, err := l.Accept()
 		switch {
@@ -190,6 +197,7 @@ func (c *connector) listen(ctx context.Context, addresses []string) int {
 			_ = l.Close()
 			return c.p.failed("connect", err, exitFailed)
 		default:
+			carried = true
 			sessions.Go(func() { c.carry(ctx, local) })
 		}
 	}

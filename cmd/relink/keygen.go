@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 
 	"github.com/relink-go/relink"
@@ -10,7 +9,7 @@ import (
 
 // keygen writes a new key to a file, or shows the public key of one.
 func keygen(p *program, args []string) int {
-	flags := flag.NewFlagSet("keygen", flag.ContinueOnError)
+	flags := newFlags("keygen")
 	out := flags.String("out", "", "write a new private key to this `file`, and print its public key")
 	pub := flags.String("pub", "", "print the public key of the private key in this `file`")
 	if status, ok := p.parse(flags, args, "relink keygen -out FILE | -pub FILE", 0); !ok {

@@ -34,6 +34,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "takes sessions, and carries each on to a server", serve},
+		{"check", "reads a configuration file for serve, and says what is wrong with it", check},
 		{"connect", "opens a local port, or takes standard input, and carries it over sessions", connect},
 		{"ping", "says what a session to a server takes, and cuts its own transport", ping},
 		{"keygen", "makes a server's key", keygen},
@@ -75,6 +76,9 @@ func (p *program) main(args []string) int {
 	}
 	return status
 }
+
+// newFlags returns the flags of a command.
+func newFlags(command string) *flag.FlagSet { return flag.NewFlagSet(command, flag.ContinueOnError) }
 
 // failed says what went wrong, on standard error, and returns the status.
 func (p *program) failed(command string, err error, status int) int {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -17,7 +16,7 @@ import (
 
 // ping opens a session, says what it took, and cuts its own transport.
 func ping(p *program, args []string) int {
-	flags := flag.NewFlagSet("ping", flag.ContinueOnError)
+	flags := newFlags("ping")
 	var serverKeys list
 	var t target
 	t.register(flags, &serverKeys)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 
 // serve is the proxy before a server.
 func serve(p *program, args []string) int {
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags := newFlags("serve")
 	var c config
 	flags.Var((*list)(&c.listen), "listen", "take sessions at this `address`: host:port or unix:/a/path; may be given again")
 	flags.Var((*list)(&c.keyFiles), "key", "a `file` with the server's private key; again for a second one while keys change")
@@ -34,9 +36,13 @@ func serve(p *program, args []string) int {
 	flags.DurationVar(&c.limits.Life, "life", 0, "end a session after this time (default never)")
 	flags.DurationVar(&c.limits.Answer, "answer", 0, "end a session whose server has not answered for this long after the first byte (default never)")
 	flags.DurationVar(&c.drain, "drain", 0, "after SIGTERM, wait this long for sessions to end (default until they do)")
+	file := flags.String("config", "", "take all of this from a `file` instead")
 	verbose := flags.Bool("v", false, "log every session")
-	if status, ok := p.parse(flags, args, "relink serve -listen ADDRESS -key FILE -to ADDRESS", 0); !ok {
+	if status, ok := p.parse(flags, args, "relink serve -listen ADDRESS -key FILE -to ADDRESS | -config FILE", 0); !ok {
 		return status
+	}
+	if *file != "" {
+		return p.serveFile(flags, *file, *verbose)
 	}
 	if len(up.Addresses) == 0 {
 		return p.failed("serve", errors.New("no server: -to 127.0.0.1:6379, for instance"), exitUsage)
@@ -48,15 +54,39 @@ func serve(p *program, args []string) int {
 	if err := c.check(); err != nil {
 		return p.failed("serve", err, exitUsage)
 	}
-	return p.serve(&c, *verbose)
+	return p.serve(&c, *verbose, func() (*config, error) {
+		return nil, errors.New("there is no file to read again: serve was started with flags")
+	})
 }
 
-// serve runs until a signal ends it.
-func (p *program) serve(c *config, verbose bool) int {
+// serveFile is serve with a configuration file.
+func (p *program) serveFile(flags *flag.FlagSet, name string, verbose bool) int {
+	var stray []string
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name != "config" && f.Name != "v" {
+			stray = append(stray, "-"+f.Name)
+		}
+	})
+	if len(stray) > 0 {
+		return p.failed("serve", fmt.Errorf("%s beside -config: it belongs into the file", strings.Join(stray, " ")), exitUsage)
+	}
+	c, err := readFile(name)
+	if err != nil {
+		return p.failed("serve", err, exitUsage)
+	}
+	return p.serve(c, verbose, func() (*config, error) { return readFile(name) })
+}
+
+// serve runs until a signal ends it. At SIGHUP it takes the settings that reload
+// returns for new sessions, if they are valid.
+func (p *program) serve(c *config, verbose bool, reload func() (*config, error)) int {
 	logger := p.logger(verbose)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 
 	cfg, err := c.listenConfig()
 	if err != nil {
@@ -82,14 +112,34 @@ func (p *program) serve(c *config, verbose bool) int {
 	for _, k := range c.keys {
 		logger.Info("the server's key", "public", k.PublicKey())
 	}
-	select {
-	case err := <-served:
-		return p.failed("serve", err, exitFailed)
-	case s := <-signals:
-		logger.Info("draining: no new sessions, a second signal ends those there are", "signal", s, "sessions", count(l), "limit", c.drain)
+	for stopping := false; !stopping; {
+		select {
+		case err := <-served:
+			return p.failed("serve", err, exitFailed)
+		case <-hangups:
+			next, err := reload()
+			if err == nil {
+				err = c.replaceable(next)
+			}
+			if err != nil {
+				logger.Error("not reloaded, nothing has changed", "error", err)
+				continue
+			}
+			c = next
+			server.Set(c.settings())
+			logger.Info("reloaded, for new sessions")
+		case s := <-signals:
+			logger.Info("draining: no new sessions, a second signal ends those there are", "signal", s, "sessions", count(l), "limit", c.drain)
+			stopping = true
+		}
 	}
 	return drain(l, server, served, signals, c.drain, logger)
 }
+
+// lastWords is how long a process that has aborted sessions stays, so that relink can
+// tell their peers: it takes up to 100 ms for that, and nothing else tells when it
+// is over.
+const lastWords = 150 * time.Millisecond
 
 // drain serves the sessions there are until they have ended, the limit is over or
 // another signal comes.
@@ -120,6 +170,9 @@ func drain(l *relink.Listener, server *proxy.Server, served <-chan error, signal
 		_ = c.Abort()
 	}
 	server.Wait()
+	if err != nil {
+		time.Sleep(lastWords)
+	}
 	logger.Info("ended")
 	return status
 }
