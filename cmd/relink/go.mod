@@ -12,7 +12,6 @@ require (
 
 require (
 	github.com/cloudflare/circl v1.6.5 // indirect
-	github.com/flynn/noise v1.1.0 // indirect
 	golang.org/x/crypto v0.54.0 // indirect
 )
 
