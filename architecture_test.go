@@ -25,7 +25,7 @@ const modulePath = "github.com/relink-go/relink"
 //	examples and other nested modules → relink → internal/* → dh64, rc4stream, replay → standard library
 //
 // The packages under transport/ stand beside relink: neither knows the other.
-// proxy stands above both.
+// proxy stands above both, debug above relink.
 type layer struct {
 	dir   string   // of the package; a trailing /* takes any name
 	own   []string // directories of this module
@@ -52,6 +52,7 @@ var layers = []layer{
 		other: []string{"golang.org/x/crypto", "golang.org/x/sys", "github.com/cloudflare/circl/dh/x25519"},
 		never: []string{"net", "time"},
 	},
+	{dir: "debug", own: []string{"."}},
 	{dir: "proxy", own: []string{".", "transport/proxyproto"}},
 	{
 		dir:   ".",
@@ -214,7 +215,7 @@ func TestProtocolsStartNoGoroutine(t *testing.T) {
 }
 
 // publicPackages are what users import.
-var publicPackages = []string{".", "dh64", "rc4stream", "replay", "proxy", "transport/proxyproto", "transport/race", "transport/tlstransport"}
+var publicPackages = []string{".", "debug", "dh64", "rc4stream", "replay", "proxy", "transport/proxyproto", "transport/race", "transport/tlstransport"}
 
 // publicDoc returns the documentation of a public package.
 func publicDoc(t *testing.T, files []sourceFile, dir string) *doc.Package {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,6 +145,35 @@ func TestDrainLimit(t *testing.T) {
 	require.Equal(t, 1, server.wait())
 }
 
+// The operator's page is there, and a draining process is not ready.
+func TestDebug(t *testing.T) {
+	key, public := newKey(t)
+	server := start(t, "serve", "-listen", "127.0.0.1:0", "-to", echo(t, "tcp", "127.0.0.1:0"), "-key", key, "-debug", "127.0.0.1:0")
+	client := start(t, "connect", "-listen", "127.0.0.1:0", "-to", server.address(), "-server-key", public)
+	requireEcho(t, dial(t, "tcp", client.address()), "hello")
+	url := "http://" + server.await(`msg=debug address=(\S+)`)[1]
+	get := func(path string) (int, string) {
+		r, err := http.Get(url + path)
+		require.NoError(t, err)
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		return r.StatusCode, string(b)
+	}
+	_, page := get("/")
+	require.Contains(t, page, "1 connected")
+	_, metrics := get("/metrics")
+	require.Contains(t, metrics, "relink_sessions_opened_total 1")
+	status, _ := get("/readyz")
+	require.Equal(t, http.StatusOK, status)
+	server.signal(syscall.SIGTERM)
+	server.await("msg=\"draining")
+	for status == http.StatusOK { // the log comes first
+		status, _ = get("/readyz")
+	}
+	require.Equal(t, http.StatusServiceUnavailable, status)
+}
+
 // A server that was killed and is started again has none of its sessions: their connections
 // are reset, and new ones work.
 func TestRestart(t *testing.T) {
@@ -272,6 +302,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-idle", "-1s"}, 2, "less than zero"},
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-replay-limit", "1"}, 2, "ReplayLimit"},
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-proxy-protocol", "3"}, 2, "no version 3"},
+		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", ":7001"}, 2, "not on this machine alone"},
+		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", "192.0.2.1:7001"}, 2, "not on this machine alone"},
 		{[]string{"connect"}, 2, "either -listen"},
 		{[]string{"connect", "-stdio"}, 2, "-to is missing"},
 		{[]string{"connect", "-stdio", "-listen", ":0"}, 2, "either -listen"},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type config struct {
 	limits proxy.Limits
 	routes *proxy.Routes
 	drain  time.Duration // 0 is no limit
+	debug  string        // empty, or where package debug listens
 
 	keys []relink.PrivateKey // of keyFiles, by check
 }
@@ -47,6 +49,9 @@ func (c *config) check() error {
 				return fmt.Errorf("the address %s is named twice", a)
 			}
 		}
+	}
+	if err := checkLocal(c.debug); err != nil {
+		return err
 	}
 	if len(c.suites) == 0 {
 		c.suites = []string{"noise"}
@@ -74,6 +79,22 @@ func (c *config) check() error {
 		return err
 	}
 	return l.Close()
+}
+
+// checkLocal returns why an address is reachable from other machines, if it is.
+func checkLocal(a string) error {
+	if a == "" {
+		return nil
+	}
+	network, address, err := proxy.SplitAddress(a)
+	if err != nil || network == "unix" {
+		return err
+	}
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		err = fmt.Errorf("debug: %s is not on this machine alone: localhost:7001 or a Unix socket is", a)
+	}
+	return err
 }
 
 // listenConfig returns the settings of the listener.
@@ -116,6 +137,8 @@ func (c *config) replaceable(next *config) error {
 		what = "suites"
 	case !sameKeys:
 		what = "keys"
+	case c.debug != next.debug:
+		what = "debug"
 	case of(c) != of(next):
 		what = "node, replay-limit, max-sessions, max-handshakes or a timeout"
 	default:

@@ -38,6 +38,7 @@ type file struct {
 	Life   duration `yaml:"life"`
 	Answer duration `yaml:"answer"`
 	Drain  duration `yaml:"drain"`
+	Debug  text     `yaml:"debug"`
 
 	Upstreams map[string]upstreamInFile `yaml:"upstreams"`
 	Default   text                      `yaml:"default"`
@@ -198,6 +199,7 @@ func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 		maxHandshakes:    f.MaxHandshakes,
 		limits:           proxy.Limits{Idle: time.Duration(f.Idle), Life: time.Duration(f.Life), Answer: time.Duration(f.Answer)},
 		drain:            time.Duration(f.Drain),
+		debug:            f.Debug.value,
 	}
 	for _, a := range f.Listen {
 		if _, _, err := proxy.SplitAddress(a.value); err != nil {

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/debug"
 	"github.com/relink-go/relink/proxy"
 )
 
@@ -37,6 +40,7 @@ func serve(p *program, args []string) int {
 	flags.DurationVar(&c.limits.Answer, "answer", 0, "end a session whose server has not answered for this long after the first byte (default never)")
 	flags.DurationVar(&c.drain, "drain", 0, "after SIGTERM, wait this long for sessions to end (default until they do)")
 	file := flags.String("config", "", "take all of this from a `file` instead")
+	flags.StringVar(&c.debug, "debug", "", "show the sessions, /metrics and /readyz over HTTP at this `address` of the machine itself")
 	verbose := flags.Bool("v", false, "log every session")
 	if status, ok := p.parse(flags, args, "relink serve -listen ADDRESS -key FILE -to ADDRESS | -config FILE", 0); !ok {
 		return status
@@ -112,6 +116,18 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 	for _, k := range c.keys {
 		logger.Info("the server's key", "public", k.PublicKey())
 	}
+	var draining atomic.Bool
+	if c.debug != "" {
+		eyes, err := listenOne(c.debug)
+		if err != nil {
+			_ = l.Close()
+			return p.failed("serve", err, exitFailed)
+		}
+		web := debugServer(l, &draining)
+		defer func() { _ = web.Close() }()
+		go func() { _ = web.Serve(eyes) }()
+		logger.Info("debug", "address", address(eyes.Addr()))
+	}
 	for stopping := false; !stopping; {
 		select {
 		case err := <-served:
@@ -131,9 +147,23 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 		case s := <-signals:
 			logger.Info("draining: no new sessions, a second signal ends those there are", "signal", s, "sessions", count(l), "limit", c.drain)
 			stopping = true
+			draining.Store(true)
 		}
 	}
 	return drain(l, server, served, signals, c.drain, logger)
+}
+
+// debugServer serves package debug. It is not ready any more when the process drains.
+func debugServer(l *relink.Listener, draining *atomic.Bool) *http.Server {
+	return &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: debug.Handler(debug.Config{Listener: l, Ready: func() error {
+			if draining.Load() {
+				return errors.New("draining")
+			}
+			return nil
+		}}),
+	}
 }
 
 // lastWords is how long a process that has aborted sessions stays, so that relink can
