@@ -119,11 +119,7 @@ type target struct{ network, address string }
 // targets returns what to dial, the best first, and what could not be looked up.
 func (u *Upstream) targets(ctx context.Context) (targets []target, failures []error) {
 	for _, a := range u.Addresses {
-		network, address, err := SplitAddress(a)
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
+		network, address, _ := SplitAddress(a) // Check has looked at it
 		host, port, _ := net.SplitHostPort(address)
 		if network == "unix" || host == "" || net.ParseIP(host) != nil {
 			targets = append(targets, target{network, address})
