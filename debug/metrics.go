@@ -30,6 +30,7 @@ func (h *handler) metrics(w http.ResponseWriter, _ *http.Request) {
 	single("buffer_memory_bytes", "gauge", "Buffer memory of sessions.", s.Memory)
 	single("sessions_opened_total", "counter", "Sessions opened.", s.Opened)
 	single("resumes_total", "counter", "Sessions that went on over a new transport.", s.Resumes)
+	single("sessions_displaced_total", "counter", "Suspended sessions that gave way to new ones.", s.Displaced)
 	single("read_bytes_total", "counter", "Bytes taken by the applications on this side.", s.BytesRead)
 	single("written_bytes_total", "counter", "Bytes taken from the applications on this side.", s.BytesWritten)
 	single("replayed_bytes_total", "counter", "Bytes handed to a transport again.", s.Replayed)
@@ -51,6 +52,7 @@ func (h *handler) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"counters", r.Counters},
 		{"superseded", r.Superseded},
 		{"ended", r.Ended},
+		{"probe", r.Probe},
 		{"transport", r.Transport},
 		{"other", r.Other},
 	} {
