@@ -79,7 +79,7 @@ func (c *Conn) Abort() error {
 }
 
 // resetLocked drops the link and tells the peer why, where the wire has a word
-// for it and nothing else is half sent.
+// for it and nothing else stays half sent.
 func (c *Conn) resetLocked(code suite.ResetCode) {
 	l := c.link
 	if l == nil {
@@ -89,11 +89,38 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 	if c.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
 	}
-	var last []byte
-	if l.framing != nil && !l.writing && !l.sealed() {
-		last = l.codec.Seal(nil, nil, suite.Control{Reset: code})
+	switch {
+	case l.framing == nil:
+		l.abort(nil)
+	case l.writing && c.sender == roleInline: // a Write, whose attempt ends soon, sees to the rest
+		l.parting = code
+		time.AfterFunc(lastWordsTime, func() { c.partNow(l) })
+	case l.writing, l.sealed():
+		l.abort(nil)
+	default:
+		l.abort(l.codec.Seal(nil, nil, suite.Control{Reset: code}))
 	}
+}
+
+// partLocked drops a link whose transport has returned from what it was writing when the
+// session was reset, and tells the peer if nothing is half sent.
+func (c *Conn) partLocked(l *link, whole bool) {
+	var last []byte
+	if whole {
+		last = l.codec.Seal(nil, nil, suite.Control{Reset: l.parting})
+	}
+	l.parting = 0
 	l.abort(last)
+}
+
+// partNow drops a link whose transport has not returned in time.
+func (c *Conn) partNow(l *link) {
+	c.mu.Lock()
+	defer c.unlock()
+	if l.parting != 0 {
+		l.parting = 0
+		l.abort(nil)
+	}
 }
 
 // violatedLocked ends the session because the peer broke the protocol.

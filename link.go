@@ -90,7 +90,8 @@ type framing struct {
 	inputUse  inputUse // whether long is in use, and is still wanted
 	writing   bool     // the sender seals records, or the transport is taking them
 	stopSent  bool
-	ackAsked  bool // a ping is under way for the sake of its acknowledgement
+	parting   suite.ResetCode // what the peer is still to be told, by whoever writes
+	ackAsked  bool            // a ping is under way for the sake of its acknowledgement
 }
 
 // An inputUse says what is known of a link's long record buffer.

@@ -335,3 +335,35 @@ func TestLongWriteSendsItself(t *testing.T) {
 		}
 	})
 }
+
+// A session that is aborted while a Write is in the transport tells its peer all the same,
+// behind what the transport takes.
+func TestAbortInTheMiddleOfAWrite(t *testing.T) {
+	inAckBubble(t, func(t *testing.T, s testSuite) {
+		for _, size := range []int{5, 5000} {
+			var transport *meddlingTransport
+			r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
+				r.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := r.net.Dial(ctx, network, address)
+					transport = &meddlingTransport{Conn: c}
+					return transport, err
+				}
+			})
+			r.exchange(10)
+			synctest.Wait()
+			abort := func() { require.NoError(t, r.client.Abort()) }
+			transport.meddle.Store(&abort)
+			data := rigData(size)
+			_, _ = r.client.Write(data)
+			require.Nil(t, transport.meddle.Load())
+			requireRead(t, r.server, data)
+			requireInstant(t, func() {
+				_, err := r.server.Read(make([]byte, 1))
+				require.ErrorIs(t, err, relink.ErrSessionLost)
+				<-r.server.Done()
+			})
+			r.stop()
+			time.Sleep(time.Second)
+		}
+	})
+}

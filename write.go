@@ -444,6 +444,10 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
 			l.releaseWire()
 		}
+		if l.parting != 0 {
+			c.partLocked(l, err == nil && !l.sealed())
+			return
+		}
 	} else if c.link == l {
 		c.advanceLocked(n)
 	}
