@@ -38,7 +38,10 @@ func (h *harmed) Interruptible() bool { return true }
 // harms are the ways to do harm once so many bytes have been read.
 var harms = map[string]func(b []byte) bool{
 	"corrupt": func(b []byte) bool { b[len(b)-1] ^= 1; return true },
-	"panic":   func([]byte) bool { panic("harm") },
+	"panic": func([]byte) bool {
+		go panic("harm") // by itself: what a transport panics with, the library contains
+		return true
+	},
 	"leak": func([]byte) bool {
 		go func() { <-make(chan int) }()
 		return true
