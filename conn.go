@@ -345,7 +345,6 @@ func (c *Conn) finishLocked(cause error) {
 		c.redial.stopLocked()
 	}
 	if c.server != nil {
-		c.reportLocked()
 		c.server.forget(c, c.epitaphLocked(cause))
 	}
 	if !c.send.Appending() { // else the Write that is encrypting into it returns it

@@ -88,6 +88,9 @@ func TestDeadlineLeftByDialer(t *testing.T) {
 	defer giveUp.Stop()
 	_, err = io.ReadFull(client, make([]byte, 1))
 	require.NoError(t, err)
+	requireWrite(t, client, []byte("y")) // nor does it end what is written
+	requireRead(t, server, []byte("y"))
+	require.Zero(t, client.Stats().Resumes)
 }
 
 // tcpSession opens a session and aborts it at the end of the test.

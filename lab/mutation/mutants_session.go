@@ -338,8 +338,10 @@ var listenerMutants = []mutant{
 	{
 		name:   "ended sessions keep their memory in the totals",
 		breaks: "What a session held when it ended is counted for ever.",
-		edits: []edit{{"conn.go", `		c.reportLocked()
-		c.server.forget`, `		c.server.forget`}},
+		edits: []edit{{"settle.go", `	if c.link == nil {
+		c.reportLocked() // no tick does
+	}
+`, ``}},
 		pkg: ".", tests: "TestListenerStats TestListenerStatsAfterTheEnd",
 	},
 	{

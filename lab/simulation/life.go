@@ -100,7 +100,7 @@ func (w *world) event(side Side, e relink.Event) {
 		l.longest = max(l.longest, gap)
 	case relink.EventClosed:
 		l.closedAt, l.closed = e.Time, e.Err
-	case relink.EventOpened, relink.EventRefused:
+	case relink.EventOpened, relink.EventRefused, relink.EventListenerFailed:
 	}
 	l.last, l.at = e.Kind, e.Time
 }
