@@ -23,6 +23,7 @@ const (
 	defaultMinBackoff       = 50 * time.Millisecond
 	defaultMaxBackoff       = 3 * time.Second
 	defaultMaxHandshakes    = 4096
+	leastPerAddress         = 64 // handshakes of one address, by default
 	defaultMaxSessions      = 1 << 18
 )
 
@@ -139,7 +140,8 @@ type ListenConfig struct {
 
 	// MaxHandshakesPerAddress bounds the handshakes under way that come from one
 	// IPv4 address, or from one /64 of IPv6. Default a quarter of MaxHandshakes,
-	// which many clients behind one carrier's address do not reach. Transports
+	// but at least 64 where there are as many, which the clients behind one carrier's
+	// address do not reach. Transports
 	// beyond it are turned away with [ErrTooManyHandshakes]. What comes over
 	// loopback, or from an address that is none of IP, is not counted; behind
 	// a proxy elsewhere have the inner listener tell the clients' addresses, or
@@ -249,7 +251,7 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxHandshakes is %d: use a positive number, or 0 for the default of %d", s.MaxHandshakes, defaultMaxHandshakes)
 	}
 	if s.MaxHandshakesPerAddress == 0 {
-		s.MaxHandshakesPerAddress = max(1, s.MaxHandshakes/4)
+		s.MaxHandshakesPerAddress = max(s.MaxHandshakes/4, min(s.MaxHandshakes, leastPerAddress))
 	}
 	if s.MaxHandshakesPerAddress < 0 {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxHandshakesPerAddress is %d: use a positive number, or 0 for a quarter of MaxHandshakes", s.MaxHandshakesPerAddress)
