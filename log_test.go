@@ -3,6 +3,7 @@ package relink_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
 )
 
 // A slowHandler is a slog.Handler that waits for the gate, and keeps what it
@@ -77,4 +79,64 @@ func TestLog(t *testing.T) {
 		require.Equal(t, r.server.ID(), attrs(closed)["session"])
 		r.stop()
 	})
+}
+
+// An inner listener that fails is logged as an error, with its label. One whose Close
+// fails says so.
+func TestLogOfWhatFailsBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		close(gate)
+		h := &slowHandler{gate: gate}
+		stubborn := func() *stubbornListener {
+			return &stubbornListener{Listener: faultnet.New().Listen(), fail: make(chan error), quit: make(chan struct{})}
+		}
+		inner := stubborn()
+		l, err := relink.NewListener(inner, relink.ListenConfig{
+			Suites: []relink.ServerSuite{noiseSuite}, Label: "front",
+			Config: relink.Config{Logger: slog.New(h)},
+		})
+		require.NoError(t, err)
+		inner.fail <- errBadTransport
+		_, err = l.Accept()
+		require.ErrorIs(t, err, errBadTransport)
+		require.Equal(t, "listener failed", relink.EventListenerFailed.String())
+		require.NoError(t, l.AddListener(stubborn(), "again"))
+		require.ErrorIs(t, l.Close(), errBadTransport)
+		synctest.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		require.NotEmpty(t, h.records)
+		require.Equal(t, slog.LevelError, h.records[0].Level)
+		labels := 0
+		h.records[0].Attrs(func(a slog.Attr) bool {
+			if a.Value.String() == "front" {
+				labels++
+			}
+			return true
+		})
+		require.Equal(t, 1, labels)
+	})
+}
+
+// A stubbornListener accepts nothing, and cannot be closed without an error.
+type stubbornListener struct {
+	net.Listener
+	fail chan error
+	quit chan struct{}
+	once sync.Once
+}
+
+func (l *stubbornListener) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.fail:
+		return nil, err
+	case <-l.quit:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *stubbornListener) Close() error {
+	l.once.Do(func() { close(l.quit) })
+	return errBadTransport
 }
