@@ -116,7 +116,8 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%q: ours: %v; theirs: %v", b, ours.TLVs, tlvs)
 		}
 		for i, v := range ours.TLVs {
-			if v.Type != byte(tlvs[i].Type) || !bytes.Equal(v.Value, tlvs[i].Value) {
+			padding := v.Type == byte(pires.PP2_TYPE_NOOP) && len(tlvs[i].Value) == 0 // whose bytes theirs drops
+			if v.Type != byte(tlvs[i].Type) || !bytes.Equal(v.Value, tlvs[i].Value) && !padding {
 				t.Fatalf("%q: TLV %d: ours: %v; theirs: %v", b, i, v, tlvs[i])
 			}
 		}
