@@ -161,6 +161,16 @@ func TestListenAndDialErrors(t *testing.T) {
 	require.Nil(t, c)
 }
 
+// The share of each address is a quarter, but for small tables, where a quarter would
+// turn a client away that comes back while its last transport is still refused.
+func TestSharePerAddress(t *testing.T) {
+	for most, want := range map[int]int{1: 1, 3: 3, 64: 64, 65: 64, 256: 64, 260: 65, 4096: 1024} {
+		l, err := relink.ListenConfig{Suites: []relink.ServerSuite{scpSuite}, MaxHandshakes: most}.Resolved()
+		require.NoError(t, err)
+		require.Equal(t, want, l.MaxHandshakesPerAddress, most)
+	}
+}
+
 func TestConfigDefaults(t *testing.T) {
 	shared := relink.Config{
 		ReplayLimit:      defaultReplayLimit,
