@@ -45,6 +45,7 @@ var layers = []layer{
 	{dir: "internal/rc4pair", own: []string{"rc4stream"}, never: []string{"net", "time"}},
 	{dir: "internal/suite", never: []string{"net", "time"}},
 	{dir: "internal/stream", own: []string{"internal/suite", "replay"}, never: []string{"net", "time", "sync", "context"}},
+	{dir: "internal/rtt", never: []string{"net"}},
 	{
 		// A protocol knows no other protocol, no transport and no clock.
 		dir:   "internal/*",
@@ -56,7 +57,7 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/rtt", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto", "golang.org/x/sys"},
 	},
 }

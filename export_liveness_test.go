@@ -22,3 +22,10 @@ func IsNoDeadline(t time.Time) bool { return deadlineAt(t) == noDeadline }
 func Retrying(unacked uint32, retransmits, probes uint8, silentFor, sentFor time.Duration) bool {
 	return tcpInfo{unacked: unacked, retransmits: retransmits, probes: probes, silentFor: silentFor, sentFor: sentFor}.retrying()
 }
+
+// RoundTrip returns the smoothed round trip and its variation, as the link knows them.
+func RoundTrip(c *Conn) (smoothed, variation time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.trips.Smoothed(), c.link.trips.Variation()
+}

@@ -19,6 +19,9 @@ type handshakeStream struct {
 	buf    []byte  // what has arrived and was not taken: buf[pos:]
 	pos    int
 
+	asked     monoTime      // when something was sent that was not answered, or zero
+	roundTrip time.Duration // the shortest time that an answer has taken, or zero
+
 	heard   bool   // something has arrived
 	onFirst func() // called when it does; nil on a client
 }
@@ -45,6 +48,7 @@ func (s *handshakeStream) Write(p []byte) (int, error) {
 			return sent, err
 		}
 	}
+	s.asked = now()
 	return sent, nil
 }
 
@@ -79,6 +83,7 @@ func (s *handshakeStream) fill(n int) error {
 	k, err := readTransport(s.conn, s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+k]
 	if k > 0 {
+		s.answered()
 		if !s.heard {
 			s.heard = true
 			if s.onFirst != nil {

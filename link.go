@@ -64,7 +64,8 @@ type link struct {
 	input []byte // what has arrived and is not yet taken: input[inPos:]
 	inPos int
 
-	probe probe // guarded by the session's lock
+	probe probe      // guarded by the session's lock, like the next
+	trips roundTrips // see roundtrip.go
 }
 
 // A framing is what a link has whose wire carries records. It is one line of the

@@ -471,5 +471,6 @@ func (c *Conn) controlLocked(l *link, k suite.Control) {
 	}
 	if k.Pong {
 		l.ackAsked = false
+		l.trips.answer()
 	}
 }

@@ -31,6 +31,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.lost.at = 0
 	}
 	l := newLink(t, s.rest(), sl)
+	l.trips.begin(s.roundTrip)
 	c.link, c.lost.link = l, nil
 	c.epoch++
 	c.earlyGiven = false

@@ -55,6 +55,7 @@ func (c *Conn) tick() bool {
 		c.tickPaceLocked(l)
 	}
 	c.tickLivenessLocked(l, heard)
+	c.tickRoundTripsLocked(l, heard)
 	c.watched = c.link != nil && !c.done && c.ticksWantedLocked(c.link)
 	return c.watched
 }

@@ -523,7 +523,9 @@ func (c *Conn) takeControlLocked(l *link) suite.Control {
 	if c.recv.AckPending() || c.recv.AckUrgent() || c.pongDue {
 		c.recv.TakeAck(&k)
 	}
-	k.Ping, k.Pong = c.pingDue, c.pongDue
+	if k.Ping, k.Pong = c.pingDue, c.pongDue; k.Ping {
+		l.trips.ask()
+	}
 	c.pingDue, c.pongDue = false, false
 	if c.closed {
 		k.Stop, l.stopSent = true, true

@@ -160,6 +160,14 @@ func (p *Path) setStalled(d Dir, stalled bool) {
 	p.wakeLocked()
 }
 
+// SetDelay changes [Options.Delay] for what is written from now on. Nothing overtakes
+// what was written before.
+func (p *Path) SetDelay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opts.Delay = d
+}
+
 // Sent returns how many bytes have entered direction d, those that a black hole
 // took included.
 func (p *Path) Sent(d Dir) int64 {

@@ -344,3 +344,25 @@ func TestDelay(t *testing.T) {
 		})
 	}
 }
+
+// A path that becomes slower or faster delays what is written from then on, and keeps
+// the order.
+func TestSetDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s, p := faultnet.Pair(faultnet.Options{Delay: time.Millisecond})
+		start := time.Now()
+		for i, d := range []time.Duration{time.Millisecond, time.Second, 0} {
+			p.SetDelay(d)
+			if n, err := c.Write([]byte{byte(i)}); n != 1 || err != nil {
+				t.Error(n, err)
+			}
+		}
+		for i, want := range []time.Duration{time.Millisecond, time.Second, time.Second} {
+			b := make([]byte, 1)
+			if n, err := s.Read(b); n != 1 || err != nil || b[0] != byte(i) || time.Since(start) != want {
+				t.Error(i, n, err, b, time.Since(start))
+			}
+		}
+		_, _ = c.Close(), s.Close()
+	})
+}
