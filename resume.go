@@ -27,6 +27,9 @@ func (c *Conn) checkLocked(peer suite.Offsets) error {
 func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	t := s.conn
 	if old := c.link; old != nil {
+		if c.receiver != roleFree {
+			old.setReadDeadlineLocked(longAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
+		}
 		old.close() // proven to be superseded, whether or not it seems alive
 		c.lost.at = 0
 	}

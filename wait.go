@@ -23,14 +23,17 @@ func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 		*q = new(waitQueue)
 		(*q).cond.L = &c.mu
 	}
+	(*q).n++ // what the session does by itself depends on who waits
 	if c.settleLocked(); !c.done {
 		c.straightRead, c.straightWrite = false, false // until whoever holds a role has seen to it that this one is woken
 		(*q).wait(deadline)
 	}
+	if (*q).n--; (*q).n == 0 && (*q).timer != nil {
+		(*q).timer.Stop()
+	}
 }
 
 func (q *waitQueue) wait(deadline monoTime) {
-	q.n++
 	if deadline != noDeadline {
 		d := deadline.until()
 		if q.timer == nil {
@@ -40,10 +43,6 @@ func (q *waitQueue) wait(deadline monoTime) {
 		}
 	}
 	q.cond.Wait()
-	q.n--
-	if q.n == 0 && q.timer != nil {
-		q.timer.Stop()
-	}
 }
 
 func (q *waitQueue) expire() {

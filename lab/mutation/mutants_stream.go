@@ -125,6 +125,28 @@ var readMutants = []mutant{
 		pkg: ".", tests: "TestLateDataBesideANewLink",
 	},
 	{
+		name:   "superseded transport keeps the Read",
+		breaks: "A Read stays in a transport that a new one has superseded until its Close is through.",
+		edits: []edit{{"resume.go", `		if c.receiver != roleFree {
+			old.setReadDeadlineLocked(longAgo)`, `		if false {
+			old.setReadDeadlineLocked(longAgo)`}},
+		pkg: ".", tests: "TestSupersededTransportLetsTheReadGo",
+	},
+	{
+		name:   "who begins to wait does not count",
+		breaks: "The session is settled before a Read that waits is counted, so that the standby goes on reading for it.",
+		edits: []edit{
+			{"wait.go", "\t(*q).n++ // what the session does by itself depends on who waits\n", ""},
+			{"wait.go", `		(*q).wait(deadline)
+`, `		(*q).n++
+		(*q).wait(deadline)
+		(*q).n--
+`},
+			{"wait.go", `if (*q).n--; (*q).n == 0`, `if (*q).n == 0`},
+		},
+		pkg: ".", tests: "TestReadTakesTheTransportOver",
+	},
+	{
 		name:   "a deadline is a lost link",
 		breaks: "A Read that times out costs the session its transport.",
 		edits:  []edit{{"read.go", `if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {`, `if errors.Is(err, io.ErrClosedPipe) {`}},
