@@ -80,7 +80,7 @@ func TestAcceptorClose(t *testing.T) {
 		other, err := c.dialer.DialConn(t.Context(), "tcp", "server")
 		require.NoError(t, err)
 		defer other.Abort()
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			requireSent(t, other)
 		}
 		synctest.Wait()

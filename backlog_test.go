@@ -22,12 +22,12 @@ func TestEndedBeforeAccept(t *testing.T) {
 		requireWrite(t, first, rigData(1000))
 		synctest.Wait()
 		require.Equal(t, 1, r.l.Stats().Backlog)
-		if relink.IsClassic(s) { // whose wire has no word for it
+		if isClassic(s) { // whose wire has no word for it
 			r.net.SetDown(faultnet.Refuse)
 			r.net.Last().Cut(faultnet.Reset)
 		}
 		require.NoError(t, first.Abort())
-		if time.Sleep(time.Second); relink.IsClassic(s) { // somebody has to notice
+		if time.Sleep(time.Second); isClassic(s) { // somebody has to notice
 			time.Sleep(defaultResumeTimeout)
 			r.net.SetDown(faultnet.NotDown)
 		}
@@ -54,7 +54,7 @@ func TestHoldsLittleBeforeAccept(t *testing.T) {
 		written := background(func() (int, error) { return c.Write(data) })
 		time.Sleep(5 * time.Second)
 		const record = 64 << 10 // what had begun to arrive when there was enough
-		require.LessOrEqual(t, r.l.Stats().Memory-before, int64(relink.UnacceptedBound+2*record))
+		require.LessOrEqual(t, r.l.Stats().Memory-before, int64(unacceptedBound+2*record))
 		server, err := r.l.AcceptConn()
 		require.NoError(t, err)
 		requireRead(t, server, data)

@@ -277,7 +277,7 @@ func BenchmarkIdleSession(b *testing.B) {
 				full := heapOf(sessions, func() [2]net.Conn {
 					c, err := net.Dial("tcp", l.Addr().String())
 					require.NoError(b, err)
-					require.NoError(b, relink.OpenOn(s, c))
+					require.NoError(b, openOn(s, c))
 					sc, err := l.AcceptConn()
 					require.NoError(b, err)
 					waitInRead(sc)

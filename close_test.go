@@ -326,7 +326,7 @@ func TestFromConn(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newRig(t, s)
-		if relink.IsClassic(s) {
+		if isClassic(s) {
 			for _, c := range r.ends() {
 				require.ErrorIs(t, c.CloseWrite(), errors.ErrUnsupported)
 				require.ErrorIs(t, c.WaitAcked(t.Context(), 0), errors.ErrUnsupported)
@@ -372,7 +372,7 @@ func TestSCPRequest(t *testing.T) {
 // that ends.
 func TestClosedServerHasBeenAsked(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // it takes the new transport
 		}
 		r := newRig(t, s)

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/relink-go/relink"
 )
 
 // What has arrived and was not read before Close is not taken by the
@@ -33,7 +31,7 @@ func TestDiscardedIsNotTaken(t *testing.T) {
 			}
 			_, _ = r.client.Write(rigData(50))
 			require.Error(t, (<-waited).err)
-			if relink.IsClassic(s) {
+			if isClassic(s) {
 				require.Zero(t, r.client.Acked())
 			} else {
 				require.EqualValues(t, 100, r.client.Acked())

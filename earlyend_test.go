@@ -18,6 +18,7 @@ import (
 // the old one. It contradicts itself, and the session ends.
 func TestEndBeforeWhatHasArrived(t *testing.T) {
 	inRecordBubble(t, func(t *testing.T, p *records, s testSuite) {
+		s, h, _ := hooked(s)
 		gate := make(chan struct{})
 		dials := 0
 		r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
@@ -44,7 +45,8 @@ func TestEndBeforeWhatHasArrived(t *testing.T) {
 			return nil, k
 		}
 		p.tamper.Store(&tamper)
-		r.client.HookSession(relink.SessionHook{Pending: func([]byte) (int64, int) { return 100, 0 }})
+		pending := func([]byte) (int64, int) { return 100, 0 }
+		h.pending.Store(&pending)
 		r.client.NetworkChanged()
 		synctest.Wait()
 		old.Release(faultnet.Up)

@@ -26,7 +26,7 @@ type leftRig struct {
 func newLeftRig(t *testing.T, s testSuite) *leftRig {
 	t.Helper()
 	r := &leftRig{rig: newRig(t, s, withPath(faultnet.Options{Buffer: 100})), data: rigData(300 << 10)}
-	r.classic = relink.IsClassic(s)
+	r.classic = isClassic(s)
 	synctest.Wait() // until nobody is sending any more for the handshake
 	r.write(200)
 	synctest.Wait()

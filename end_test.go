@@ -75,7 +75,7 @@ func TestCloseDeliversToTheEnd(t *testing.T) {
 						got, err := io.ReadAll(peer)
 						require.Equal(t, data, got)
 						if err != nil {
-							require.True(t, relink.IsClassic(s) && name == "server" && k != faultnet.End && when != "uncut")
+							require.True(t, isClassic(s) && name == "server" && k != faultnet.End && when != "uncut")
 							require.ErrorIs(t, err, relink.ErrSessionLost)
 						}
 						_, err = peer.Write([]byte("x"))
@@ -122,10 +122,10 @@ func TestClientEnd(t *testing.T) {
 				require.NoError(t, err)
 				start := time.Now()
 				path.Cut(tt.kind)
-				at := requireEnd(t, r.client, data, tt.eof && relink.IsClassic(s))
+				at := requireEnd(t, r.client, data, tt.eof && isClassic(s))
 				require.Less(t, at.Sub(start), time.Second)
 				_, err = r.client.Write([]byte("x"))
-				if tt.eof && relink.IsClassic(s) {
+				if tt.eof && isClassic(s) {
 					require.ErrorIs(t, err, relink.ErrPeerClosed)
 				} else {
 					require.ErrorIs(t, err, relink.ErrSessionLost)
@@ -133,7 +133,7 @@ func TestClientEnd(t *testing.T) {
 				synctest.Wait()
 				closed := r.clientEvents.all(relink.EventClosed)
 				require.Len(t, closed, 1)
-				require.Equal(t, tt.eof && relink.IsClassic(s), closed[0].Err == nil)
+				require.Equal(t, tt.eof && isClassic(s), closed[0].Err == nil)
 				r.stop()
 				require.NoError(t, fresh.Close())
 			})
@@ -156,7 +156,7 @@ func TestServerExpiry(t *testing.T) {
 				r.net.SetDown(faultnet.Refuse)
 				start := time.Now()
 				r.net.Last().Cut(k)
-				eof := k == faultnet.End && relink.IsClassic(s)
+				eof := k == faultnet.End && isClassic(s)
 				at := requireEnd(t, r.server, data, eof)
 				require.Equal(t, limit, at.Sub(start).Round(time.Second))
 				_, err = r.server.Write([]byte("x"))
@@ -231,7 +231,7 @@ func TestResumeAtTheInstantOfExpiry(t *testing.T) {
 				require.Equal(t, rigData(500), up)
 				require.Equal(t, rigData(300), down)
 				synctest.Wait()
-				if !relink.IsClassic(s) && r.server.State() == relink.StateClosed {
+				if !isClassic(s) && r.server.State() == relink.StateClosed {
 					// The server's data came with its answer, and the client's
 					// confirmation too late. Both hear that the session is lost.
 					for _, c := range r.ends() {
@@ -249,7 +249,7 @@ func TestResumeAtTheInstantOfExpiry(t *testing.T) {
 				// Data can come ahead of a proof that then is too late: exact, and
 				// followed by the loss.
 				if uerr == nil {
-					require.False(t, relink.IsClassic(s))
+					require.False(t, isClassic(s))
 					require.Equal(t, rigData(500), up)
 					_, uerr = r.server.Read(up)
 				}
@@ -269,7 +269,7 @@ func TestResumeAtTheInstantOfExpiry(t *testing.T) {
 // sends everything first. SCP does not tell how much it replays.
 func TestCleanEndWithinReplay(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // its streams end by a message
 		}
 		for _, dir := range []faultnet.Dir{faultnet.Up, faultnet.Down} {

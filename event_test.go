@@ -87,7 +87,7 @@ func TestEventsInOrder(t *testing.T) {
 			}
 			// Its own Abort is what this side meant; the client's, where it came
 			// first, is a loss.
-			if err := events.all(relink.EventClosed)[0].Err; name == "client" || err != nil && relink.IsClassic(s) {
+			if err := events.all(relink.EventClosed)[0].Err; name == "client" || err != nil && isClassic(s) {
 				require.NoError(t, err)
 			} else if err != nil {
 				require.ErrorIs(t, err, relink.ErrSessionLost)
@@ -112,7 +112,7 @@ func TestReplayedBytes(t *testing.T) {
 		synctest.Wait()
 		resumed := r.clientEvents.all(relink.EventResumed)
 		require.Len(t, resumed, 1)
-		if relink.IsClassic(s) { // otherwise it goes along with the handshake
+		if isClassic(s) { // otherwise it goes along with the handshake
 			require.EqualValues(t, 777, resumed[0].Replayed)
 			require.EqualValues(t, 777, r.client.Stats().Replayed)
 		}
@@ -148,7 +148,7 @@ func TestHangingObserver(t *testing.T) {
 				})
 			}))
 		}))
-		const changes = relink.MaxQueuedEvents/3 + 100
+		const changes = maxQueuedEvents/3 + 100
 		requireInstant(t, func() {
 			for range changes { // suspended, resuming, resumed each time
 				r.client.NetworkChanged()
@@ -162,11 +162,11 @@ func TestHangingObserver(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		mu.Lock()
-		require.Len(t, got, relink.MaxQueuedEvents+2) // one was being delivered
+		require.Len(t, got, maxQueuedEvents+2) // one was being delivered
 		require.Equal(t, relink.EventOpened, got[0].Kind)
 		last := got[len(got)-1]
 		require.Equal(t, relink.EventClosed, last.Kind) // never dropped
-		require.Equal(t, 3*changes-relink.MaxQueuedEvents, last.Dropped)
+		require.Equal(t, 3*changes-maxQueuedEvents, last.Dropped)
 		require.EqualValues(t, last.Dropped, logged)
 		for i, e := range got[1 : len(got)-1] {
 			require.Equal(t, relink.EventSuspended+relink.EventKind(i%3), e.Kind)
@@ -208,7 +208,7 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 			require.NoError(t, c.Close())
 			synctest.Wait()
 		}
-		for range 1 + relink.MaxQueuedRefusals + 50 { // one is being delivered
+		for range 1 + maxQueuedRefusals + 50 { // one is being delivered
 			refuse("")
 		}
 		for range 20 {
@@ -227,14 +227,14 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 		refuse("") // is told by itself again
 		mu.Lock()
 		defer mu.Unlock()
-		require.Len(t, got, 1+1+relink.MaxQueuedRefusals+1+2+1)
+		require.Len(t, got, 1+1+maxQueuedRefusals+1+2+1)
 		require.Equal(t, relink.EventOpened, got[0].Kind)
-		for _, e := range got[1 : 2+relink.MaxQueuedRefusals] {
+		for _, e := range got[1 : 2+maxQueuedRefusals] {
 			require.Equal(t, relink.EventRefused, e.Kind)
 			require.Nil(t, e.Refusals)
 			require.ErrorIs(t, e.Err, relink.ErrProbe)
 		}
-		got = got[2+relink.MaxQueuedRefusals:]
+		got = got[2+maxQueuedRefusals:]
 		require.Equal(t, relink.EventRefused, got[0].Kind)
 		require.Equal(t, &relink.RefusalStats{Probe: 50, Protocol: 20}, got[0].Refusals)
 		require.Equal(t, "relink: 70 handshakes failed: 20 against the protocol, 50 ended before the first byte", got[0].Err.Error())
@@ -246,7 +246,7 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 		for _, e := range got {
 			require.Zero(t, e.Dropped)
 		}
-		summary := logged[2+relink.MaxQueuedRefusals]
+		summary := logged[2+maxQueuedRefusals]
 		require.Equal(t, slog.LevelWarn, summary.Level)
 		summary.Attrs(func(a slog.Attr) bool {
 			if a.Key == "handshakes" {

@@ -97,11 +97,11 @@ func converse(t *testing.T, s testSuite, cuts ...plannedCut) (carried [][2]int64
 		require.NoError(t, c.Close())
 
 		end := sc.server.readAll()
-		forged := relink.IsClassic(s) && slices.ContainsFunc(cuts, forgesEnd)
+		forged := isClassic(s) && slices.ContainsFunc(cuts, forgesEnd)
 		if !forged || sc.server.got < 2*talk {
 			require.Equal(t, int64(3*talk), sc.server.got, "the stream ends early: %v", end)
 		}
-		if relink.TraitsOf(s).HalfClose {
+		if traitsOf(s).HalfClose {
 			require.Equal(t, io.EOF, end)
 		} else {
 			// On a wire without a close message the end is what the last transport

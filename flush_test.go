@@ -56,7 +56,7 @@ func TestFlush(t *testing.T) {
 			start := time.Now()
 			r.net.Last().Release(dir)
 			require.NoError(t, (<-done).err)
-			require.LessOrEqual(t, time.Since(start), 2*relink.TickEvery) // the peer has read, and is not looking
+			require.LessOrEqual(t, time.Since(start), 2*tickEvery) // the peer has read, and is not looking
 			require.NoError(t, (<-read).err)
 			require.Equal(t, data, got)
 

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"io"
 	"regexp"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/suite"
 )
 
 // likeSCP is what the first nine bytes of an SCP client look like, as
@@ -34,24 +34,28 @@ func FuzzChoose(f *testing.F) {
 		if len(first) > 200 {
 			return // nothing looks so far
 		}
-		list := []relink.ServerSuite{dh64rc4Suite, scpSuite, noiseSuite}
-		var names []string
-		for range int(order) % len(list) {
-			list = append(list[1:], list[0])
-		}
-		for _, s := range list {
-			names = append(names, s.String())
-		}
 		choose := func(segment int) (string, error) {
-			c, s, _ := faultnet.Pair(faultnet.Options{Segment: segment})
-			_, err := c.Write(first)
+			n := faultnet.New()
+			n.SetOptions(faultnet.Options{Segment: segment})
+			verdicts := make(chan verdict, 2)
+			cfg := relink.ListenConfig{Config: relink.Config{OnEvent: func(e relink.Event) { verdicts <- verdict{err: e.Err} }}}
+			list := []relink.ServerSuite{
+				chosenSuite[relink.DH64RC4Server]{dh64rc4Suite, verdicts},
+				chosenSuite[relink.SCPServer]{scpSuite, verdicts},
+				chosenSuite[relink.NoiseServer]{noiseSuite, verdicts},
+			}
+			begin := int(order) % len(list)
+			cfg.Suites = append(list[begin:], list[:begin]...)
+			l, err := relink.NewListener(n.Listen(), cfg)
+			require.NoError(t, err)
+			defer l.Close()
+			c, err := n.Dial(t.Context(), "tcp", "server")
+			require.NoError(t, err)
+			_, err = c.Write(first)
 			require.NoError(t, err)
 			require.NoError(t, c.Close())
-			i, err := relink.Chosen(list, s)
-			if err != nil {
-				return "", err
-			}
-			return names[i], nil
+			v := <-verdicts
+			return v.suite, v.err
 		}
 		whole, wholeErr := choose(0)
 		pieces, piecesErr := choose(int(piece))
@@ -62,9 +66,40 @@ func FuzzChoose(f *testing.F) {
 			t.Fatal(wholeErr)
 		}
 		if want, ok := chosenBySpec(first); ok && whole != want {
-			t.Fatalf("%s, %v; by the specification %q of %q", whole, wholeErr, want, slices.Sorted(slices.Values(names)))
+			t.Fatalf("%s, %v; by the specification %q", whole, wholeErr, want)
 		}
 	})
+}
+
+// A verdict is what a listener makes of a client's first bytes: the suite that is
+// to serve it, or why none is.
+type verdict struct {
+	suite string
+	err   error
+}
+
+// A chosenSuite tells when it is chosen, and serves nobody. A listener takes two
+// protocols of one type for one, so that it has a type for each suite.
+type chosenSuite[S relink.ServerSuite] struct {
+	relink.ServerSuite
+	verdicts chan<- verdict
+}
+
+// ServerProtocol implements [relink.ServerSuite].
+func (s chosenSuite[S]) ServerProtocol() (suite.Protocol, error) {
+	p, err := s.ServerSuite.ServerProtocol()
+	return chosenProtocol[S]{p, s.verdicts}, err
+}
+
+type chosenProtocol[S relink.ServerSuite] struct {
+	suite.Protocol
+	verdicts chan<- verdict
+}
+
+// Serve implements suite.Protocol.
+func (p chosenProtocol[S]) Serve(suite.Stream, suite.Host) error {
+	p.verdicts <- verdict{suite: p.String()}
+	return io.EOF
 }
 
 // chosenBySpec returns the suite that the specifications give a conversation

@@ -60,7 +60,7 @@ type fuzzedPeer struct {
 	net    *faultnet.Network
 	l      *relink.Listener
 	server *relink.Conn
-	raw    *relink.RawClient
+	raw    *rawClient
 	conn   net.Conn
 	up     bool // conn can be used
 
@@ -89,9 +89,9 @@ func newFuzzedPeer(t *testing.T, s testSuite, ops []byte) *fuzzedPeer {
 	p.must(err)
 	p.conn, err = p.net.Dial(context.Background(), "tcp", "server")
 	p.must(err)
-	p.raw, err = relink.OpenRaw(s, p.conn, fuzzedLimit)
+	p.raw, err = openRaw(s, p.conn, fuzzedLimit)
 	p.must(err)
-	p.limit = max(p.raw.Link.Limit, relink.MinReplayLimit)
+	p.limit = max(p.raw.link.Limit, relink.MinReplayLimit)
 	p.up = true
 	p.record(0, p.honest())
 	p.server, err = p.l.AcceptConn()
@@ -148,7 +148,7 @@ func (p *fuzzedPeer) record(n int, k suite.Control) {
 	if !p.up {
 		return
 	}
-	n = min(n, p.raw.Link.Codec.MaxData())
+	n = min(n, p.raw.link.Codec.MaxData())
 	if p.pos+int64(n) > 1<<19 { // beyond the test's streams
 		n = 0
 	}
@@ -159,7 +159,7 @@ func (p *fuzzedPeer) record(n int, k suite.Control) {
 	}
 	p.fin = p.fin || k.Fin
 	_ = p.conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	_, err := p.conn.Write(p.raw.Link.Codec.Seal(nil, streamOf(clientSalt, p.pos, n), k))
+	_, err := p.conn.Write(p.raw.link.Codec.Seal(nil, streamOf(clientSalt, p.pos, n), k))
 	p.pos, p.up = end, err == nil
 	p.sent = max(p.sent, end)
 }
@@ -263,7 +263,7 @@ func (p *fuzzedPeer) settle() {
 func (p *fuzzedPeer) receive() {
 	for p.up {
 		_ = p.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-		r, err := p.raw.Receive()
+		r, err := p.raw.receive()
 		if err != nil {
 			p.up = isTimeout(err)
 			return
@@ -313,7 +313,7 @@ func (p *fuzzedPeer) resume(lies bool) {
 		}
 		claim.length = p.size()
 	}
-	err = p.raw.Resume(conn, claim)
+	err = p.raw.resume(conn, claim)
 	if err != nil {
 		_ = conn.Close()
 		p.lied = p.lied || lies
@@ -325,11 +325,11 @@ func (p *fuzzedPeer) resume(lies bool) {
 	}
 	_ = p.conn.Close()
 	p.conn, p.up = conn, true
-	p.pos, p.told = p.raw.Link.Peer.Received, max(p.told, p.raw.Link.Peer.Received)
+	p.pos, p.told = p.raw.link.Peer.Received, max(p.told, p.raw.link.Peer.Received)
 	if p.pos > p.sent {
 		p.t.Fatalf("the server has received %d bytes of %d", p.pos, p.sent)
 	}
-	early := p.raw.Link.Early
+	early := p.raw.link.Early
 	if !belongs(early.Data, serverSalt, early.Offset) {
 		p.t.Fatalf("%d early bytes at offset %d are not the server's", len(early.Data), early.Offset)
 	}

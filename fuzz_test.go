@@ -2,7 +2,6 @@ package relink_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync/atomic"
 	"testing"
@@ -38,7 +37,7 @@ func fuzzServerHandshake(t *testing.T, said []byte, piece int) {
 	var internal atomic.Pointer[error]
 	l, err := relink.NewListener(n.Listen(), setup{
 		OnEvent: func(e relink.Event) {
-			if errors.Is(e.Err, relink.ErrInternal) {
+			if isInternal(e.Err) {
 				internal.Store(&e.Err)
 			}
 		},
@@ -112,8 +111,10 @@ func fuzzServerHandshake(t *testing.T, said []byte, piece int) {
 func fuzzSuites() []relink.ServerSuite {
 	var all []relink.ServerSuite
 	for _, s := range suites {
-		if _, err := (relink.ListenConfig{Suites: append(all[:len(all):len(all)], s)}).Resolved(); err == nil {
-			all = append(all, s)
+		cfg := relink.ListenConfig{Suites: append(all[:len(all):len(all)], s)}
+		if l, err := relink.NewListener(faultnet.New().Listen(), cfg); err == nil {
+			all = cfg.Suites
+			_ = l.Close()
 		}
 	}
 	return all

@@ -54,7 +54,7 @@ func TestYoungSuspendedSessionsGiveWay(t *testing.T) {
 // comes back.
 func TestWhoDoesNotGiveWay(t *testing.T) {
 	for name, tt := range map[string]struct{ carried, resumes int }{
-		"it has carried much": {relink.LittleCarried + 1, 0},
+		"it has carried much": {littleCarried + 1, 0},
 		"it was resumed":      {1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

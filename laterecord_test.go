@@ -89,7 +89,7 @@ func TestLateDataBesideANewLink(t *testing.T) {
 		})
 		r.exchange(100)
 		time.Sleep(time.Second) // the limits are known
-		ends := relink.TraitsOf(s).HalfClose
+		ends := traitsOf(s).HalfClose
 
 		// While a byte is being sent, the rest gathers for one record.
 		first.holds.Store(true)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/stream"
+	"github.com/relink-go/relink/internal/suite"
 )
 
 // A Write far larger than the buffer, while there is no transport: it takes
@@ -117,8 +119,8 @@ func TestWriteToStalledPeer(t *testing.T) {
 			require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
 			n, err := c.Write(rigData(2 * limit))
 			requireTimeout(t, err)
-			if relink.IsClassic(s) {
-				require.LessOrEqual(t, n, buffer+relink.MaxPending)
+			if isClassic(s) {
+				require.LessOrEqual(t, n, buffer+stream.MaxPending)
 			}
 			require.LessOrEqual(t, n, limit+buffer)
 			require.LessOrEqual(t, c.Stats().BytesPending, int64(limit))
@@ -194,7 +196,7 @@ var counters = []int64{
 // counts of SCP wrap), and far beyond.
 func TestCountersNearPowersOfTwo(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // the offsets of records are in the records, not only in the counts
 		}
 		for _, up := range counters {
@@ -219,7 +221,7 @@ func TestCountersNearPowersOfTwo(t *testing.T) {
 // or a wait for room that can never be.
 func TestEndOfCounters(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // as above
 		}
 		const left = 1000
@@ -250,7 +252,7 @@ func TestEndOfCounters(t *testing.T) {
 // A peer whose stream passes 2^63-1 ends the session.
 func TestPeerPassesEndOfCounters(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // as above
 		}
 		r := newRig(t, s)
@@ -289,7 +291,7 @@ func TestCountersThatContradict(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, s testSuite) {
-				if !relink.IsClassic(s) {
+				if !isClassic(s) {
 					return // as above
 				}
 				r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
@@ -319,13 +321,16 @@ func TestCountersThatContradict(t *testing.T) {
 // bound.
 func TestClaimOfReplayThatNeverComes(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if isSCP(s) || !relink.IsClassic(s) {
+		if isSCP(s) || !isClassic(s) {
 			return // the wire does not tell how much the peer will replay
 		}
 		const limit = 64 << 10
+		s, h, _ := hooked(s)
 		r := newRig(t, s, withBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 		before := heapNow()
-		r.client.ClaimToHaveSent(1 << 62)
+		claim := func(o suite.Offsets) suite.Offsets { return suite.Offsets{Sent: 1 << 62, Received: o.Received} }
+		h.offsets.Store(&claim)
+		r.client.NetworkChanged()
 		r.exchange(100)
 		require.EqualValues(t, 1, r.server.Stats().Resumes)
 		// What comes while the application is away is taken up to the limit.
@@ -435,7 +440,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 			require.Zero(t, c.Stats().Memory)
 		}
 		r.exchange(200 << 10)
-		if relink.IsClassic(s) { // history, which nobody acknowledges
+		if isClassic(s) { // history, which nobody acknowledges
 			require.Positive(t, r.client.Stats().Memory)
 		}
 		for _, c := range r.ends() {

@@ -41,7 +41,7 @@ func newCrowd(t *testing.T, s testSuite, options ...rigOption) *crowd {
 	c.net.SetDown(faultnet.NotDown)
 	c.unaccepted, err = c.dialer.DialConn(t.Context(), "tcp", "server")
 	require.NoError(t, err)
-	if !relink.IsClassic(s) {
+	if !isClassic(s) {
 		requireSent(t, c.unaccepted) // a server may wait for the client's first record
 	}
 	c.handshaking, err = c.net.Dial(t.Context(), "tcp", "server")
@@ -131,7 +131,7 @@ func TestShutdown(t *testing.T) {
 		// Unaccepted sessions are served.
 		waiting, err := c.l.AcceptConn()
 		require.NoError(t, err)
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			_, err := io.ReadFull(waiting, make([]byte, len("first")))
 			require.NoError(t, err)
 		}

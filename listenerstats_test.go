@@ -18,7 +18,7 @@ import (
 )
 
 // settled lets the totals become up to date.
-const settled = 5 * relink.TickEvery
+const settled = 5 * tickEvery
 
 // The listener's counts follow its sessions through their lives, and its totals
 // are the sums of theirs.
@@ -160,7 +160,7 @@ func TestListenerStatsOfEvents(t *testing.T) {
 				told.Add(int64(e.Dropped))
 			}
 		}))
-		for range 1 + relink.MaxQueuedEvents + 10 { // one is being delivered
+		for range 1 + maxQueuedEvents + 10 { // one is being delivered
 			r.client.NetworkChanged()
 			synctest.Wait()
 		}

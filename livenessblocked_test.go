@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
@@ -17,7 +16,7 @@ import (
 // Nobody uses the session, and nothing was ever sent; the silence is found all the same.
 func TestFirstRecordIsStuck(t *testing.T) {
 	for _, s := range suites {
-		if !relink.TraitsOf(s).Pings {
+		if !traitsOf(s).Pings {
 			continue
 		}
 		t.Run(s.String(), func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 func TestSilenceIsFoundInTime(t *testing.T) {
 	t.Parallel()
 	for _, timeout := range []time.Duration{relink.MinLivenessTimeout, 4 * time.Second, defaultLivenessTimeout, time.Hour} {
-		for first := time.Duration(0); first < timeout/8+relink.TickEvery; first += timeout/800 + time.Millisecond {
+		for first := time.Duration(0); first < timeout/8+tickEvery; first += timeout/800 + time.Millisecond {
 			looks := 0
 			silence := first
 			for {
@@ -24,10 +24,10 @@ func TestSilenceIsFoundInTime(t *testing.T) {
 					break
 				}
 				require.Positive(t, pause)
-				silence += pause + (relink.TickEvery-pause%relink.TickEvery)%relink.TickEvery
+				silence += pause + (tickEvery-pause%tickEvery)%tickEvery
 			}
 			require.LessOrEqual(t, silence, timeout, "the first look after %v", first)
-			require.GreaterOrEqual(t, silence, timeout-relink.TickEvery, "the first look after %v", first)
+			require.GreaterOrEqual(t, silence, timeout-tickEvery, "the first look after %v", first)
 			require.LessOrEqual(t, looks, 11, "the first look after %v", first)
 		}
 	}

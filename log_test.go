@@ -44,7 +44,7 @@ func TestLog(t *testing.T) {
 			c.OnEvent, c.Logger = nil, slog.New(h)
 		}))
 		const summed = 7
-		for range relink.MaxQueuedRefusals + summed {
+		for range maxQueuedRefusals + summed {
 			speak(t, r.net, []byte("another protocol"), true)
 			synctest.Wait()
 		}
@@ -62,7 +62,7 @@ func TestLog(t *testing.T) {
 			})
 			return m
 		}
-		require.Len(t, h.records, 1+relink.MaxQueuedRefusals+1+1)
+		require.Len(t, h.records, 1+maxQueuedRefusals+1+1)
 		require.Equal(t, slog.LevelInfo, h.records[0].Level)
 		refused := h.records[1]
 		require.Equal(t, slog.LevelWarn, refused.Level)

@@ -44,7 +44,7 @@ func TestErrorOfALostSession(t *testing.T) {
 // have nothing else to go by.
 func TestALostSessionIsNoEOF(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if relink.IsClassic(s) {
+		if isClassic(s) {
 			t.Skip("a clean end of the last transport is io.EOF on the classic wires")
 		}
 		r := newRig(t, s)

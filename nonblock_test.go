@@ -230,7 +230,7 @@ func (m *meddlingTransport) WriteNonblock(p []byte) (int, error) {
 // forgotten when that has taken all of it.
 func TestMeddlingWithAShortWrite(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		acks, half := relink.TraitsOf(s).Acks, relink.TraitsOf(s).HalfClose
+		acks, half := traitsOf(s).Acks, traitsOf(s).HalfClose
 		for what, f := range map[string]func(r *rig) (more []byte, ends bool){
 			"short Write": func(r *rig) ([]byte, bool) { requireWrite(r.t, r.client, []byte("more")); return []byte("more"), false },
 			"Writes": func(r *rig) ([]byte, bool) {
@@ -308,7 +308,7 @@ func TestMeddlingWithAShortWrite(t *testing.T) {
 // the transport takes them, and where it does not the rest is sent by the library.
 func TestLongWriteSendsItself(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if relink.TraitsOf(s).Acks {
+		if traitsOf(s).Acks {
 			return // it has a goroutine seal while it goes on
 		}
 		for _, size := range []int{2000, 20_000, 64 << 10, 100_000, 1 << 20} {

@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/relink-go/relink"
 )
 
 // The application reports a change of network in the moment in which an attempt
@@ -16,13 +14,13 @@ import (
 // network, and another is dialled.
 func TestNetworkChangedInTheLastMoment(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
+		s, h, _ := hooked(s)
 		r := newRig(t, s)
 		r.exchange(100)
 		resumed, encrypted := make(chan struct{}), make(chan struct{})
-		r.client.HookSession(relink.SessionHook{
-			Resumed:    func() { <-resumed },
-			Encrypting: func() { <-encrypted },
-		})
+		afterResume, beforeEncrypt := func() { <-resumed }, func(int) { <-encrypted }
+		h.resumed.Store(&afterResume)
+		h.encrypting.Store(&beforeEncrypt)
 		r.client.NetworkChanged()
 		synctest.Wait()
 		requireSuspended(t, r.client)

@@ -17,7 +17,7 @@ func TestQuietClient(t *testing.T) {
 		for _, kind := range append(append([]faultnet.Kind(nil), losses...), holes...) {
 			t.Run(kind.String(), func(t *testing.T) {
 				forEachSuite(t, func(t *testing.T, s testSuite) {
-					if kind >= faultnet.BlackHole && !relink.TraitsOf(s).Pings {
+					if kind >= faultnet.BlackHole && !traitsOf(s).Pings {
 						t.Skip("without pings only the kernel finds a silent transport dead, and in memory there is none")
 					}
 					inScene(t, s, setup{}, o, func(sc *scene) {

@@ -30,7 +30,7 @@ func inAckBubble(t *testing.T, f func(t *testing.T, s testSuite)) {
 // ackSuites are the suites with acknowledgements.
 var ackSuites = func() (found []testSuite) {
 	for _, s := range suites {
-		if relink.TraitsOf(s).Acks {
+		if traitsOf(s).Acks {
 			found = append(found, s)
 		}
 	}

@@ -123,14 +123,15 @@ func TestUselessLinksAreNotRedialledInALoop(t *testing.T) {
 // peer still sends, which destroys what is under way to it.
 func TestCloseWhileReadDecrypts(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return // its records are opened elsewhere
 		}
+		s, _, h := hooked(s)
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 16 << 10}))
 		r.exchange(100)
 		requireWrite(t, r.client, rigData(4<<10))
 		synctest.Wait() // it goes out in two pieces, and one Read is to have them
-		release := relink.HoldDecrypt(r.server)
+		release := h.holdDecrypt()
 		read := background(func() (int, error) { return r.server.Read(make([]byte, 8<<10)) })
 		stillBlocked(t, read)
 		r.net.Last().Stall(faultnet.Down) // so that the client does not hear of the end
@@ -149,9 +150,10 @@ func TestCloseWhileReadDecrypts(t *testing.T) {
 // cannot be interrupted: a standby reads that.
 func TestOpaqueLinkWhileReadDecrypts(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
-		if !relink.IsClassic(s) {
+		if !isClassic(s) {
 			return
 		}
+		s, h, _ := hooked(s)
 		r := newRig(t, s)
 		r.exchange(100)
 		r.net.SetOptions(faultnet.Options{Opaque: true})
@@ -159,7 +161,7 @@ func TestOpaqueLinkWhileReadDecrypts(t *testing.T) {
 		_, err := io.ReadFull(r.server, make([]byte, 1))
 		require.NoError(t, err)
 		data := rigData(4<<10 + 100)
-		release := relink.HoldDecrypt(r.client)
+		release := h.holdDecrypt()
 		requireWrite(t, r.server, data[:4<<10])
 		synctest.Wait()
 		got := make([]byte, len(data))

@@ -123,7 +123,6 @@ func (sc *scene) open() {
 	sc.t.Helper()
 	c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
 	require.NoError(sc.t, err)
-	relink.ResumeAtOnce(c)
 	sc.client.Conn = c
 	sc.server.Conn, err = sc.listener.AcceptConn()
 	require.NoError(sc.t, err)

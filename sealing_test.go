@@ -19,10 +19,11 @@ import (
 // leaves them to the library. Its deadline has nothing to do with it.
 func TestTransportFullAfterSealing(t *testing.T) {
 	inAckBubble(t, func(t *testing.T, s testSuite) {
+		s, h, _ := hooked(s)
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 1000}))
 		r.net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
-		release := relink.HoldSeal(r.client)
+		release := h.holdSeal()
 		write := background(func() (int, error) { return r.client.Write(rigData(10_000)) })
 		stillBlocked(t, write)
 		require.NoError(t, r.client.SetWriteDeadline(time.Now().Add(time.Second)))
@@ -113,9 +114,10 @@ func whileSealing(t *testing.T, s testSuite, what string, f func(r *rig, data []
 	t.Helper()
 	for _, n := range []int{1, 1000, 10_000, 100_000} {
 		what := fmt.Sprintf("%s, %d bytes", what, n)
+		s, h, _ := hooked(s)
 		r := newRig(t, s)
 		synctest.Wait() // until nobody is sending any more for the handshake
-		release := relink.HoldSeal(r.client)
+		release := h.holdSeal()
 		data := rigData(n)
 		write := background(func() (int, error) { return r.client.Write(data) })
 		synctest.Wait()

@@ -38,9 +38,10 @@ func TestRequestsAndAnswers(t *testing.T) {
 // sending meanwhile.
 func TestShortWriteBehindLongOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
+		s, h, _ := hooked(s)
 		r := newRig(t, s)
 		r.exchange(10)
-		release := relink.HoldEncrypt(r.client)
+		release := h.holdEncrypt()
 		data := rigData(10_010)
 		long := background(func() (int, error) { return r.client.Write(data[:10_000]) })
 		stillBlocked(t, long)
@@ -65,13 +66,14 @@ func TestShortWriteBehindLongOne(t *testing.T) {
 // that is being sent.
 func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
+		s, h, _ := hooked(s)
 		r := newRig(t, s, withPath(faultnet.Options{Buffer: 100}))
 		r.net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
 		data := rigData(10_500)
 		requireWrite(t, r.client, data[:400])
 		synctest.Wait() // the library's goroutine is in the transport
-		release := relink.HoldEncrypt(r.client)
+		release := h.holdEncrypt()
 		long := background(func() (int, error) { return r.client.Write(data[400:10_400]) })
 		stillBlocked(t, long)
 		short := background(func() (int, error) { return r.client.Write(data[10_400:]) })
@@ -175,7 +177,7 @@ func TestShortWriteBesideSenderAfterClose(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
 		r := newLeftRig(t, s)
 		end := r.client.CloseWrite
-		if relink.IsClassic(s) { // which have no end of one direction
+		if isClassic(s) { // which have no end of one direction
 			end = r.client.Close
 		}
 		require.NoError(t, end())

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -149,10 +150,41 @@ func (s *stress) hangs(how string) {
 	fmt.Fprintf(&b, "hangs %s: RELINK_SEED=%d, suite %v, %+v, ReplayLimit %d, GOMAXPROCS %d\n",
 		how, s.seed, s.suite, s.path, s.cfg.ReplayLimit, runtime.GOMAXPROCS(0))
 	for i, e := range s.ends {
-		fmt.Fprintf(&b, "end %d: to write %d, written %d, closes at %d, closed %v\n%s\n", i, e.total, e.written.Load(), e.closeAt, e.closed.Load(), relink.Describe(e.c))
+		fmt.Fprintf(&b, "end %d: to write %d, written %d, closes at %d, closed %v\n%s\n", i, e.total, e.written.Load(), e.closeAt, e.closed.Load(), stateOf(e.c))
 	}
 	stacks := make([]byte, 1<<20)
 	panic(b.String() + string(stacks[:runtime.Stack(stacks, true)]))
+}
+
+// stateOf says what state a Conn is in: its numbers and conditions, read without its
+// lock, which somebody may hold for ever.
+func stateOf(c *relink.Conn) string {
+	var b strings.Builder
+	var write func(v reflect.Value, name string, depth int)
+	write = func(v reflect.Value, name string, depth int) {
+		switch {
+		case v.CanInt():
+			fmt.Fprintf(&b, " %s=%d", name, v.Int())
+		case v.CanUint():
+			fmt.Fprintf(&b, " %s=%d", name, v.Uint())
+		case v.Kind() == reflect.Bool:
+			fmt.Fprintf(&b, " %s=%v", name, v.Bool())
+		case v.Kind() == reflect.Slice:
+			fmt.Fprintf(&b, " len(%s)=%d", name, v.Len())
+		case v.Kind() == reflect.Struct:
+			fmt.Fprintf(&b, " %s{", name)
+			for i := range v.NumField() {
+				write(v.Field(i), v.Type().Field(i).Name, depth)
+			}
+			b.WriteString(" }")
+		case v.Kind() == reflect.Pointer && !v.IsNil() && depth < 2:
+			write(v.Elem(), "*"+name, depth+1)
+		case v.Kind() == reflect.Pointer || v.Kind() == reflect.Func || v.Kind() == reflect.Chan || v.Kind() == reflect.Interface:
+			fmt.Fprintf(&b, " %s=nil:%v", name, v.IsNil())
+		}
+	}
+	write(reflect.ValueOf(c), "conn", 0)
+	return b.String()
 }
 
 // open opens a session and starts its users.

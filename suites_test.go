@@ -38,8 +38,8 @@ func (s spoken) ClientProtocol() (suite.Protocol, error) { return s.Protocol, ni
 var (
 	dh64rc4Suite  = sides{relink.DH64RC4Server{}, relink.DH64RC4Client{}}
 	clearSuite    = sides{relink.DH64RC4Server{ClearStream: true}, relink.DH64RC4Client{ClearStream: true}}
-	scpSuite      = sides{relink.SCPServer{}, relink.SCPClient{}}
-	scpClearSuite = sides{relink.SCPServer{ClearStream: true}, relink.SCPClient{ClearStream: true}}
+	scpSuite      = sides{relink.SCPServer{}, atOnce{relink.SCPClient{}}}
+	scpClearSuite = sides{relink.SCPServer{ClearStream: true}, atOnce{relink.SCPClient{ClearStream: true}}}
 	insecureSuite = sides{relink.InsecureNoiseServer{}, relink.InsecureNoiseClient{}}
 	noiseSuite    = newNoiseSuite(relink.GenerateKey())
 
@@ -57,6 +57,31 @@ func newNoiseSuite(k relink.PrivateKey) testSuite {
 // suites are what the tests of the contract run for.
 var suites = []testSuite{dh64rc4Suite, clearSuite, scpSuite, recordSuite, noiseSuite, insecureSuite, scpClearSuite}
 
+// atOnce takes from a client the moment of quiet that the servers of its protocol
+// need, which relink's do not: see suite.Settling and TestMomentOfQuiet.
+type atOnce struct{ relink.ClientSuite }
+
+func (s atOnce) ClientProtocol() (suite.Protocol, error) {
+	p, err := s.ClientSuite.ClientProtocol()
+	return struct{ suite.Protocol }{p}, err
+}
+
+// traitsOf returns what the wire of the suite can carry.
+func traitsOf(s relink.ClientSuite) suite.Traits {
+	p, err := s.ClientProtocol()
+	if err != nil {
+		return suite.Traits{}
+	}
+	return p.Traits()
+}
+
+// isClassic reports whether the suite's wire carries the stream alone, without
+// acknowledgements or the end of a direction.
+func isClassic(s relink.ClientSuite) bool {
+	traits := traitsOf(s)
+	return !traits.Acks && !traits.HalfClose
+}
+
 // isSCP reports whether a suite is SCP, encrypted or not.
 func isSCP(s fmt.Stringer) bool { return strings.HasPrefix(s.String(), "SCP") }
 
@@ -72,6 +97,15 @@ const (
 	defaultMaxBackoff       = 3 * time.Second
 	defaultMaxHandshakes    = 4096
 	defaultMaxSessions      = 1 << 18
+)
+
+// The library's bounds, which TestBounds holds to what it has.
+const (
+	tickEvery         = 100 * time.Millisecond // between looks at a session
+	maxQueuedEvents   = 1024                   // for an observer that hangs
+	maxQueuedRefusals = 1024                   // of these
+	unacceptedBound   = 16 << 10               // read of a session that nobody has accepted
+	littleCarried     = 4 << 10                // by a session that gives way to others
 )
 
 // A setup is the settings of both sides of a test.

@@ -141,9 +141,10 @@ func TestTryWriteWhileEncrypting(t *testing.T) {
 				return true
 			},
 		} {
+			s, h, _ := hooked(s)
 			r := newRig(t, s)
 			data := rigData(20_000)
-			release := relink.HoldEncrypt(r.client)
+			release := h.holdEncrypt()
 			type answer struct {
 				ok  bool
 				err error

@@ -160,7 +160,7 @@ func TestAcked(t *testing.T) {
 
 func TestAckedUnsupported(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s testSuite) {
-		if relink.TraitsOf(s).Acks {
+		if traitsOf(s).Acks {
 			t.Skip("the suite acknowledges")
 		}
 		synctest.Test(t, func(t *testing.T) {
