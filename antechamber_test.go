@@ -2,6 +2,7 @@ package relink_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -176,8 +177,28 @@ func TestHandshakesPerAddress(t *testing.T) {
 		again := s.knock(0)
 		require.Equal(t, []bool{false, false}, s.gone(other, again))
 		require.NoError(t, s.l.Close())
-		synctest.Wait()
-		require.Zero(t, relink.Origins(s.l))
+	})
+}
+
+// Nothing is kept of an address whose handshakes have ended.
+func TestOriginsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, noiseSuite)
+		var transports []net.Conn
+		for i := range 3 {
+			r.net.SetClientHost(fmt.Sprintf("[2001:db8:1:%d::1]", i/2))
+			c, err := r.net.Dial(t.Context(), "tcp", "server")
+			require.NoError(t, err)
+			transports = append(transports, c)
+		}
+		for i, left := range []int{2, 1, 0} {
+			synctest.Wait()
+			require.Equal(t, min(left+1, 2), relink.Origins(r.l))
+			require.NoError(t, transports[i].Close())
+			synctest.Wait()
+			require.Equal(t, left, relink.Origins(r.l))
+		}
+		r.stop()
 	})
 }
 
