@@ -1,8 +1,9 @@
 package relink
 
 import (
-	"fmt"
 	"net"
+	"time"
+	"unsafe"
 
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -25,51 +26,11 @@ func (d Dialer) Resolved() (Dialer, error) {
 	return Dialer{Config: s.Config, Suite: d.Suite, AttemptTimeout: s.AttemptTimeout, MinBackoff: s.MinBackoff, MaxBackoff: s.MaxBackoff}, nil
 }
 
-// OpenOn runs a client's handshake on a transport and keeps nothing of the
-// session.
-func OpenOn(s ClientSuite, t net.Conn) error {
-	set, err := (&Dialer{Suite: s}).resolve()
-	if err != nil {
-		return err
-	}
-	_, sl, err := set.protocols[0].Open(newStream(t))
-	if err == nil && sl.Codec != nil { // what convinces the server
-		_, err = t.Write(sl.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: int64(set.ReplayLimit)}))
-	}
-	return err
-}
-
 // AckWaits says whether an acknowledgement waits for a goroutine to send it.
 func AckWaits(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ackWaitsLocked()
-}
-
-// Describe says what state a Conn is in, for a test that hangs: also where somebody
-// holds its lock for ever.
-func Describe(c *Conn) string {
-	side := "server"
-	if c.server == nil {
-		side = "client"
-	}
-	locked := "lock free"
-	if c.mu.TryLock() {
-		defer c.mu.Unlock()
-	} else {
-		locked = "LOCK HELD"
-	}
-	s := fmt.Sprintf("%s, %s: epoch %d, sender %d, receiver %d, waiting R/W/A %v/%v/%v, watched %v, background read %v, closed %v, done %v, ping %v, pong %v\n"+
-		"  send %+v\n  receive %+v",
-		side, locked, c.epoch, c.sender, c.receiver, c.readers.waited(), c.writers.waited(), c.ackers.waited(),
-		c.watched, c.backgroundRead, c.closed, c.done, c.pingDue, c.pongDue, &c.send, &c.recv)
-	if l := c.link; l != nil {
-		s += fmt.Sprintf("\n  link: sealed %v, read deadline %d, input %d, asked %v, probe %+v",
-			l.sealed(), l.readDeadline, len(l.input)-l.inPos, l.outstanding, l.probe)
-	} else {
-		s += fmt.Sprintf("\n  no link: %+v", c.lost)
-	}
-	return s
 }
 
 // HoldFlusher makes goroutines that are to be the session's flusher wait before they
@@ -83,4 +44,185 @@ func HoldFlusher(c *Conn) (release func()) {
 		c.flush()
 	}
 	return func() { close(gate) }
+}
+
+// LeftOf returns how many bytes of the session's buffer are still to be
+// enciphered.
+func LeftOf(c *Conn) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.send.End() - c.send.Fit()
+}
+
+// CheckOf judges a peer that says it has received so much.
+func CheckOf(c *Conn, received int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.checkLocked(suite.Offsets{Sent: suite.Unknown, Received: received})
+}
+
+// HoldWriting makes the session as it is in the moment in which there is room
+// again for a Write that waits for it, and keeps it so until release is called.
+func HoldWriting(c *Conn) (release func()) {
+	c.mu.Lock()
+	defer c.unlock()
+	c.send.BeginAppend()
+	return func() {
+		c.mu.Lock()
+		defer c.unlock()
+		c.send.EndAppend()
+	}
+}
+
+// TakenAlong returns the offset of the stream up to which the sender has what it
+// hands to a link, or has handed it.
+func TakenAlong(c *Conn) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.send.Highest()
+}
+
+// SizeOfConn is what a Conn takes, without what it refers to.
+const SizeOfConn = unsafe.Sizeof(Conn{})
+
+// SetCounters moves an idle session to these offsets of its two streams, as if
+// so much had been exchanged. The two sides must be moved alike.
+func (c *Conn) SetCounters(sent, received int64) {
+	c.mu.Lock()
+	defer c.unlock()
+	c.send.Init(c.session(), *c.traits(), c.set.ReplayLimit, sent)
+	c.recv.Init(c.session(), *c.traits(), c.set.ReplayLimit, received)
+	if c.link != nil {
+		c.send.Attach(sent, 0, false)
+		c.recv.Attach(received, received)
+	}
+}
+
+// The bounds that tests go to.
+const (
+	MaxQueuedEvents   = maxQueuedEvents
+	MaxQueuedRefusals = maxQueuedRefusals
+	UnacceptedBound   = unacceptedBound
+	LittleCarried     = littleCarried
+)
+
+// HandshakeBuffers returns the bytes that the buffers of the handshakes under way
+// take. All of them have to be waiting for their clients.
+func HandshakeBuffers(l *Listener) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.antechamber.all() {
+		n += cap(h.stream.buf)
+	}
+	return n
+}
+
+// MaxTombstones is the most ended sessions that a listener remembers.
+const MaxTombstones = maxTombstones
+
+// Bury makes the listener remember n sessions that never were.
+func Bury(l *Listener, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range n {
+		key := tableKey{0, suite.Key{0xff, byte(i), byte(i >> 8)}}
+		l.ended.bury(&tombstone{keys: []tableKey{key}, expires: time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
+	}
+}
+
+// Remembered returns how many ended sessions the listener remembers.
+func Remembered(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended.order.Len()
+}
+
+// OriginOf returns what counts as one client, or nothing where none does.
+func OriginOf(a net.Addr) string {
+	if o := originOf(a); o.IsValid() {
+		return o.String()
+	}
+	return ""
+}
+
+// Origins returns of how many origins the listener counts handshakes.
+func Origins(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.origins.count)
+}
+
+// NextLook says whether a silence has lasted for a time-out, and when to look
+// again.
+func NextLook(silence, timeout time.Duration) (pause time.Duration, due bool) {
+	return nextLook(silence, timeout)
+}
+
+// TickEvery is the time between ticks.
+const TickEvery = tickEvery
+
+// Started is what the clock of sessions counts from.
+func Started() time.Time { return started }
+
+// IsNoDeadline reports whether the time counts as the absence of a deadline.
+func IsNoDeadline(t time.Time) bool { return deadlineAt(t) == noDeadline }
+
+// Retrying says whether a kernel that has so much under way repeats itself without an
+// answer.
+func Retrying(unacked uint32, retransmits, probes uint8, silentFor, sentFor time.Duration) bool {
+	return tcpInfo{unacked: unacked, retransmits: retransmits, probes: probes, silentFor: silentFor, sentFor: sentFor}.retrying()
+}
+
+// RoundTrip returns the smoothed round trip and its variation, as the link knows them.
+func RoundTrip(c *Conn) (smoothed, variation time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.trips.Smoothed(), c.link.trips.Variation()
+}
+
+// KeysOf returns how many keys sessions have in the listener's table, provisional
+// ones included.
+func KeysOf(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.table)
+}
+
+// WatchedBy returns how many sessions the listener ticks for.
+func WatchedBy(l *Listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.watch)
+}
+
+// A Presented is a resume that a client has run on a transport without making
+// it the link of its session.
+type Presented struct {
+	Transport net.Conn
+	Err       error // of the handshake
+
+	c    *Conn
+	s    *handshakeStream
+	link suite.Link
+}
+
+// PresentResume runs the client's side of a resume on a transport, as a client
+// does that has gone mad and redials on many transports at once.
+func PresentResume(c *Conn, t net.Conn) *Presented {
+	p := &Presented{Transport: t, c: c, s: newStream(t)}
+	p.link, p.Err = c.session().Resume(p.s, clientView{c})
+	return p
+}
+
+// Adopt makes the transport the link of the client's session, which must have
+// none.
+func (p *Presented) Adopt() {
+	p.c.mu.Lock()
+	defer p.c.unlock()
+	p.c.attachLocked(p.s, p.c.recv.Received(), p.link)
+}
+
+// SayFirst sends a record with the control as the first of the resumed link.
+func (p *Presented) SayFirst(k suite.Control) {
+	_, p.Err = p.Transport.Write(p.link.Codec.Seal(nil, nil, k))
 }

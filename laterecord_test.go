@@ -74,6 +74,7 @@ func (h *holdingTransport) Write(p []byte) (int, error) {
 func TestLateDataBesideANewLink(t *testing.T) {
 	inBubble(t, func(t *testing.T, s testSuite) {
 		t.Cleanup(func() { time.Sleep(2 * time.Second) }) // the transports close
+		s, h, _ := hooked(s)
 		deaf := new(atomic.Bool)
 		first := &holdingTransport{letGo: make(chan struct{})}
 		r := newRig(t, s, func(r *rig, _ *relink.ListenConfig) {
@@ -116,7 +117,8 @@ func TestLateDataBesideANewLink(t *testing.T) {
 		synctest.Wait()
 		deaf.Store(true)
 
-		r.client.HookSession(relink.SessionHook{Pending: func([]byte) (int64, int) { return 101, 0 }}) // it all has to come over the link
+		pending := func([]byte) (int64, int) { return 101, 0 } // it all has to come over the link
+		h.pending.Store(&pending)
 		r.client.NetworkChanged()
 		stillBlocked(t, got)
 		require.EqualValues(t, 2, linksOf(r.server))
