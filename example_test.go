@@ -3,6 +3,7 @@ package relink_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +14,313 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relink-go/relink"
 )
+
+// A server that knows its clients by their keys, and serves several games on one
+// port. The authorisation is asked before a session begins and at each resume,
+// with the address that the client comes from.
+func ExampleListenConfig_authorize() {
+	serverKey, alice, mallory := relink.GenerateKey(), relink.GenerateKey(), relink.GenerateKey()
+	members := map[relink.PublicKey]string{alice.PublicKey(): "alice"}
+	cfg := relink.ListenConfig{
+		Suites: []relink.ServerSuite{relink.NoiseServer{Keys: []relink.PrivateKey{serverKey}, RequireClientKey: true}},
+		Authorize: func(_ context.Context, a relink.Attempt) error {
+			if _, ok := members[a.ClientKey]; !ok {
+				return errors.New("not a member")
+			}
+			if a.Resumes != nil {
+				fmt.Println("back from", a.Remote)
+			}
+			return nil
+		},
+	}
+	l, err := cfg.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer l.Close()
+
+	for _, key := range []relink.PrivateKey{alice, mallory} {
+		c, err := relink.Dial("tcp", l.Addr().String(), relink.NoiseClient{
+			ServerKeys: []relink.PublicKey{serverKey.PublicKey()}, Key: key, Target: "chess",
+		})
+		if errors.Is(err, relink.ErrDenied) {
+			fmt.Println("denied")
+			continue
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer c.Close()
+		s, err := l.AcceptConn()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		member, ok := s.PeerKey() // proven, since it is here
+		fmt.Println(members[member], ok, s.Identity().Target)
+	}
+	// Output:
+	// alice true chess
+	// denied
+}
+
+// A login inside the stream signs the channel binding, so that it is of no use on
+// any other session.
+func ExampleConn_ChannelBinding() {
+	key := relink.GenerateKey()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer l.Close()
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	s, err := l.AcceptConn()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	here, ok := c.ChannelBinding()
+	there, _ := s.ChannelBinding()
+	fmt.Println(ok, here == there)
+	// Output: true true
+}
+
+// An invitation-only server, whose keys change while it runs.
+func ExampleListener_SetKeys() {
+	key, stolen := relink.GenerateKey(), relink.GenerateKey()
+	guests, former := relink.GeneratePresharedKey(), relink.GeneratePresharedKey()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{
+		Keys:          []relink.PrivateKey{stolen},
+		PresharedKeys: []relink.PresharedKey{former},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer l.Close()
+	if err := errors.Join(l.SetKeys(key), l.SetPresharedKeys(guests)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(l.Revoke(stolen.PublicKey()), l.RevokePresharedKey(former), "sessions ended")
+
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.NoiseClient{
+		ServerKeys:   []relink.PublicKey{key.PublicKey()},
+		PresharedKey: guests,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	fmt.Println(c.Identity().PresharedKey.Equal(guests))
+	// Output:
+	// 0 0 sessions ended
+	// true
+}
+
+// Pre-shared keys travel as text, by a way that nobody else reads.
+func ExampleParsePresharedKey() {
+	k, err := relink.ParsePresharedKey("b0NHZ3k2bXhpQ3V4dGVwcXBhRGxpZUd4MmFNcVRhcGs=\n")
+	fmt.Println(k, err) // a name, and not the key
+	fmt.Println(len(k.EncodeSecret()))
+	// Output:
+	// pre-shared key fb646b926577 <nil>
+	// 44
+}
+
+// A server is reached over two ports. A client that finds one of them blocked after it
+// has changed its network comes back by the other.
+func ExampleListener_AddListener() {
+	lc := relink.ListenConfig{Label: "7000", Suites: []relink.ServerSuite{relink.DH64RC4Server{}}}
+	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	fallback, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := l.AddListener(fallback, "443"); err != nil {
+		log.Fatal(err)
+	}
+
+	var blocked atomic.Bool
+	d := relink.Dialer{
+		Suite: relink.DH64RC4Client{},
+		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if blocked.Load() {
+				address = fallback.Addr().String()
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
+	client, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Abort()
+	server, err := l.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Abort()
+	fmt.Println(server.Label())
+
+	blocked.Store(true)
+	client.NetworkChanged()
+	fmt.Fprint(client, "x")
+	server.Read(make([]byte, 1))
+	fmt.Println(server.Label())
+	// Output:
+	// 7000
+	// 443
+}
+
+// Shutdown of an http.Server closes its listener first. With an Acceptor a cut meanwhile
+// costs nobody an answer.
+func ExampleListener_Acceptor() {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l.Acceptor()) }()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	fmt.Println(server.Shutdown(ctx)) // no new sessions; waits for the requests under way
+	fmt.Println(l.Shutdown(ctx))      // waits until the answers are delivered
+	fmt.Println(<-served)
+	// Output:
+	// <nil>
+	// <nil>
+	// http: Server closed
+}
+
+// A transport that panics is a fault of its package: the session goes on, and whoever
+// looks after the package is told.
+func ExampleTransportPanicError() {
+	onEvent := func(e relink.Event) {
+		var p *relink.TransportPanicError
+		if errors.As(e.Err, &p) {
+			fmt.Println(p, len(p.Stack) > 0)
+		}
+	}
+	onEvent(relink.Event{Kind: relink.EventSuspended, Err: &relink.TransportPanicError{Call: "Read", Value: "index out of range", Stack: []byte("goroutine 7")}})
+	// Output: relink: the transport's Read panicked: index out of range true
+}
+
+// The server keeps its private key; clients pin the public one.
+func ExampleNoiseServer() {
+	key := relink.GenerateKey()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprintln(c, "hello")
+	}()
+
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	b, err := io.ReadAll(c)
+	fmt.Printf("%s%v\n", b, err)
+	// Output:
+	// hello
+	// <nil>
+}
+
+// Keys travel as text, such as a file's. A server that rotates its key has the old
+// one beside the new one for a while.
+func ExampleParsePrivateKey() {
+	old, err := relink.ParsePrivateKey("iPyO4dLTrM5GV3w+xkIyK9oWCC2DKpDFJgGWa6YUN1w=\n")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	suite := relink.NoiseServer{Keys: []relink.PrivateKey{relink.GenerateKey(), old}, Node: 7}
+	fmt.Println(suite, suite.Keys[1].PublicKey())
+	// Output:
+	// Noise KP6p/k67GG7i/vwepofuFSuQEEw8FYjqLcQJMsI8QDA=
+}
+
+// A private key names its public key wherever it is printed. One call gives the
+// secret away, for the file that it is kept in.
+func ExamplePrivateKey() {
+	key, err := relink.ParsePrivateKey("iPyO4dLTrM5GV3w+xkIyK9oWCC2DKpDFJgGWa6YUN1w=")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(key)
+	fmt.Println(len(key.EncodeSecret()))
+	// Output:
+	// private key of KP6p/k67GG7i/vwepofuFSuQEEw8FYjqLcQJMsI8QDA=
+	// 44
+}
+
+// A server's configuration has its key as text.
+func ExamplePrivateKey_UnmarshalText() {
+	var config struct{ Key relink.PrivateKey }
+	err := json.Unmarshal([]byte(`{"Key": "iPyO4dLTrM5GV3w+xkIyK9oWCC2DKpDFJgGWa6YUN1w="}`), &config)
+	if err != nil || config.Key.IsZero() {
+		fmt.Println("no key:", err)
+		return
+	}
+	shown, err := json.Marshal(config) // to be logged, and not to be read back
+	fmt.Printf("%s %v\n", shown, err)
+	// Output: {"Key":"private key of KP6p/k67GG7i/vwepofuFSuQEEw8FYjqLcQJMsI8QDA="} <nil>
+}
+
+// Keys are compared with Equal.
+func ExamplePrivateKey_Equal() {
+	key := relink.GenerateKey()
+	same, err := relink.ParsePrivateKey(key.EncodeSecret())
+	fmt.Println(key.Equal(same), key.Equal(relink.GenerateKey()), err)
+	// Output: true false <nil>
+}
+
+func ExampleParsePublicKey() {
+	pinned, err := relink.ParsePublicKey("not a key")
+	fmt.Println(pinned == relink.PublicKey{}, err)
+	// Output:
+	// true relink: a key must be 44 characters of base64
+}
+
+// Without the server's key, whoever is on the path can be the server.
+func ExampleInsecureNoiseServer() {
+	fmt.Println(relink.InsecureNoiseServer{})
+	// Output:
+	// Noise (insecure: the server is not authenticated)
+}
 
 // A server and a client. The connection is cut between two messages, and neither
 // side notices.

@@ -3,8 +3,10 @@ package relink_test
 import (
 	"context"
 	"errors"
-	"io"
-	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,99 +14,141 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/conntest"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/suite"
 )
 
-// randomBytes returns n bytes that are the same in every run.
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.NewChaCha8([32]byte{'r', 'e', 'l', 'i', 'n', 'k'}).Read(b) // it never fails
-	return b
-}
-
-// TestStreamThroughCuts sends several times the buffer in each direction, and
-// then in both at once, while transport after transport is cut: at some byte of
-// either direction, and the newest one every second.
-func TestStreamThroughCuts(t *testing.T) {
-	for _, kind := range []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End} {
-		t.Run(kind.String(), func(t *testing.T) {
-			forEachSuite(t, func(t *testing.T, s testSuite) {
-				synctest.Test(t, func(t *testing.T) { testStreamThroughCuts(t, s, kind) })
-			})
-		})
-	}
-}
-
-func testStreamThroughCuts(t *testing.T, s testSuite, kind faultnet.Kind) {
-	const cuts = 60
-	n := faultnet.New()
-	n.SetOptions(faultnet.Options{Buffer: 16 << 10})
-	at := rand.New(rand.NewPCG(1, uint64(kind)))
-	n.OnDial(func(i int, p *faultnet.Path) error {
-		if i < cuts {
-			p.CutAt(faultnet.Up, int64(1500+at.IntN(50_000)), kind)
-			p.CutAt(faultnet.Down, int64(1500+at.IntN(50_000)), kind)
+// The first record of a resumed link says where the server's stream goes on. One
+// that does not is a violation, and takes nothing over.
+func TestFirstRecordWithoutACount(t *testing.T) {
+	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
+		if !strings.HasPrefix(s.String(), "Noise") {
+			t.Skip("the other wires have no such record")
 		}
+		r := conntest.New(t, s, conntest.WithClient(func(c *relink.Dialer) {
+			c.MinBackoff, c.MaxBackoff = time.Hour, time.Hour // keeps its own attempts away
+		}))
+		r.Exchange(100)
+		r.Suspend(faultnet.Refuse, faultnet.Reset)
+		r.Net.SetDown(faultnet.NotDown)
+		tr, err := r.Net.Dial(context.Background(), "tcp", "server")
+		require.NoError(t, err)
+		p := relink.PresentResume(r.Client, tr)
+		require.NoError(t, p.Err)
+		p.SayFirst(suite.Control{Ping: true})
+		require.NoError(t, p.Err)
+		synctest.Wait()
+		require.EqualValues(t, 1, conntest.LinksOf(r.Server))
+		refused := r.ServerEvents.All(relink.EventRefused)
+		require.Len(t, refused, 1)
+		require.ErrorIs(t, refused[0].Err, relink.ErrProtocol)
+		require.NoError(t, tr.Close())
+
+		r.Client.NetworkChanged()
+		r.Exchange(100)
+		r.Finish()
+	})
+}
+
+// TestResumeRace presents many valid resumes of one session at once. One wins,
+// and the others end in a typed error that says why.
+func TestResumeRace(t *testing.T) {
+	conntest.ForEachSuite(t, func(t *testing.T, s conntest.Suite) {
+		for _, order := range []bool{true, false} {
+			if !order && conntest.TraitsOf(s).Acks {
+				continue // such a client counts its attempts, and the server keeps the keys of the last few only
+			}
+			cfg := conntest.Setup{MinBackoff: time.Hour, MaxBackoff: time.Hour, ResumeTimeout: 3 * time.Hour}
+			conntest.InScene(t, s, cfg, faultnet.Options{}, func(sc *conntest.Scene) { testResumeRace(sc, s, order) })
+		}
+	})
+}
+
+func testResumeRace(sc *conntest.Scene, s conntest.Suite, order bool) {
+	const n = 8
+	t := sc.T
+	sc.Echo(10, time.Second)
+	sc.Net.OnDial(func(_ int, p *faultnet.Path) error {
+		p.Stall(faultnet.Down) // keeps the answer from the client
 		return nil
 	})
-	// The classic wires need a history of more than what is under way.
-	cfg := setup{ReplayLimit: 128 << 10}
-	l, err := relink.NewListener(n.Listen(), cfg.listener(s))
-	require.NoError(t, err)
-	d := relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
-	client, err := d.DialConn(context.Background(), "tcp", "server")
-	require.NoError(t, err)
-	server, err := l.AcceptConn()
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-time.After(time.Second):
-				n.Last().Cut(kind)
-			case <-done:
-				return
-			}
+	sc.ReplayBoth(1000, faultnet.ResetNow)
+	sc.Net.SetDown(faultnet.Refuse) // keeps the client's own attempts away
+	time.Sleep(time.Second)
+	conntest.RequireSuspended(t, sc.Client.Conn)
+	sc.Net.SetDown(faultnet.NotDown)
+
+	var wg sync.WaitGroup
+	presented := make([]*relink.Presented, n)
+	for i := range presented {
+		tr, err := sc.Net.Dial(context.Background(), "tcp", "server")
+		require.NoError(t, err)
+		wg.Go(func() { presented[i] = relink.PresentResume(sc.Client.Conn, tr) })
+		if order {
+			synctest.Wait()
 		}
-	}()
-
-	data := randomBytes(512 << 10)
-	transfer := func(from, to *relink.Conn) <-chan error {
-		arrived := make(chan error, 1)
-		go func() {
-			_, err := from.Write(data)
-			if err != nil {
-				t.Error(err)
-			}
-		}()
-		go func() {
-			got := make([]byte, len(data))
-			_, err := io.ReadFull(to, got)
-			if err == nil && string(got) != string(data) {
-				err = errors.New("the stream differs")
-			}
-			arrived <- err
-		}()
-		return arrived
 	}
-	require.NoError(t, <-transfer(client, server))
-	require.NoError(t, <-transfer(server, client))
-	up, down := transfer(client, server), transfer(server, client)
-	require.NoError(t, <-up)
-	require.NoError(t, <-down)
-	close(done)
-	for _, c := range []*relink.Conn{client, server} {
-		stats := c.Stats()
-		require.Equal(t, int64(2*len(data)), stats.BytesRead)
-		require.Equal(t, int64(2*len(data)), stats.BytesWritten)
-		require.GreaterOrEqual(t, stats.Resumes, int64(3)) // every path is cut within 50 KB
+	synctest.Wait()
+	committed := len(sc.Server.Events.All(relink.EventResumed))
+	for _, p := range slices.Backward(sc.Net.Paths()[1:]) {
+		p.Release(faultnet.Down)
+		if conntest.TraitsOf(s).Acks {
+			synctest.Wait() // the answer to the last attempt is the one that counts
+		}
 	}
+	wg.Wait()
+	if conntest.TraitsOf(s).Acks { // the client's first record is what proves a resume
+		require.NoError(t, presented[n-1].Err)
+		presented[n-1].Adopt()
+		time.Sleep(2 * conntest.DefaultHandshakeTimeout)
+	}
+	synctest.Wait()
+	sc.Net.OnDial(nil)
 
-	require.NoError(t, client.Close())
-	_, err = server.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF)
-	require.NoError(t, server.Close())
-	require.NoError(t, l.Close())
-	<-client.Done()
-	<-server.Done()
+	resumed, refused := sc.Server.Events.All(relink.EventResumed), sc.Server.Events.All(relink.EventRefused)
+	require.Equal(t, n, len(resumed)+len(refused))
+	if committed == 0 {
+		require.Len(t, resumed, 1)
+	} // else the wire has no proof behind the answer, so that each resume supersedes the one before
+	for _, e := range refused {
+		require.True(t, errors.Is(e.Err, relink.ErrSuperseded) || errors.Is(e.Err, relink.ErrAuthentication) && committed > 0 ||
+			errors.Is(e.Err, relink.ErrHandshakeTimeout) && conntest.TraitsOf(s).Acks, "%v", e.Err)
+	}
+	winner := resumed[len(resumed)-1].Remote
+	won := 0
+	for _, p := range presented {
+		if p.Transport.LocalAddr() == winner {
+			require.NoError(t, p.Err)
+			if !conntest.TraitsOf(s).Acks {
+				p.Adopt()
+			}
+			won++
+			continue
+		}
+		requireClosed(t, p.Transport)
+		require.NoError(t, p.Transport.Close())
+	}
+	require.Equal(t, 1, won)
+	sc.Client.Receive(1000)
+	sc.Server.Receive(1000)
+	sc.Echo(100, time.Second)
+	sc.NothingMore()
+	h := conntest.HoldingsOf(sc.Listener)
+	require.Equal(t, 1, h.Live)
+	require.Zero(t, h.Handshakes)
+	require.Zero(t, h.Suspended)
+	require.LessOrEqual(t, relink.KeysOf(sc.Listener), 3) // a session may be known by the keys of attempts that came to nothing
+}
+
+// requireClosed requires that the other end of a transport has been closed.
+func requireClosed(t testing.TB, tr net.Conn) {
+	t.Helper()
+	require.NoError(t, tr.SetReadDeadline(time.Now().Add(time.Second)))
+	var err error
+	for buf := make([]byte, 4096); err == nil; {
+		_, err = tr.Read(buf)
+	}
+	var ne net.Error
+	require.False(t, errors.As(err, &ne) && ne.Timeout(), "the transport of a resume that has lost is left open")
 }

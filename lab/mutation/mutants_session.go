@@ -7,25 +7,25 @@ var resumeMutants = []mutant{
 		name:   "nothing is sent again",
 		breaks: "A new link begins where the old one had stopped, whatever the peer has.",
 		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received, s.highest)`}},
-		pkg:    ".", tests: "TestReplayedBytes",
+		pkg:    "./internal/conntest", tests: "TestReplayedBytes",
 	},
 	{
 		name:   "one byte too much is sent again",
 		breaks: "A new link begins one byte before what the peer misses.",
 		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received-1, s.acked)`}},
-		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
+		pkg:    "./internal/conntest", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
 		name:   "the count of now",
 		breaks: "The server goes by what it has received by now, and not by what it has told the client.",
 		edits:  []edit{{"handshake.go", `c.attachLocked(t.h.stream, claim.Received, sl)`, `c.attachLocked(t.h.stream, c.recv.Received(), sl)`}},
-		pkg:    ".", tests: "TestOldTransportDeliversDuringResume",
+		pkg:    "./internal/conntest", tests: "TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "bytes behind a handshake are lost",
 		breaks: "What arrives in one piece with the end of a handshake is dropped.",
 		edits:  []edit{{"resume.go", `c.attachLocked(s, c.recv.Received(), sl)`, `c.attachLocked(&handshakeStream{conn: t}, c.recv.Received(), sl)`}},
-		pkg:    ".", tests: "TestReplayedBytes TestResumeAgainUnread",
+		pkg:    "./internal/conntest", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
 		name:   "received beyond written",
@@ -49,7 +49,7 @@ var resumeMutants = []mutant{
 		name:   "an acknowledgement is taken back",
 		breaks: "A peer may resume from before what it has acknowledged.",
 		edits:  []edit{{"internal/stream/send.go", `if s.Traits.Acks && received < s.acked {`, `if s.Traits.Acks && received < 0 {`}},
-		pkg:    ".", tests: "TestServerTakesAcknowledgementBack",
+		pkg:    "./internal/conntest", tests: "TestServerTakesAcknowledgementBack",
 	},
 	{
 		name:   "the epoch is not compared",
@@ -62,21 +62,21 @@ var resumeMutants = []mutant{
 		breaks: "A transport that was superseded is never closed.",
 		edits: []edit{{"resume.go", `		old.close() // proven to be superseded, whether or not it seems alive
 `, ``}},
-		pkg: ".", tests: "TestHalfOpenServer",
+		pkg: "./internal/conntest", tests: "TestHalfOpenServer",
 	},
 	{
 		name:   "early data is taken twice",
 		breaks: "Data that came with a handshake is delivered though it had arrived before.",
 		edits: []edit{{"internal/stream/receive.go", `	data = data[skip:]
 `, ``}},
-		pkg: ".", tests: "TestEarlyData",
+		pkg: "./internal/conntest", tests: "TestEarlyData",
 	},
 	{
 		name:   "early data beyond the room",
 		breaks: "Data that came with a handshake is taken beyond ReplayLimit.",
 		edits: []edit{{"internal/stream/receive.go", `	data = data[:min(len(data), r.buf.Room())]
 `, ``}},
-		pkg: ".", tests: "TestEarlyDataBeyondTheRoom",
+		pkg: "./internal/conntest", tests: "TestEarlyDataBeyondTheRoom",
 	},
 	{
 		name:   "early data behind a gap",
@@ -87,7 +87,7 @@ var resumeMutants = []mutant{
 `, `	skip := max(0, r.received-offset)
 `},
 		},
-		pkg: ".", tests: "TestEarlyDataBehindAGap",
+		pkg: "./internal/conntest", tests: "TestEarlyDataBehindAGap",
 	},
 }
 
@@ -98,25 +98,25 @@ var redialMutants = []mutant{
 		edits: []edit{{"resume.go", `	c.unlock()
 	t, err := c.redial.dial(ctx)`, `	t, err := c.redial.dial(ctx)
 	c.unlock()`}},
-		pkg: ".", tests: "TestMethodsWhileTheDialerHangs",
+		pkg: "./internal/conntest", tests: "TestMethodsWhileTheDialerHangs",
 	},
 	{
 		name:   "expiry without a last attempt",
 		breaks: "A client whose device has slept through ResumeTimeout gives up before it has tried.",
 		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case (last || deadline.until() <= 0) && !c.redial.hurried:`}},
-		pkg:    ".", tests: "TestAttemptAfterTheDeadline",
+		pkg:    "./internal/conntest", tests: "TestAttemptAfterTheDeadline",
 	},
 	{
 		name:   "a client never gives up",
 		breaks: "ResumeTimeout does not end a client's session.",
 		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case last && c.set.ResumeTimeout < 0:`}},
-		pkg:    ".", tests: "TestClientExpiry",
+		pkg:    "./internal/conntest", tests: "TestClientExpiry",
 	},
 	{
 		name:   "attempts without a time limit",
 		breaks: "An attempt at a server that is silent lasts for ever.",
 		edits:  []edit{{"resume.go", `context.WithTimeout(context.Background(), c.set.AttemptTimeout)`, `context.WithTimeout(context.Background(), 1<<62)`}},
-		pkg:    ".", tests: "TestResumeAtServerThatNeverAccepts",
+		pkg:    "./internal/conntest", tests: "TestResumeAtServerThatNeverAccepts",
 	},
 	{
 		name:   "NetworkChanged is ignored",
@@ -127,31 +127,31 @@ var redialMutants = []mutant{
 }`, `		return
 	}
 }`}},
-		pkg: ".", tests: "TestNetworkChanged",
+		pkg: "./internal/conntest", tests: "TestNetworkChanged",
 	},
 	{
 		name:   "a transport of the old network",
 		breaks: "An attempt that NetworkChanged has given up is taken if it succeeds in the last moment.",
 		edits:  []edit{{"resume.go", `if err == nil && c.redial.hurried {`, `if err == nil && c.redial.hurried && false {`}},
-		pkg:    ".", tests: "TestNetworkChangedInTheLastMoment",
+		pkg:    "./internal/conntest", tests: "TestNetworkChangedInTheLastMoment",
 	},
 	{
 		name:   "a failed attempt leaks",
 		breaks: "The transport of an attempt that failed is left open.",
 		edits:  []edit{{"resume.go", "if t != nil {\n\t\t\tgo resetTransport(t)", "if false {\n\t\t\tgo resetTransport(t)"}},
-		pkg:    ".", tests: "TestAdmissionIsJudgedLast",
+		pkg:    "./internal/conntest", tests: "TestAdmissionIsJudgedLast",
 	},
 	{
 		name:   "redialling in a loop",
 		breaks: "A server that drops every link at once is redialled without a pause.",
 		edits:  []edit{{"resume.go", `if r.useless++; r.useless == 1 {`, `if r.useless++; r.useless > 0 {`}},
-		pkg:    ".", tests: "TestUselessLinksAreNotRedialledInALoop",
+		pkg:    "./internal/conntest", tests: "TestUselessLinksAreNotRedialledInALoop",
 	},
 	{
 		name:   "pauses grow too fast",
 		breaks: "The bound of each pause is twice what it should be.",
 		edits:  []edit{{"resume.go", `most = c.set.MinBackoff << n`, `most = c.set.MinBackoff << (n + 1)`}},
-		pkg:    ".", tests: "TestBackoffBounds",
+		pkg:    "./internal/conntest", tests: "TestBackoffBounds",
 	},
 	{
 		name:   "early data in each attempt",
@@ -159,7 +159,7 @@ var redialMutants = []mutant{
 		edits: []edit{{"resume.go", `	return first
 `, `	return first || true
 `}},
-		pkg: ".", tests: "TestResumeOverSlowNetwork",
+		pkg: "./internal/conntest", tests: "TestResumeOverSlowNetwork",
 	},
 	{
 		name:   "a late transport leaks",
@@ -167,13 +167,13 @@ var redialMutants = []mutant{
 		edits: []edit{{"dial.go", `				if r.t != nil {
 					_ = r.t.Close()
 				}`, ``}},
-		pkg: ".", tests: "TestRedialMistakes TestDialMistakes",
+		pkg: "./internal/conntest", tests: "TestRedialMistakes TestDialMistakes",
 	},
 	{
 		name:   "a session that nobody gets leaks",
 		breaks: "A session that is opened in the moment in which Dial fails goes on.",
 		edits:  []edit{{"dial.go", `if err != nil && c != nil {`, `if err != nil && c != nil && false {`}},
-		pkg:    ".", tests: "TestDialEndsInTheLastMoment",
+		pkg:    "./internal/conntest", tests: "TestDialEndsInTheLastMoment",
 	},
 }
 
@@ -182,20 +182,20 @@ var listenerMutants = []mutant{
 		name:   "a client that was revoked meanwhile",
 		breaks: "A client that was let in before its key was revoked, and opens its session after, is not noticed.",
 		edits:  []edit{{"listener.go", `case h.asked && h.revocations != l.revocations:`, `case h.asked && h.revocations > l.revocations:`}},
-		pkg:    ".", tests: "TestRevokeDuringAuthorize",
+		pkg:    "./internal/conntest", tests: "TestRevokeDuringAuthorize",
 	},
 	{
 		name:   "a session that outlives its denial",
 		breaks: "A session whose client is refused at a resume goes on without a transport.",
 		edits: []edit{{"authorize.go", `		t.c.deny(err)
 `, ``}},
-		pkg: ".", tests: "TestAuthorizeRefusesResumes",
+		pkg: "./internal/conntest", tests: "TestAuthorizeRefusesResumes",
 	},
 	{
 		name:   "a classic client that nobody asks about",
 		breaks: "The classic suites admit clients without asking the application.",
 		edits:  []edit{{"handshake.go", `if !h.asked { // a wire`, `if h.asked { // a wire`}},
-		pkg:    ".", tests: "TestAuthorizeIsAsked TestAuthorizeRefusesNewSessions",
+		pkg:    "./internal/conntest", tests: "TestAuthorizeIsAsked TestAuthorizeRefusesNewSessions",
 	},
 	{
 		name:   "authorisations without a bound",
@@ -205,63 +205,63 @@ var listenerMutants = []mutant{
 `, `	default:
 		go func() { l.asking <- struct{}{} }()
 `}},
-		pkg: ".", tests: "TestAuthorizeIsBounded",
+		pkg: "./internal/conntest", tests: "TestAuthorizeIsBounded",
 	},
 	{
 		name:   "handshakes without a time limit",
 		breaks: "A client that says nothing keeps its handshake for ever.",
 		edits:  []edit{{"admission.go", `time.AfterFunc(l.set.HandshakeTimeout, h.expire)`, `time.AfterFunc(1<<62, h.expire)`}},
-		pkg:    ".", tests: "TestSlowloris",
+		pkg:    "./internal/conntest", tests: "TestSlowloris",
 	},
 	{
 		name:   "handshakes without number",
 		breaks: "MaxHandshakes does not bound the handshakes.",
 		edits:  []edit{{"admission.go", `if l.antechamber.unproven() >= l.set.MaxHandshakes {`, `if l.antechamber.unproven() >= l.set.MaxHandshakes && false {`}},
-		pkg:    ".", tests: "TestSlowloris",
+		pkg:    "./internal/conntest", tests: "TestSlowloris",
 	},
 	{
 		name:   "finished handshakes count",
 		breaks: "A handshake that is over keeps its place.",
 		edits: []edit{{"admission.go", `	h.l.antechamber.remove(h)
 	h.l.origins`, `	h.l.origins`}},
-		pkg: ".", tests: "TestSlowloris TestLostProof",
+		pkg: "./internal/conntest", tests: "TestSlowloris TestLostProof",
 	},
 	{
 		name:   "talkers give way first",
 		breaks: "A handshake that was heard gives way before one that has said nothing.",
 		edits:  []edit{{"admission.go", `case talking == nil, quiet != nil`, `case talking == nil, false && quiet != nil`}},
-		pkg:    ".", tests: "TestHandshakesGiveWayByStanding",
+		pkg:    "./internal/conntest", tests: "TestHandshakesGiveWayByStanding",
 	},
 	{
 		name:   "a flood leaves nobody the time to speak",
 		breaks: "A handshake gives way however young it is.",
 		edits:  []edit{{"admission.go", `		if wait <= 0 {`, `		if wait <= 1<<62 {`}},
-		pkg:    ".", tests: "TestHandshakesAreLeftAlone",
+		pkg:    "./internal/conntest", tests: "TestHandshakesAreLeftAlone",
 	},
 	{
 		name:   "proven resumes give way",
 		breaks: "A resume that has proven itself counts as a stranger.",
 		edits:  []edit{{"authorize.go", `	t.h.rise(proven)`, `	t.h.rise(heard)`}},
-		pkg:    ".", tests: "TestProvenResumesStay",
+		pkg:    "./internal/conntest", tests: "TestProvenResumesStay",
 	},
 	{
 		name:   "an address keeps its share",
 		breaks: "Handshakes that are over count against their address for ever.",
 		edits:  []edit{{"origins.go", `if o.count[from]--; o.count[from] == 0 {`, `if o.count[from] == 0 {`}},
-		pkg:    ".", tests: "TestHandshakesPerAddress",
+		pkg:    "./internal/conntest", tests: "TestHandshakesPerAddress",
 	},
 	{
 		name:   "unproven sessions stay",
 		breaks: "A session whose handshake was never completed is kept.",
 		edits:  []edit{{"handshake.go", `offered.finishLocked(ErrHandshakeTimeout)`, `_ = offered`}},
-		pkg:    ".", tests: "TestLostProof TestLostProofTooLate",
+		pkg:    "./internal/conntest", tests: "TestLostProof TestLostProofTooLate",
 	},
 	{
 		name:   "refused transports stay",
 		breaks: "The transport of a handshake that failed is left open.",
 		edits: []edit{{"handshake.go", `	h.sayGoodbye()
 `, ``}},
-		pkg: ".", tests: "TestHostileHandshakes TestGarbage",
+		pkg: "./internal/conntest", tests: "TestHostileHandshakes TestGarbage",
 	},
 	{
 		name:   "established twice",
@@ -270,37 +270,37 @@ var listenerMutants = []mutant{
 			{"handshake.go", `if !c.provisional || c.done {`, `if c.done {`},
 			{"handshake.go", `if offer != h && offer.settle() {`, `if offer == nil {`},
 		},
-		pkg: ".", tests: "TestLateProofOfANewSession",
+		pkg: "./internal/conntest", tests: "TestLateProofOfANewSession",
 	},
 	{
 		name:   "the choice of a suite is hasty",
 		breaks: "A client is refused when its first bytes come one by one and could still be of a suite.",
 		edits:  []edit{{"handshake.go", `undecided = true`, `undecided = false`}},
-		pkg:    ".", tests: "TestSeveralSuites FuzzChoose",
+		pkg:    "./internal/conntest", tests: "TestSeveralSuites FuzzChoose",
 	},
 	{
 		name:   "the choice of a suite is wrong",
 		breaks: "What an SCP client sends first is taken for DH64RC4.",
 		edits:  []edit{{"internal/snet/match.go", `ok = c >= minSCP`, `ok = c > 127`}},
-		pkg:    ".", tests: "TestSeveralSuites FuzzChoose",
+		pkg:    "./internal/conntest", tests: "TestSeveralSuites FuzzChoose",
 	},
 	{
 		name:   "one session too many",
 		breaks: "MaxSessions lets one more in.",
 		edits:  []edit{{"listener.go", `case l.live >= l.set.MaxSessions &&`, `case l.live > l.set.MaxSessions &&`}},
-		pkg:    ".", tests: "TestMaxSessions",
+		pkg:    "./internal/conntest", tests: "TestMaxSessions",
 	},
 	{
 		name:   "who has carried much gives way",
 		breaks: "A suspended session that has carried much gives way to a new one.",
 		edits:  []edit{{"giveway.go", ` && c.recv.Received()+c.send.End() <= littleCarried`, ``}},
-		pkg:    ".", tests: "TestWhoDoesNotGiveWay",
+		pkg:    "./internal/conntest", tests: "TestWhoDoesNotGiveWay",
 	},
 	{
 		name:   "nobody gives way",
 		breaks: "Sessions that were opened and dropped keep everybody out for ResumeTimeout.",
 		edits:  []edit{{"close.go", `suspend(c, c.expendableLocked())`, `suspend(c, false)`}},
-		pkg:    ".", tests: "TestYoungSuspendedSessionsGiveWay",
+		pkg:    "./internal/conntest", tests: "TestYoungSuspendedSessionsGiveWay",
 	},
 	{
 		name:   "a full listener goes on",
@@ -317,14 +317,14 @@ var listenerMutants = []mutant{
 	l.giveWayLocked()`, `	if l.expendable.order.Len() > 0 {
 		l.giveWayLocked()
 	}`}},
-		pkg: ".", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
+		pkg: "./internal/conntest", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
 	},
 	{
 		name:   "ended sessions count",
 		breaks: "A session that has ended counts against MaxSessions and keeps Shutdown waiting.",
 		edits: []edit{{"listenerstats.go", `	l.live--
 `, ``}},
-		pkg: ".", tests: "TestShutdown TestMaxSessions",
+		pkg: "./internal/conntest", tests: "TestShutdown TestMaxSessions",
 	},
 	{
 		name:   "provisional sessions stay counted",
@@ -333,7 +333,7 @@ var listenerMutants = []mutant{
 		l.provisional--
 	}
 `, ``}},
-		pkg: ".", tests: "TestListenerStats TestListenerStatsOfProvisionalSessions",
+		pkg: "./internal/conntest", tests: "TestListenerStats TestListenerStatsOfProvisionalSessions",
 	},
 	{
 		name:   "ended sessions keep their memory in the totals",
@@ -342,25 +342,25 @@ var listenerMutants = []mutant{
 		c.reportLocked() // no tick does
 	}
 `, ``}},
-		pkg: ".", tests: "TestListenerStats TestListenerStatsAfterTheEnd",
+		pkg: "./internal/conntest", tests: "TestListenerStats TestListenerStatsAfterTheEnd",
 	},
 	{
 		name:   "Flush believes the buffer",
 		breaks: "Flush returns when the transport has taken the bytes, although the peer could acknowledge them.",
 		edits:  []edit{{"flush.go", `case c.traits().Acks:`, `case c.traits().Acks && c.link == nil:`}},
-		pkg:    ".", tests: "TestFlush TestCloseContext",
+		pkg:    "./internal/conntest", tests: "TestFlush TestCloseContext",
 	},
 	{
 		name:   "Flush sleeps through a lost session",
 		breaks: "Flush is not woken when the session ends.",
 		edits:  []edit{{"flush.go", `		case c.done || c.send.Stopped():`, `		case c.send.Stopped():`}},
-		pkg:    ".", tests: "TestFlushEnds",
+		pkg:    "./internal/conntest", tests: "TestFlushEnds",
 	},
 	{
 		name:   "Shutdown does not wait",
 		breaks: "Shutdown closes the listener although there are sessions.",
 		edits:  []edit{{"listener.go", `if l.live == 0 {`, `if l.live >= 0 {`}},
-		pkg:    ".", tests: "TestShutdown",
+		pkg:    "./internal/conntest", tests: "TestShutdown",
 	},
 	{
 		name:   "Shutdown lets sessions in",
@@ -368,13 +368,13 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	switch {
 	case l.draining || l.closed:`, `	switch {
 	case l.closed:`}},
-		pkg: ".", tests: "TestShutdownDuringHandshakes TestAdmissionIsJudgedLast",
+		pkg: "./internal/conntest", tests: "TestShutdownDuringHandshakes TestAdmissionIsJudgedLast",
 	},
 	{
 		name:   "unaccepted sessions stay",
 		breaks: "Sessions that nobody has accepted outlive the listener.",
 		edits:  []edit{{"listener.go", `_ = c.Abort()`, `_ = c`}},
-		pkg:    ".", tests: "TestListenerCloseEndsUnaccepted",
+		pkg:    "./internal/conntest", tests: "TestListenerCloseEndsUnaccepted",
 	},
 	{
 		name:   "a closed listener keeps sessions",
@@ -383,7 +383,7 @@ var listenerMutants = []mutant{
 		return false
 	}
 	c.place.expires`, `	c.place.expires`}},
-		pkg: ".", tests: "TestListenerClose",
+		pkg: "./internal/conntest", tests: "TestListenerClose",
 	},
 	{
 		name:   "old keys stay",
@@ -398,13 +398,13 @@ var listenerMutants = []mutant{
 		name:   "two sessions with one key",
 		breaks: "A new session takes the place of one that has the same key.",
 		edits:  []edit{{"listener.go", `case l.table[key] != nil:`, `case l.table[key] != nil && false:`}},
-		pkg:    ".", tests: "TestKeyIsTaken",
+		pkg:    "./internal/conntest", tests: "TestKeyIsTaken",
 	},
 	{
 		name:   "a temporary error is the end",
 		breaks: "The listener stops when the process is out of descriptors for a moment.",
 		edits:  []edit{{"source.go", `if !isTemporary(err) {`, `if !isTemporary(err) || true {`}},
-		pkg:    ".", tests: "TestTemporaryAcceptErrors",
+		pkg:    "./internal/conntest", tests: "TestTemporaryAcceptErrors",
 	},
 	{
 		name:   "a lock is held across an observer",
@@ -412,38 +412,38 @@ var listenerMutants = []mutant{
 		edits: []edit{{"event.go", `		n.mu.Unlock()
 		n.hand(e)`, `		n.hand(e)
 		n.mu.Unlock()`}},
-		pkg: ".", tests: "TestHangingObserver",
+		pkg: "./internal/conntest", tests: "TestHangingObserver",
 	},
 	{
 		name:   "events without number",
 		breaks: "Events queue up without bound before an observer that blocks.",
 		edits:  []edit{{"event.go", `if n.others >= maxQueuedEvents {`, `if n.others >= maxQueuedEvents && false {`}},
-		pkg:    ".", tests: "TestHangingObserver",
+		pkg:    "./internal/conntest", tests: "TestHangingObserver",
 	},
 	{
 		name:   "refusals without number",
 		breaks: "Refused handshakes, which anybody can cause, queue up one by one before an observer that blocks.",
 		edits:  []edit{{"event.go", `if n.refused >= maxQueuedRefusals {`, `if n.refused >= maxQueuedRefusals && false {`}},
-		pkg:    ".", tests: "TestRefusalsAreSummedUp",
+		pkg:    "./internal/conntest", tests: "TestRefusalsAreSummedUp",
 	},
 	{
 		name:   "the backlog keeps the dead",
 		breaks: "A session that has ended before Accept is returned by it.",
 		edits: []edit{{"listener.go", `	l.backlog.remove(c)
 `, ``}},
-		pkg: ".", tests: "TestEndedBeforeAccept",
+		pkg: "./internal/conntest", tests: "TestEndedBeforeAccept",
 	},
 	{
 		name:   "Accept is ahead of the observer",
 		breaks: "Accept returns a session that OnEvent has not been told of.",
 		edits:  []edit{{"listener.go", `l.backlog.add(c, l.notify.tells())`, `l.backlog.add(c, false)`}},
-		pkg:    ".", tests: "TestEndedInItsFirstEvent",
+		pkg:    "./internal/conntest", tests: "TestEndedInItsFirstEvent",
 	},
 	{
 		name:   "much before Accept",
 		breaks: "A session takes all that its peer sends before anybody has accepted it.",
 		edits:  []edit{{"settle.go", `if c.unaccepted && c.recv.Buffered() >= unacceptedBound {`, `if c.unaccepted && false {`}},
-		pkg:    ".", tests: "TestHoldsLittleBeforeAccept",
+		pkg:    "./internal/conntest", tests: "TestHoldsLittleBeforeAccept",
 	},
 }
 
@@ -452,13 +452,13 @@ var endMutants = []mutant{
 		name:   "Close does not deliver",
 		breaks: "A closed session ends before its end is acknowledged.",
 		edits:  []edit{{"internal/stream/send.go", `return s.finAcked || s.stopped`, `return s.finSent || s.stopped`}},
-		pkg:    ".", tests: "TestCloseOnASupersededTransport",
+		pkg:    "./internal/conntest", tests: "TestCloseOnASupersededTransport",
 	},
 	{
 		name:   "Close lingers for ever",
 		breaks: "CloseTimeout does not end a session whose peer is away.",
 		edits:  []edit{{"close.go", `time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)`, `time.AfterFunc(1<<62, c.closeTimedOut)`}},
-		pkg:    ".", tests: "TestCloseTimeoutWithATransport",
+		pkg:    "./internal/conntest", tests: "TestCloseTimeoutWithATransport",
 	},
 	{
 		name:   "Close leaves a Read",
@@ -466,26 +466,26 @@ var endMutants = []mutant{
 		edits: []edit{{"settle.go", `		return c.readableLocked()
 `, `		return !c.recv.Waiting()
 `}},
-		pkg: ".", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
+		pkg: "./internal/conntest", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
 	},
 	{
 		name:   "discarded counts as taken",
 		breaks: "What has arrived and nobody has read counts as read after Close.",
 		edits: []edit{{"internal/stream/receive.go", `	r.discarded += int64(r.buf.Len())
 `, ``}},
-		pkg: ".", tests: "TestDiscardedIsNotTaken",
+		pkg: "./internal/conntest", tests: "TestDiscardedIsNotTaken",
 	},
 	{
 		name:   "a loss looks like an end",
 		breaks: "The transport of a lost link is closed cleanly, which the peer takes for the end of the stream.",
 		edits:  []edit{{"close.go", `l.abort(nil) // a clean end could`, `l.close() // a clean end could`}},
-		pkg:    ".", tests: "TestLostNetworkIsNoCleanEnd",
+		pkg:    "./internal/conntest", tests: "TestLostNetworkIsNoCleanEnd",
 	},
 	{
 		name:   "a lost race looks like an end",
 		breaks: "A client takes the end of a link that has lost a race for the server's assent to its Close.",
 		edits:  []edit{{"close.go", `return c.epoch == 1 ||`, `return c.epoch > 0 ||`}},
-		pkg:    ".", tests: "TestCloseOnASupersededTransport",
+		pkg:    "./internal/conntest", tests: "TestCloseOnASupersededTransport",
 	},
 	{
 		name:   "a finished session keeps its transport",
@@ -498,13 +498,13 @@ var endMutants = []mutant{
 		name:   "the last error wins",
 		breaks: "Write no longer says that the peer has closed when the session is lost afterwards.",
 		edits:  []edit{{"internal/stream/send.go", `if s.err == nil {`, `if err != nil {`}},
-		pkg:    ".", tests: "TestPeerClosedSticks",
+		pkg:    "./internal/conntest", tests: "TestPeerClosedSticks",
 	},
 	{
 		name:   "no tombstones",
 		breaks: "A client that comes back to a session which has ended is not told how.",
 		edits:  []edit{{"listener.go", `if end != nil && !l.closed && len(c.place.keys) > 0 {`, `if end != nil && l.closed && len(c.place.keys) > 0 {`}},
-		pkg:    ".", tests: "TestNoiseLateResumeOfAClosedSession",
+		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
 		name:   "tombstones for ever",
@@ -516,13 +516,13 @@ var endMutants = []mutant{
 		name:   "sessions never expire on the server",
 		breaks: "A session to which nobody comes back is kept.",
 		edits:  []edit{{"sweep.go", `c.expireLocked(ErrExpired)`, `_ = c`}},
-		pkg:    ".", tests: "TestServerExpiry",
+		pkg:    "./internal/conntest", tests: "TestServerExpiry",
 	},
 	{
 		name:   "a replay that stopped half-way is the stream's end",
 		breaks: "A transport that ends cleanly before all has arrived that the peer had announced is io.EOF in place of a loss.",
 		edits:  []edit{{"close.go", `(c.closed || !c.lost.short)`, `true`}},
-		pkg:    ".", tests: "TestCleanEndWithinReplay",
+		pkg:    "./internal/conntest", tests: "TestCleanEndWithinReplay",
 	},
 	{
 		name:   "the beginning of a process's clock is no deadline",
@@ -536,50 +536,50 @@ var endMutants = []mutant{
 		name:   "a lost session is a time-out",
 		breaks: "An application that repeats what has timed out does so for ever.",
 		edits:  []edit{{"errors.go", ` || errors.Is(err, os.ErrDeadlineExceeded)`, ` || os.ErrDeadlineExceeded == nil`}},
-		pkg:    ".", tests: "TestErrorOfALostSession",
+		pkg:    "./internal/conntest", tests: "TestErrorOfALostSession",
 	},
 	{
 		name:   "a resume that is given up ends cleanly",
 		breaks: "A server that has taken it over reads an end of the stream that is none.",
 		edits:  []edit{{"resume.go", `go resetTransport(t)`, `closeTransport(t)`}},
-		pkg:    ".", tests: "TestAbandonedResumeIsNoCleanEnd",
+		pkg:    "./internal/conntest", tests: "TestAbandonedResumeIsNoCleanEnd",
 	},
 	{
 		name:   "nobody reads for a closed session",
 		breaks: "What the peer says to a closed session that lingers is not heard.",
 		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return !l.interruptible || c.backgroundRead`}},
-		pkg:    ".", tests: "TestCloseWhileReadDecrypts",
+		pkg:    "./internal/conntest", tests: "TestCloseWhileReadDecrypts",
 	},
 	{
 		name:   "nobody reads where a Read cannot",
 		breaks: "Nobody reads a transport whose Reads cannot be interrupted.",
 		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return c.closed || c.backgroundRead`}},
-		pkg:    ".", tests: "TestOpaqueLinkWhileReadDecrypts",
+		pkg:    "./internal/conntest", tests: "TestOpaqueLinkWhileReadDecrypts",
 	},
 	{
 		name:   "a replayed resume ends a closed session's link",
 		breaks: "Whoever has seen a resume destroys what is under way.",
 		edits:  []edit{{"handshake.go", "if c.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
-		pkg:    ".", tests: "TestReplayedResumeWhileClosing",
+		pkg:    "./internal/conntest", tests: "TestReplayedResumeWhileClosing",
 	},
 	{
 		name:   "a closed server forgets that its client has everything",
 		breaks: "The session lingers until CloseTimeout, and then says that bytes were not delivered.",
 		edits: []edit{{"handshake.go", `		c.send.Received(peer.Received)
 		if c.link`, `		if c.link`}},
-		pkg: ".", tests: "TestClosedServerHasBeenAsked",
+		pkg: "./internal/conntest", tests: "TestClosedServerHasBeenAsked",
 	},
 	{
 		name:   "CloseTimeout is Abort to the client",
 		breaks: "A client that comes back is told the wrong reason.",
 		edits:  []edit{{"tombstone.go", `case cause == nil, errors.Is(cause, ErrExpired):`, `case errors.Is(cause, ErrExpired):`}},
-		pkg:    ".", tests: "TestNoiseLateResumeAfterCloseTimeout",
+		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeAfterCloseTimeout",
 	},
 	{
 		name:   "the server's end hides what the client has lost",
 		breaks: "A client whose last bytes nobody has read hears that all is well.",
 		edits:  []edit{{"resume.go", `case e.Code == 0 && c.recv.FinReceived() && !c.closed:`, `case e.Code == 0 && c.recv.FinReceived():`}},
-		pkg:    ".", tests: "TestNoiseLateResumeOfAClosedSession",
+		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
 		name:   "a length takes memory",
@@ -591,13 +591,13 @@ var endMutants = []mutant{
 		name:   "a narrow window is overrun",
 		breaks: "A first limit below what is assumed without one is ignored.",
 		edits:  []edit{{"internal/stream/send.go", `if first && limit > 0 {`, `if false {`}},
-		pkg:    ".", tests: "TestNarrowWindow",
+		pkg:    "./internal/conntest", tests: "TestNarrowWindow",
 	},
 	{
 		name:   "a handshake that is over offers a session",
 		breaks: "A session is kept that no timer ends.",
 		edits:  []edit{{"listener.go", "case h.over:\n\t\treturn ErrHandshakeTimeout\n", ""}},
-		pkg:    ".", tests: "TestProtocolIsLate",
+		pkg:    "./internal/conntest", tests: "TestProtocolIsLate",
 	},
 }
 
@@ -606,44 +606,44 @@ var livenessMutants = []mutant{
 		name:   "no ping",
 		breaks: "A link on which nothing happens is not asked whether it lives.",
 		edits:  []edit{{"liveness.go", `p.ping, c.pingDue = true, true`, `p.ping = true`}},
-		pkg:    ".", tests: "TestPauseIsNotDeath",
+		pkg:    "./internal/conntest", tests: "TestPauseIsNotDeath",
 	},
 	{
 		name:   "no answer to a ping",
 		breaks: "A peer that asks gets no answer.",
 		edits:  []edit{{"read.go", `c.pongDue = true`, `c.pongDue = false`}},
-		pkg:    ".", tests: "TestPauseIsNotDeath",
+		pkg:    "./internal/conntest", tests: "TestPauseIsNotDeath",
 	},
 	{
 		name:   "silence is not found",
 		breaks: "A link that is silent although an answer is due stays.",
 		edits:  []edit{{"liveness.go", `case silence >= c.set.LivenessTimeout-2*tickEvery:`, `case silence < 0:`}},
-		pkg:    ".", tests: "TestBlackHole",
+		pkg:    "./internal/conntest", tests: "TestBlackHole",
 	},
 	{
 		name:   "a long buffer is kept",
 		breaks: "A session that waits after a large transfer holds 128 KiB more than others.",
 		edits: []edit{{"sweep.go", `		f.inputUse = inputUnwanted
 `, ``}},
-		pkg: ".", tests: "TestIdleAfterMuch",
+		pkg: "./internal/conntest", tests: "TestIdleAfterMuch",
 	},
 	{
 		name:   "silence is found late",
 		breaks: "A silent link counts as lost a few ticks after its time-out.",
 		edits:  []edit{{"liveness.go", `c.set.LivenessTimeout-2*tickEvery:`, `c.set.LivenessTimeout+2*tickEvery:`}},
-		pkg:    ".", tests: "TestNoiseLeavesABlackHole",
+		pkg:    "./internal/conntest", tests: "TestNoiseLeavesABlackHole",
 	},
 	{
 		name:   "silence of TCP is not found",
 		breaks: "Data that the kernel sends again and again is not seen to be lost.",
 		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due && info.retrying() && false {`}},
-		pkg:    ".", tests: "TestSilentDropUnderData",
+		pkg:    "./internal/conntest", tests: "TestSilentDropUnderData",
 	},
 	{
 		name:   "a paused peer is dead",
 		breaks: "A peer that answers probes and does not read loses its link.",
 		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due {`}},
-		pkg:    ".", tests: "TestPausedPeerIsNotDead",
+		pkg:    "./internal/conntest", tests: "TestPausedPeerIsNotDead",
 	},
 	{
 		name:   "a kernel without room is a dead peer",
@@ -655,24 +655,24 @@ var livenessMutants = []mutant{
 		name:   "a quiet client does not notice",
 		breaks: "A client whose application is quiet does not find that its link is lost.",
 		edits:  []edit{{"sweep.go", `case !c.absenceMattersLocked():`, `case c.set != nil:`}},
-		pkg:    ".", tests: "TestQuietClient",
+		pkg:    "./internal/conntest", tests: "TestQuietClient",
 	},
 	{
 		name:   "a replay that never ends",
 		breaks: "A peer that does not tell how much it replays is drained for ever.",
 		edits:  []edit{{"internal/stream/receive.go", `r.Draining() && r.quiet >= replayQuiet {`, `r.Draining() && false {`}},
-		pkg:    ".", tests: "TestDrainEnds",
+		pkg:    "./internal/conntest", tests: "TestDrainEnds",
 	},
 	{
 		name:   "a slow network is forgotten",
 		breaks: "Records on a slow network are so long that none arrives in time.",
 		edits:  []edit{{"close.go", `c.slow = l.framing != nil &&`, `c.slow = l.framing != nil && l.conn == nil &&`}},
-		pkg:    ".", tests: "TestRecordsOverSlowNetwork",
+		pkg:    "./internal/conntest", tests: "TestRecordsOverSlowNetwork",
 	},
 	{
 		name:   "a foreign deadline stays",
 		breaks: "A deadline that a dialer has left on a transport ends its link again and again.",
 		edits:  []edit{{"link.go", `_ = t.SetDeadline(time.Time{})`, `_ = t`}},
-		pkg:    ".", tests: "TestDeadlineLeftByDialer",
+		pkg:    "./internal/conntest", tests: "TestDeadlineLeftByDialer",
 	},
 }

@@ -81,39 +81,39 @@ var readMutants = []mutant{
 		name:   "doubled bytes are kept",
 		breaks: "Bytes that had come over the old link are taken again when they come over the new one.",
 		edits:  []edit{{"internal/stream/receive.go", `skip = int(min(int64(n), r.received-r.pos))`, `skip = 0`}},
-		pkg:    ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+		pkg:    "./internal/conntest", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "one doubled byte is kept",
 		breaks: "One byte less is skipped than had come over the old link.",
 		edits:  []edit{{"internal/stream/receive.go", `skip = int(min(int64(n), r.received-r.pos))`, `skip = int(max(0, min(int64(n), r.received-r.pos)-1))`}},
-		pkg:    ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+		pkg:    "./internal/conntest", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "doubled bytes are decrypted",
 		breaks: "The key stream goes on over bytes that are skipped.",
 		edits: []edit{{"read.go", `	fresh := p[skip:n]`, `	c.session().Decrypt(p[:skip], p[:skip])
 	fresh := p[skip:n]`}},
-		pkg: ".", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
+		pkg: "./internal/conntest", tests: "TestOldTransportDelivers TestOldTransportDeliversDuringResume",
 	},
 	{
 		name:   "doubled records are kept",
 		breaks: "The skipped part of a record is delivered in place of its end.",
 		edits:  []edit{{"read.go", `data = rec.Data[:copy(rec.Data, data)]`, `data = rec.Data[:len(data)]`}},
-		pkg:    ".", tests: "TestOldTransportDeliversToRecords TestEarlyData",
+		pkg:    "./internal/conntest", tests: "TestOldTransportDeliversToRecords TestEarlyData",
 	},
 	{
 		name:   "late bytes count",
 		breaks: "What a lost link still brings is taken although the server was told a count without it.",
 		edits:  []edit{{"read.go", `if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {`, `if n == 0 || c.done {`}},
-		pkg:    ".", tests: "TestLostTransportBringsMoreThanWasTold",
+		pkg:    "./internal/conntest", tests: "TestLostTransportBringsMoreThanWasTold",
 	},
 	{
 		name:   "counts move after they were told",
 		breaks: "A client goes on counting what a lost link brings after it has told its count.",
 		edits: []edit{{"resume.go", `	v.c.lost.link = nil
 	return suite.Offsets{`, `	return suite.Offsets{`}},
-		pkg: ".", tests: "TestLostTransportBringsMoreThanWasTold",
+		pkg: "./internal/conntest", tests: "TestLostTransportBringsMoreThanWasTold",
 	},
 	{
 		name:   "late records count",
@@ -122,7 +122,7 @@ var readMutants = []mutant{
 		return 0
 	}
 	l.heard = true`, `	l.heard = true`}},
-		pkg: ".", tests: "TestLateDataBesideANewLink",
+		pkg: "./internal/conntest", tests: "TestLateDataBesideANewLink",
 	},
 	{
 		name:   "superseded transport keeps the Read",
@@ -130,7 +130,7 @@ var readMutants = []mutant{
 		edits: []edit{{"resume.go", `		if c.receiver != roleFree {
 			old.setReadDeadlineLocked(longAgo)`, `		if false {
 			old.setReadDeadlineLocked(longAgo)`}},
-		pkg: ".", tests: "TestSupersededTransportLetsTheReadGo",
+		pkg: "./internal/conntest", tests: "TestSupersededTransportLetsTheReadGo",
 	},
 	{
 		name:   "who begins to wait does not count",
@@ -144,74 +144,74 @@ var readMutants = []mutant{
 `},
 			{"wait.go", `if (*q).n--; (*q).n == 0`, `if (*q).n == 0`},
 		},
-		pkg: ".", tests: "TestReadTakesTheTransportOver",
+		pkg: "./internal/conntest", tests: "TestReadTakesTheTransportOver",
 	},
 	{
 		name:   "a deadline is a lost link",
 		breaks: "A Read that times out costs the session its transport.",
 		edits:  []edit{{"read.go", `if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {`, `if errors.Is(err, io.ErrClosedPipe) {`}},
-		pkg:    ".", tests: "TestDeadlines",
+		pkg:    "./internal/conntest", tests: "TestDeadlines",
 	},
 	{
 		name:   "a transport's deadline is not doubted",
 		breaks: "Where a clock was set back, a Read asks the transport again and again.",
 		edits:  []edit{{"read.go", "\t\tl.readDeadline = doubtful\n", ""}},
-		pkg:    ".", tests: "TestTransportTakesDeadlineForPassed",
+		pkg:    "./internal/conntest", tests: "TestTransportTakesDeadlineForPassed",
 	},
 	{
 		name:   "readers are not woken",
 		breaks: "A Read is not told that a goroutine of the library has put data into the buffer.",
 		edits:  []edit{{"settle.go", `(c.readableLocked() || c.receiver == roleFree && c.link`, `(c.receiver == roleFree && c.link`}},
-		pkg:    ".", tests: "TestReadOfOpaqueTransportResumes TestOddTransports",
+		pkg:    "./internal/conntest", tests: "TestReadOfOpaqueTransportResumes TestOddTransports",
 	},
 	{
 		name:   "end before the data",
 		breaks: "Read returns io.EOF although data waits in the buffer.",
 		edits:  []edit{{"read.go", `case c.recv.Buffered() > 0:`, `case c.recv.Buffered() > 0 && !c.recv.FinReceived():`}},
-		pkg:    ".", tests: "TestCloseDelivers TestCloseWrite",
+		pkg:    "./internal/conntest", tests: "TestCloseDelivers TestCloseWrite",
 	},
 	{
 		name:   "io.EOF is hidden",
 		breaks: "Read returns an error where the peer has ended its stream.",
 		edits:  []edit{{"read.go", `return nil, 0, io.EOF //`, `return nil, 0, ErrPeerClosed //`}},
-		pkg:    ".", tests: "TestCloseWrite",
+		pkg:    "./internal/conntest", tests: "TestCloseWrite",
 	},
 	{
 		name:   "io.EOF shows through",
 		breaks: "The error of a lost session is io.EOF below, which reads as a complete stream.",
 		edits:  []edit{{"errors.go", `errors.Is(err, io.EOF) || `, `err == io.EOF && false || `}},
-		pkg:    ".", tests: "TestALostSessionIsNoEOF",
+		pkg:    "./internal/conntest", tests: "TestALostSessionIsNoEOF",
 	},
 	{
 		name:   "damage ends the session",
 		breaks: "A record that was changed on the path ends the session and not only its link.",
 		edits:  []edit{{"read.go", `c.linkLostLocked(l, err) // a damaged path must not end a session`, `c.failLocked(err)`}},
-		pkg:    ".", tests: "TestDamageEndsTheLinkOnly",
+		pkg:    "./internal/conntest", tests: "TestDamageEndsTheLinkOnly",
 	},
 	{
 		name:   "end before what has arrived",
 		breaks: "The end of the peer's stream is believed at an offset that has been passed.",
 		edits:  []edit{{"internal/stream/receive.go", `if r.pos != r.received {`, `if r.pos != r.received && false {`}},
-		pkg:    ".", tests: "TestEndBeforeWhatHasArrived",
+		pkg:    "./internal/conntest", tests: "TestEndBeforeWhatHasArrived",
 	},
 	{
 		name:   "Reset is ignored",
 		breaks: "The peer's Abort is not heard.",
 		edits:  []edit{{"read.go", `if k.Reset != 0 {`, `if k.Reset != 0 && false {`}},
-		pkg:    ".", tests: "TestAbortIsTyped",
+		pkg:    "./internal/conntest", tests: "TestAbortIsTyped",
 	},
 	{
 		name:   "stop is ignored",
 		breaks: "Writes go on although the peer's application reads no more.",
 		edits: []edit{{"read.go", `		c.send.Stop(ErrPeerClosed)
 `, ``}},
-		pkg: ".", tests: "TestClosesMeet TestCloseWriteAfterThePeerClosed",
+		pkg: "./internal/conntest", tests: "TestClosesMeet TestCloseWriteAfterThePeerClosed",
 	},
 	{
 		name:   "replay is not drained",
 		breaks: "Nobody reads the peer's replay before the application does, so that two full buffers wait for each other.",
 		edits:  []edit{{"internal/stream/receive.go", `if r.drainTo = peerSent; r.replayUnknown {`, `if r.drainTo = 0; r.replayUnknown {`}},
-		pkg:    ".", tests: "TestFullBuffersMeetUnbuffered TestBothBuffersFull",
+		pkg:    "./internal/conntest", tests: "TestFullBuffersMeetUnbuffered TestBothBuffersFull",
 	},
 }
 
@@ -220,31 +220,31 @@ var writeMutants = []mutant{
 		name:   "a short write counts as whole",
 		breaks: "What a transport has not taken of a Write is never sent.",
 		edits:  []edit{{"write.go", `n, err = checkWrite(n, size, err)`, `n = size`}},
-		pkg:    ".", tests: "TestOddTransports",
+		pkg:    "./internal/conntest", tests: "TestOddTransports",
 	},
 	{
 		name:   "the rest of a record is dropped",
 		breaks: "A record that a transport has taken a part of is not completed.",
 		edits:  []edit{{"write.go", `if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {`, `if l.wirePos += int32(n); n > 0 || int(l.wirePos) == len(*l.wire) {`}},
-		pkg:    ".", tests: "TestOddTransports",
+		pkg:    "./internal/conntest", tests: "TestOddTransports",
 	},
 	{
 		name:   "leftovers are not sent",
 		breaks: "Nobody sends what a Write has left to others when its own bytes were out.",
 		edits:  []edit{{"settle.go", `if c.sender == roleFree && c.mustSendLocked() && !c.writeSendsLocked(l) {`, `if c.sender == roleFree && c.mustSendLocked() && false {`}},
-		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
+		pkg:    "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
 		name:   "a short Write waits for its peer",
 		breaks: "A Write that finds nothing out of the ordinary holds whoever calls it for as long as the peer does not read.",
 		edits:  []edit{{"write.go", `k, err := l.writer.WriteNonblock(out)`, `k, err := l.conn.Write(out)`}},
-		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
+		pkg:    "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
 		name:   "a Write with something before it waits for its peer",
 		breaks: "A Write that finds records which are not sent holds whoever calls it for as long as the peer does not read.",
 		edits:  []edit{{"write.go", `n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))`, `n, err := l.conn.Write(l.seal(next.loan.Bytes(), next.control))`}},
-		pkg:    ".", tests: "TestWriteWaitsForNothingButRoom",
+		pkg:    "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
 		name:   "a long Write waits for its peer",
@@ -254,13 +254,13 @@ var writeMutants = []mutant{
 	c.sentOwnLocked(l, loan, n, err)`, `	n, err := l.conn.Write(loan.Bytes())
 	c.mu.Lock()
 	c.sentOwnLocked(l, loan, n, err)`}},
-		pkg: ".", tests: "TestWriteWaitsForNothingButRoom",
+		pkg: "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
 		name:   "the straight path forgets who wrote beside it",
 		breaks: "What is written while a short Write is in the transport counts as sent and is lost.",
 		edits:  []edit{{"straight.go", `	c.straightWrite = false // the sender has something to do`, ``}},
-		pkg:    ".", tests: "TestMeddlingWithAShortWrite",
+		pkg:    "./internal/conntest", tests: "TestMeddlingWithAShortWrite",
 	},
 	{
 		name:   "a Write goes below a wrapper",
@@ -271,7 +271,7 @@ var writeMutants = []mutant{
 	"net"
 	"syscall"
 )`}},
-		pkg: ".", tests: "TestWrapperIsNotBypassed",
+		pkg: "./internal/conntest", tests: "TestWrapperIsNotBypassed",
 	},
 	{
 		name:   "TryWrite takes a part",
@@ -281,7 +281,7 @@ var writeMutants = []mutant{
 			{"write.go", `	for n := 0; n < len(p); {`, `	p = p[:min(len(p), c.send.Room())]
 	for n := 0; n < len(p); {`},
 		},
-		pkg: ".", tests: "TestTryWriteUntilFull",
+		pkg: "./internal/conntest", tests: "TestTryWriteUntilFull",
 	},
 	{
 		name:   "TryWrite beside a Write",
@@ -293,13 +293,13 @@ var writeMutants = []mutant{
 		name:   "writers are not woken",
 		breaks: "A Write that waits for room is not told that there is some.",
 		edits:  []edit{{"settle.go", `!c.send.Appending() || c.wantsRoom && c.send.Room() > 0`, `!c.send.Appending()`}},
-		pkg:    ".", tests: "TestHalfTheLimitIsFreeForASuspension",
+		pkg:    "./internal/conntest", tests: "TestHalfTheLimitIsFreeForASuspension",
 	},
 	{
 		name:   "waiting ignores deadlines",
 		breaks: "A Read or Write that waits without a transport is not woken when its deadline passes.",
 		edits:  []edit{{"wait.go", `if deadline != noDeadline {`, `if deadline != noDeadline && false {`}},
-		pkg:    ".", tests: "TestWriteBeyondLimitWhileSuspended TestDeadlines",
+		pkg:    "./internal/conntest", tests: "TestWriteBeyondLimitWhileSuspended TestDeadlines",
 	},
 	{
 		name:   "a new deadline wakes nobody",
@@ -308,31 +308,31 @@ var writeMutants = []mutant{
 	}
 	if write {`, `	}
 	if write {`}},
-		pkg: ".", tests: "TestDeadlines",
+		pkg: "./internal/conntest", tests: "TestDeadlines",
 	},
 	{
 		name:   "anything may wait for a transport",
 		breaks: "A connected peer that does not read lets the whole buffer fill, so that nothing is free for a suspension.",
 		edits:  []edit{{"internal/stream/send.go", `return min(MaxPending, s.buf.Limit()/4)`, `return s.buf.Limit()`}},
-		pkg:    ".", tests: "TestWriteToStalledPeer TestHalfTheLimitIsFreeForASuspension",
+		pkg:    "./internal/conntest", tests: "TestWriteToStalledPeer TestHalfTheLimitIsFreeForASuspension",
 	},
 	{
 		name:   "history is dropped",
 		breaks: "What was handed to a transport is forgotten at once on a wire without acknowledgements.",
 		edits:  []edit{{"internal/stream/send.go", `s.sent - int64(s.buf.Limit()/2)`, `s.sent`}},
-		pkg:    ".", tests: "TestReplayedBytes",
+		pkg:    "./internal/conntest", tests: "TestReplayedBytes",
 	},
 	{
 		name:   "the end overtakes a Write",
 		breaks: "The end of the stream is sent while a Write is still adding to it.",
 		edits:  []edit{{"internal/stream/send.go", `s.finQueued && !s.appending && !s.finAcked`, `s.finQueued && !s.finAcked`}},
-		pkg:    ".", tests: "TestCloseDuringWrite",
+		pkg:    "./internal/conntest", tests: "TestCloseDuringWrite",
 	},
 	{
 		name:   "a little more than 64 KiB to a call",
 		breaks: "Where a segment takes 64 KiB, the kernel sends what is over by itself, at a third of the speed.",
 		edits:  []edit{{"write.go", `batchSize = 52 << 10`, `batchSize = 64 << 10`}},
-		pkg:    ".", tests: "TestTransportIsHandedPieces",
+		pkg:    "./internal/conntest", tests: "TestTransportIsHandedPieces",
 	},
 	{
 		name:   "what is not encrypted is sent",
@@ -356,13 +356,13 @@ var writeMutants = []mutant{
 		name:   "the straight way overtakes a Write",
 		breaks: "A short Write goes ahead although another is still adding to the buffer, and lands in its midst.",
 		edits:  []edit{{"internal/stream/send.go", `return s.linked && !s.appending && !s.finQueued`, `return s.linked && !s.finQueued`}},
-		pkg:    ".", tests: "TestShortWriteBehindOneThatWaitedForRoom TestShortWriteBehindLongOne",
+		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOne",
 	},
 	{
 		name:   "the straight way believes a short write",
 		breaks: "A Write of the transport that took a part counts as whole.",
 		edits:  []edit{{"write.go", `if err == nil && k == len(out) && c.straightWrite`, `if err == nil && c.straightWrite`}},
-		pkg:    ".", tests: "TestRequestsAndAnswers TestOddTransports TestBadTransports",
+		pkg:    "./internal/conntest", tests: "TestRequestsAndAnswers TestOddTransports TestBadTransports",
 	},
 	{
 		name:   "the straight way after the end",
@@ -371,19 +371,19 @@ var writeMutants = []mutant{
 			{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`},
 			{"straight.go", `c.watched && !c.closed && c.writeDeadline == noDeadline &&`, `c.watched && c.writeDeadline == noDeadline &&`},
 		},
-		pkg: ".", tests: "TestShortWriteAfterClose",
+		pkg: "./internal/conntest", tests: "TestShortWriteAfterClose",
 	},
 	{
 		name:   "a Write beside the sender overtakes one",
 		breaks: "A short Write goes ahead beside somebody who is sending, although another is still adding to the buffer.",
 		edits:  []edit{{"straight.go", `if c.link == nil || c.send.Appending() || c.send.FinQueued()`, `if c.link == nil || c.send.FinQueued()`}},
-		pkg:    ".", tests: "TestShortWriteBehindLongOneBesideSender",
+		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOneBesideSender",
 	},
 	{
 		name:   "a Write beside the sender takes more than there is room for",
 		breaks: "A short Write that the buffer has no room for loses its bytes, or passes the bound of what waits.",
 		edits:  []edit{{"straight.go", `len(p) == 0 || len(p) > stream.EncryptShort || len(p) > c.send.Room() {`, `len(p) == 0 || len(p) > stream.EncryptShort {`}},
-		pkg:    ".", tests: "TestShortWritesBesideSenderUntilFull",
+		pkg:    "./internal/conntest", tests: "TestShortWritesBesideSenderUntilFull",
 	},
 	{
 		name:   "a Write beside the sender after the end",
@@ -424,7 +424,7 @@ var writeMutants = []mutant{
 	}
 	if l.framing != nil {
 `}},
-		pkg: ".", tests: "TestAbortWhileSealing",
+		pkg: "./internal/conntest", tests: "TestAbortWhileSealing",
 	},
 }
 
@@ -433,73 +433,73 @@ var ackMutants = []mutant{
 		name:   "acknowledged beyond sent",
 		breaks: "A peer may acknowledge what was never sent.",
 		edits:  []edit{{"internal/stream/send.go", `if k.Received < 0 || k.Received > s.highest ||`, `if k.Received < 0 ||`}},
-		pkg:    ".", tests: "TestViolations",
+		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
 		name:   "taken beyond received",
 		breaks: "A peer's application may have taken more than the peer has received.",
 		edits:  []edit{{"internal/stream/send.go", `|| k.Consumed > k.Received ||`, `||`}},
-		pkg:    ".", tests: "TestViolations",
+		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
 		name:   "an end that was never sent",
 		breaks: "A peer may acknowledge an end that it was not given.",
 		edits:  []edit{{"internal/stream/send.go", `|| k.FinReceived && !s.finSent {`, `{`}},
-		pkg:    ".", tests: "TestViolations",
+		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
 		name:   "received counts as taken",
 		breaks: "What lies in the buffer is reported as taken by the application.",
 		edits:  []edit{{"internal/stream/receive.go", `k.Consumed = r.Consumed()`, `k.Consumed = r.received`}},
-		pkg:    ".", tests: "TestAcked",
+		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{
 		name:   "WaitAcked is early",
 		breaks: "WaitAcked returns when the peer has received the bytes, and not when its application has taken them.",
 		edits:  []edit{{"acked.go", `case c.send.Consumed() >= offset:`, `case c.send.Acked() >= offset:`}},
-		pkg:    ".", tests: "TestAcked",
+		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{
 		name:   "WaitAcked is not woken",
 		breaks: "Nobody tells WaitAcked that an acknowledgement has come.",
 		edits:  []edit{{"settle.go", `progress{c.epoch, c.send.Acked(), c.send.Consumed(), `, `progress{c.epoch, 0, 0, `}},
-		pkg:    ".", tests: "TestAcked",
+		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{
 		name:   "the sender ignores the window",
 		breaks: "More is sent than the peer has room for.",
 		edits:  []edit{{"internal/stream/send.go", `return min(s.buf.End(), s.peerLimit)`, `return s.buf.End()`}},
-		pkg:    ".", tests: "TestWindow",
+		pkg:    "./internal/conntest", tests: "TestWindow",
 	},
 	{
 		name:   "the receiver ignores the window",
 		breaks: "A peer may send more than it was allowed, and so fill the memory.",
 		edits:  []edit{{"internal/stream/receive.go", `if r.finReceived || r.received > r.advertised {`, `if r.finReceived {`}},
-		pkg:    ".", tests: "TestViolations",
+		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
 		name:   "data behind the end",
 		breaks: "Data is taken that comes behind the end of the stream.",
 		edits:  []edit{{"internal/stream/receive.go", `if r.finReceived || r.received > r.advertised {`, `if r.received > r.advertised {`}},
-		pkg:    ".", tests: "TestViolations",
+		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
 		name:   "the window does not open",
 		breaks: "The peer is not told that the application has made room.",
 		edits:  []edit{{"internal/stream/receive.go", `if limit := r.window(); limit-`, `if limit := r.advertised; limit-`}},
-		pkg:    ".", tests: "TestBothBuffersFull",
+		pkg:    "./internal/conntest", tests: "TestBothBuffersFull",
 	},
 	{
 		name:   "pending acknowledgements stay",
 		breaks: "An acknowledgement that no record takes along is never sent.",
 		edits: []edit{{"internal/stream/receive.go", `	r.ackUrgent = r.ackUrgent || r.ackLate
 `, ``}},
-		pkg: ".", tests: "TestAcknowledgementsFreeTheBuffer",
+		pkg: "./internal/conntest", tests: "TestAcknowledgementsFreeTheBuffer",
 	},
 	{
 		name:   "freed beyond the link",
 		breaks: "An acknowledgement frees bytes that the new link has still to send over.",
 		edits:  []edit{{"internal/stream/send.go", `offset = min(offset, s.sent)`, `offset += 0`}},
-		pkg:    ".", tests: "TestOldTransportDeliversToRecords TestEarlyData",
+		pkg:    "./internal/conntest", tests: "TestOldTransportDeliversToRecords TestEarlyData",
 	},
 }

@@ -19,7 +19,7 @@ var snetMutants = []mutant{
 		name:   "DH64RC4: always the same challenge",
 		breaks: "A recorded proof is as good as a new one.",
 		edits:  []edit{{"internal/snet/aside.go", `order.PutUint64(c[:], p.newNumber())`, `order.PutUint64(c[:], 1)`}},
-		pkg:    ".", tests: "TestReplayedProof",
+		pkg:    "./internal/conntest", tests: "TestReplayedProof",
 	},
 	{
 		name:   "DH64RC4: one direction's key stream",
@@ -44,7 +44,7 @@ var snetMutants = []mutant{
 		name:   "DH64RC4: an answer with the true count",
 		breaks: "The clients that are in use double data, or wait for ever, when they are cut within a replay.",
 		edits:  []edit{{"internal/snet/server.go", `sent:      request.received,`, `sent:      uint64(claim.Sent),`}},
-		pkg:    ".", tests: "TestFieldClientsOfSnet",
+		pkg:    "./internal/conntest", tests: "TestFieldClientsOfSnet",
 	},
 	{
 		name:   "DH64RC4: an overwritten request is unknown",
@@ -56,7 +56,7 @@ var snetMutants = []mutant{
 		name:   "DH64RC4: a stranger's counts are final",
 		breaks: "The login page of a hotel's network ends the session.",
 		edits:  []edit{{"internal/snet/client.go", `case errors.Is(err, suite.ErrCounters):`, `case errors.Is(err, suite.ErrCounters) && false:`}},
-		pkg:    ".", tests: "TestStrangersAnswer",
+		pkg:    "./internal/conntest", tests: "TestStrangersAnswer",
 	},
 }
 
@@ -65,7 +65,7 @@ var scpMutants = []mutant{
 		name:   "SCP: no moment for the server",
 		breaks: "A client resumes before a deployed server has settled the last link, which forks the session.",
 		edits:  []edit{{"resume.go", `return r.touched.add(r.settle).until()`, `return 0`}},
-		pkg:    ".", tests: "TestFieldServerOfSCP",
+		pkg:    "./internal/conntest", tests: "TestFieldServerOfSCP",
 	},
 	{
 		name:   "SCP: a request without its code",
@@ -105,7 +105,7 @@ var noiseMutants = []mutant{
 		name:   "Noise: a nonce that does not advance",
 		breaks: "All records of a link are sealed with the same nonce, on both sides.",
 		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == uint64(d.limit) {`, `if d.n == uint64(d.limit) {`}},
-		pkg:    ".", tests: "TestNoiseNoncesAreFresh",
+		pkg:    "./internal/conntest", tests: "TestNoiseNoncesAreFresh",
 	},
 	{
 		name:   "Noise: no rekey",
@@ -127,7 +127,7 @@ var noiseMutants = []mutant{
 		name:   "Noise: one key for both directions",
 		breaks: "Records of the two directions have the same key and nonces.",
 		edits:  []edit{{"internal/noise/codec.go", `newDirection(c, k.toServer), newDirection(c, k.toClient)`, `newDirection(c, k.toServer), newDirection(c, k.toServer)`}},
-		pkg:    ".", tests: "TestNoiseNoncesAreFresh",
+		pkg:    "./internal/conntest", tests: "TestNoiseNoncesAreFresh",
 	},
 	{
 		name:   "Noise: unknown flags",
@@ -250,7 +250,7 @@ var noiseMutants = []mutant{
 		name:   "Noise: a link that was given up",
 		breaks: "The late first record of a link that the client has given up takes the session over.",
 		edits:  []edit{{"internal/noise/session.go", `if !k.pending || s.findLocked(k.id) != k {`, `if k == nil {`}},
-		pkg:    ".", tests: "TestLateProofOfALinkGivenUp",
+		pkg:    "./internal/conntest", tests: "TestLateProofOfALinkGivenUp",
 	},
 	{
 		name:   "Noise: a forged hint ends the session",
@@ -263,19 +263,19 @@ var noiseMutants = []mutant{
 		breaks: "The server goes on from the count of the request, and sends again what its answer has brought.",
 		edits: []edit{{"internal/noise/server.go", `	peer.Received = record.Received
 `, ``}},
-		pkg: ".", tests: "TestOddTransports",
+		pkg: "./internal/conntest", tests: "TestOddTransports",
 	},
 	{
 		name:   "Noise: a handshake that TCP has to send in parts",
 		breaks: "A resume under load takes a round trip more in each direction.",
 		edits:  []edit{{"internal/noise/messages.go", `giveEarly = 11 << 10`, `giveEarly = maxEarly`}},
-		pkg:    ".", tests: "TestNoiseResumesInOneRoundTrip",
+		pkg:    "./internal/conntest", tests: "TestNoiseResumesInOneRoundTrip",
 	},
 	{
 		name:   "Noise: a long first record",
 		breaks: "A peer under load waits for the first data on a link until all of a long record is there.",
 		edits:  []edit{{"pace.go", `sent == 0 || sent+firstRecord < int64(most)`, `sent < 0`}},
-		pkg:    ".", tests: "TestNoiseFirstRecordFitsTCP",
+		pkg:    "./internal/conntest", tests: "TestNoiseFirstRecordFitsTCP",
 	},
 	{
 		name:   "Noise: a first record that says nothing",
