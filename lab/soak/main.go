@@ -16,7 +16,10 @@
 // verdict says whether a byte was lost, doubled or out of place, whether a
 // session ended otherwise than it was meant to, and whether a goroutine, a
 // descriptor, a session or memory is left. With -two the server is a process of
-// its own, and both are judged.
+// its own, and both are judged. With -server that process runs another build of
+// this program, so that two versions of the library meet: what the two processes
+// say to each other, and the header of a session, change only so that a build of
+// the last version still understands them.
 //
 // The exit status is 0 if everything held, 1 if not, 2 after a wrong flag.
 package main
@@ -57,6 +60,7 @@ type options struct {
 	liveness    time.Duration
 	restart     time.Duration
 	two         bool
+	server      string // the program of the server's process; empty is this one
 
 	wrap transportWrapper // a test's own harm, or nil
 }
@@ -88,6 +92,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	fs.DurationVar(&o.liveness, "liveness", relink.MinLivenessTimeout, "the `time` within which a silent loss is found")
 	fs.DurationVar(&o.restart, "restart", 15*time.Second, "replace the server's listeners this `often`, 0 for never")
 	fs.BoolVar(&o.two, "two", false, "run the server in a process of its own")
+	fs.StringVar(&o.server, "server", "", "run the server in a process of its own, with this `build` of soak")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		say(help, "soak runs relink under mixed load and cuts, and ends with a verdict.\n")
@@ -156,9 +161,9 @@ func soak(ctx context.Context, o options, stdout io.Writer) (*result, error) {
 	own := newMonitor("this process")
 	var b backend
 	var err error
-	if o.two {
+	if o.two || o.server != "" {
 		own.name = "the clients' process"
-		b, err = startServeProcess(serveOptions{Key: k.private.EncodeSecret(), Liveness: o.liveness, Restart: o.restart})
+		b, err = startServeProcess(o.server, serveOptions{Key: k.private.EncodeSecret(), Liveness: o.liveness, Restart: o.restart})
 	} else {
 		b, err = newServer(serveOptions{Key: k.private.EncodeSecret(), Liveness: o.liveness, Restart: o.restart})
 	}

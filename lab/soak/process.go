@@ -102,13 +102,16 @@ type serverProcess struct {
 	err    error
 }
 
-// startServeProcess starts this program once more, as a server.
-func startServeProcess(o serveOptions) (backend, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// startServeProcess starts a build of this program as a server, without a name
+// this one.
+func startServeProcess(program string, o serveOptions) (backend, error) {
+	var err error
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
-	p := &serverProcess{cmd: exec.Command(self)}
+	p := &serverProcess{cmd: exec.Command(program)}
 	p.cmd.Env = append(os.Environ(), serveVariable+"=1")
 	p.cmd.Stderr = os.Stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -122,18 +125,27 @@ func startServeProcess(o serveOptions) (backend, error) {
 		return nil, err
 	}
 	if err := json.NewEncoder(p.stdin).Encode(o); err != nil {
-		return nil, err
+		return nil, p.abandon(err)
 	}
 	first := make(chan struct{})
 	p.heard.Go(func() { p.listen(stdout, first) })
 	<-first
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.now == [groups]string{} {
-		_ = p.cmd.Wait()
-		return nil, errors.New("the server's process has not begun to serve")
+	serves := p.now != [groups]string{}
+	p.mu.Unlock()
+	if !serves {
+		return nil, p.abandon(fmt.Errorf("the server's process, %s, has not begun to serve", program))
 	}
 	return p, nil
+}
+
+// abandon ends a process that does not do what it should, and returns err.
+func (p *serverProcess) abandon(err error) error {
+	_ = p.stdin.Close()
+	_ = p.cmd.Process.Kill()
+	p.heard.Wait()
+	_ = p.cmd.Wait()
+	return err
 }
 
 // listen takes what the process tells, until it ends. It closes first when the

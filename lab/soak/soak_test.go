@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,9 +31,16 @@ func outcome(t *testing.T, wrap transportWrapper, args ...string) (status int, s
 	return status, out.String(), errs.String()
 }
 
-// Three seconds of everything, in one process and in two.
+// Three seconds of everything, in one process and in two, of which the server may be
+// another build.
 func TestSoak(t *testing.T) {
-	for name, more := range map[string][]string{"one process": {"-for", "3s"}, "two processes": {"-for", "2s", "-two"}} {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, more := range map[string][]string{
+		"one process":   {"-for", "3s"},
+		"two processes": {"-for", "2s", "-two"},
+		"another build": {"-for", "2s", "-server", self},
+	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"-sessions", "20", "-cuts", "20", "-restart", "1s"}, more...)
 			status, stdout, stderr := outcome(t, nil, args...)
@@ -40,6 +49,20 @@ func TestSoak(t *testing.T) {
 			require.Contains(t, stdout, "verdict     PASS")
 		})
 	}
+}
+
+func TestSoakWithoutServer(t *testing.T) {
+	status, _, stderr := outcome(t, nil, "-server", filepath.Join(t.TempDir(), "soak"))
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "no such file")
+
+	cat, err := exec.LookPath("cat") // it answers, and is no server
+	if err != nil {
+		t.Skip("there is no cat here")
+	}
+	status, _, stderr = outcome(t, nil, "-server", cat)
+	require.Equal(t, 1, status)
+	require.Contains(t, stderr, "has not begun to serve")
 }
 
 // A harmful transport does something to the stream, once in all: to the first
