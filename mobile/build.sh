@@ -13,7 +13,8 @@
 # build tags. To bind it together with an app's own package see docs/mobile.md.
 set -euo pipefail
 
-readonly here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly here
 readonly package=github.com/relink-go/relink/mobile
 readonly android_api=24
 readonly android_targets=android/arm64,android/arm,android/amd64
