@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A standing says what a transport has shown of itself during its handshake. Those
+// A stage says what a transport has shown of itself during its handshake. Those
 // with the lower one give way first.
-type standing int
+type stage int
 
 const (
-	silent standing = iota // nothing has arrived
-	heard                  // something has, which anybody can send
-	proven                 // a resume that knows its session's secret
-	standings
+	silent stage = iota // nothing has arrived
+	heard               // something has, which anybody can send
+	proven              // a resume that knows its session's secret
+	stages
 )
 
 // patience is how long a handshake is left alone, however many wait for its place.
@@ -26,20 +26,20 @@ const patience = time.Second
 // in addition to it.
 const resumeShare = 4
 
-// An antechamber holds the handshakes under way, by their standing. It is
+// The pendingHandshakes are those under way, by their stage. They are
 // guarded by the listener's lock.
-type antechamber struct {
-	waiting [standings]list.List // of *handshake, the oldest first
+type pendingHandshakes struct {
+	waiting [stages]list.List // of *handshake, the oldest first
 }
 
 // len returns how many there are.
-func (a *antechamber) len() int { return a.unproven() + a.waiting[proven].Len() }
+func (a *pendingHandshakes) len() int { return a.unproven() + a.waiting[proven].Len() }
 
 // unproven returns how many count against MaxHandshakes.
-func (a *antechamber) unproven() int { return a.waiting[silent].Len() + a.waiting[heard].Len() }
+func (a *pendingHandshakes) unproven() int { return a.waiting[silent].Len() + a.waiting[heard].Len() }
 
 // all returns all of them.
-func (a *antechamber) all() []*handshake {
+func (a *pendingHandshakes) all() []*handshake {
 	var all []*handshake
 	for i := range a.waiting {
 		for e := a.waiting[i].Front(); e != nil; e = e.Next() {
@@ -49,16 +49,16 @@ func (a *antechamber) all() []*handshake {
 	return all
 }
 
-func (a *antechamber) add(h *handshake) { h.elem = a.waiting[h.standing].PushBack(h) }
+func (a *pendingHandshakes) add(h *handshake) { h.elem = a.waiting[h.stage].PushBack(h) }
 
-func (a *antechamber) remove(h *handshake) { a.waiting[h.standing].Remove(h.elem) }
+func (a *pendingHandshakes) remove(h *handshake) { a.waiting[h.stage].Remove(h.elem) }
 
 // next returns the one that gives way next to a newcomer, which has shown nothing,
 // and in how long: the oldest of the silent, if it has been there for long enough.
 // Otherwise it is the oldest of those that were heard where these hold more than half
 // of the room, lest they stop everybody for as long as they like. Nobody
 // who has proven something gives way.
-func (a *antechamber) next() (*handshake, time.Duration) {
+func (a *pendingHandshakes) next() (*handshake, time.Duration) {
 	quiet, talking := a.oldest(silent), a.oldest(heard)
 	switch {
 	case talking == nil, quiet != nil && (quiet.patience() <= 0 || a.waiting[silent].Len() >= a.waiting[heard].Len()):
@@ -68,7 +68,7 @@ func (a *antechamber) next() (*handshake, time.Duration) {
 	}
 }
 
-func (a *antechamber) oldest(s standing) *handshake {
+func (a *pendingHandshakes) oldest(s stage) *handshake {
 	if e := a.waiting[s].Front(); e != nil {
 		return e.Value.(*handshake)
 	}
@@ -88,7 +88,7 @@ func (l *Listener) begin(t net.Conn, s *source) {
 	}
 	h := &handshake{l: l, stream: newStream(t), origin: originOf(remote)}
 	h.stream.source = s
-	h.stream.onFirst = func() { h.rise(heard) }
+	h.stream.onFirst = func() { h.advance(heard) }
 	for {
 		l.mu.Lock()
 		if l.closed {
@@ -103,15 +103,15 @@ func (l *Listener) begin(t net.Conn, s *source) {
 		}
 		var oldest *handshake
 		var wait time.Duration
-		if l.antechamber.unproven() >= l.set.MaxHandshakes {
-			oldest, wait = l.antechamber.next()
+		if l.handshakes.unproven() >= l.set.MaxHandshakes {
+			oldest, wait = l.handshakes.next()
 		}
 		if wait <= 0 {
 			h.began = now()
 			h.deadline = time.Now().Add(l.set.HandshakeTimeout)
 			h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
 			l.origins.enter(h.origin)
-			l.antechamber.add(h)
+			l.handshakes.add(h)
 			l.mu.Unlock()
 			if oldest != nil {
 				oldest.expire()
@@ -155,19 +155,19 @@ func (l *Listener) refused(s *source, remote net.Addr, err error) {
 	l.notify.post(Event{Kind: EventRefused, Label: s.label, Remote: remote, Err: err})
 }
 
-// rise notes what a handshake has shown. A resume that is proven has a place of its
+// advance notes what a handshake has shown. A resume that is proven has a place of its
 // own; the oldest of these gives way.
-func (h *handshake) rise(to standing) {
+func (h *handshake) advance(to stage) {
 	l := h.l
 	var oldest *handshake
 	l.mu.Lock()
-	if !h.over && to > h.standing {
-		l.antechamber.remove(h)
-		h.standing = to
-		if most := max(1, l.set.MaxHandshakes/resumeShare); to == proven && l.antechamber.waiting[proven].Len() >= most {
-			oldest = l.antechamber.oldest(proven)
+	if !h.over && to > h.stage {
+		l.handshakes.remove(h)
+		h.stage = to
+		if most := max(1, l.set.MaxHandshakes/resumeShare); to == proven && l.handshakes.waiting[proven].Len() >= most {
+			oldest = l.handshakes.oldest(proven)
 		}
-		l.antechamber.add(h)
+		l.handshakes.add(h)
 		l.leftLocked()
 	}
 	l.mu.Unlock()
@@ -178,7 +178,7 @@ func (h *handshake) rise(to standing) {
 
 // leaveLocked takes a handshake that is over out. The caller holds the listener's lock.
 func (h *handshake) leaveLocked() {
-	h.l.antechamber.remove(h)
+	h.l.handshakes.remove(h)
 	h.l.origins.leave(h.origin)
 	h.l.leftLocked()
 }

@@ -72,7 +72,7 @@ func (h *handshake) Authorize(p suite.Peer) error { return h.ask(p, nil) }
 
 // Authorize implements [suite.Target].
 func (t target) Authorize(p suite.Peer) error {
-	t.h.rise(proven)
+	t.h.advance(proven)
 	err := t.h.ask(p, t.c)
 	if errors.Is(err, ErrDenied) {
 		t.c.deny(err)

@@ -190,8 +190,8 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	} else {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
-	c.slow = l.framing != nil && c.send.Highest() > c.send.Acked() && (c.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
-	c.run.reset()
+	c.slowNetwork = l.framing != nil && c.send.Highest() > c.send.Acked() && (c.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
+	c.burst.reset()
 	switch {
 	case c.provisional:
 		return // its handshake's time limit decides
@@ -209,7 +209,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
 	if c.redial != nil {
 		c.redial.startLocked(c)
-	} else if !c.server.suspend(c, c.expendableLocked()) {
+	} else if !c.server.suspend(c, c.evictableLocked()) {
 		c.expireLocked(ErrSessionLost)
 	}
 }
@@ -239,6 +239,6 @@ func (c *Conn) expireLocked(reason error) {
 	case c.streamEndLocked():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
-		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, asCause(c.lost.err)))
+		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.lost.err)))
 	}
 }

@@ -35,41 +35,41 @@ type Conn struct {
 
 	// Who uses it. Each role belongs to one goroutine at a time.
 
-	flusher       func()     // flush; nil until it is needed
-	run           streak     // Writes without a Read between
-	readers       *waitQueue // Reads that wait for data or for the role
-	writers       *waitQueue // Writes that wait for room or for their turn
-	ackers        *waitQueue // WaitAcked
+	flusher       func()        // flush; nil until it is needed
+	burst         burstDetector // Writes without a Read between
+	readers       *waitQueue    // Reads that wait for data or for the role
+	writers       *waitQueue    // Writes that wait for room or for their turn
+	ackers        *waitQueue    // WaitAcked
 	readDeadline  monoTime
 	writeDeadline monoTime
 
 	receiver       role // an application's Read, or the standby goroutine
 	sender         role // a Write, or the flusher goroutine
 	backgroundRead bool // the application has been away: a standby reads
-	hasRead        bool // a Read has held the receiver role since the last tick
-	watched        bool // ticks look at it: see tick
+	readSinceTick  bool // a Read has held the receiver role
+	ticking        bool // ticks look at it: see tick
 	pongDue        bool
 	pingDue        bool
 	wantsRoom      bool // a Write waits for it
-	straightRead   bool // nothing is out of the ordinary: see straight.go
-	straightWrite  bool
+	fastRead       bool // nothing is out of the ordinary: see fastpath.go
+	fastWrite      bool
 
 	// Its life.
 
-	closed      bool        // Close or Abort was called
-	done        bool        // nothing is left but what Read may still take
-	provisional bool        // server: the handshake is not complete
-	unaccepted  bool        // server: the application does not have it yet
-	slow        bool        // the last link carried too little
-	earlyGiven  bool        // early data was given since the last link
-	epoch       uint32      // links so far
-	lost        loss        // how the last link ended
-	place       place       // server: where the listener keeps it
-	ended       *ending     // how it has ended, once somebody asks or there is something to say
-	timer       *time.Timer // client: calls tick
-	closeTimer  *time.Timer // bounds the time after Close
-	longestGap  time.Duration
-	reported    reported // server: what is in its totals
+	closed       bool         // Close or Abort was called
+	done         bool         // nothing is left but what Read may still take
+	provisional  bool         // server: the handshake is not complete
+	unaccepted   bool         // server: the application does not have it yet
+	slowNetwork  bool         // the last link carried too little
+	earlyGiven   bool         // early data was given since the last link
+	epoch        uint32       // links so far
+	lost         loss         // how the last link ended
+	registration registration // server: where the listener keeps it
+	ended        *ending      // how it has ended, once somebody asks or there is something to say
+	timer        *time.Timer  // client: calls tick
+	closeTimer   *time.Timer  // bounds the time after Close
+	longestGap   time.Duration
+	reported     reported // server: what is in its totals
 }
 
 // addresses are those of one transport.
@@ -345,7 +345,7 @@ func (c *Conn) finishLocked(cause error) {
 		c.redial.stopLocked()
 	}
 	if c.server != nil {
-		c.server.forget(c, c.epitaphLocked(cause))
+		c.server.forget(c, c.endStatusLocked(cause))
 	}
 	if !c.send.Appending() { // else the Write that is encrypting into it returns it
 		c.send.Release()

@@ -79,16 +79,16 @@ func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, 
 		return nil, dialError(ctx, err, nil, dialled)
 	}
 	r := &redialer{wake: make(chan struct{}, 1)}
-	if p, ok := set.protocols[0].(suite.Settling); ok {
-		r.settle = time.Duration(p.Settle()) * time.Millisecond
+	if p, ok := set.protocols[0].(suite.Spaced); ok {
+		r.minInterval = time.Duration(p.MinInterval()) * time.Millisecond
 	}
 	if transport := d.DialTransport; transport != nil {
 		r.dial = func(ctx context.Context) (net.Conn, error) {
-			return dialContained(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
+			return dialRecover(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
 		}
 	} else {
 		own := net.Dialer{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
-		r.dial, r.made = func(ctx context.Context) (net.Conn, error) { return own.DialContext(ctx, network, address) }, true
+		r.dial, r.keepAliveSet = func(ctx context.Context) (net.Conn, error) { return own.DialContext(ctx, network, address) }, true
 	}
 	t, err := r.dial(ctx)
 	if err != nil {
@@ -174,10 +174,10 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 // errNoTransport is the mistake of a DialTransport.
 var errNoTransport = errors.New("relink: DialTransport returned neither a transport nor an error")
 
-// dialContained calls a user's dialer and keeps its mistakes from doing harm: one
+// dialRecover calls a user's dialer and keeps its mistakes from doing harm: one
 // that panics fails, one that outlives ctx is left behind, and what it returns
 // then is closed.
-func dialContained(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func dialRecover(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	type result struct {
 		t   net.Conn
 		err error

@@ -95,11 +95,11 @@ var (
 	errDraining       = errors.New("relink: the listener takes no new sessions")
 )
 
-// asCause returns a transport's error so that it can be part of a lost session's:
+// hideSentinel returns a transport's error so that it can be part of a lost session's:
 // with its text, but without being io.EOF, os.ErrDeadlineExceeded or
 // net.ErrClosed. By errors.Is these would say that the stream is complete, that it
 // goes on, or that it was closed on this side.
-func asCause(err error) error {
+func hideSentinel(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return errors.New(err.Error())
 	}

@@ -111,7 +111,7 @@ const (
 func HandshakeBuffers(l *Listener) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, h := range l.antechamber.all() {
+	for _, h := range l.handshakes.all() {
 		n += cap(h.stream.buf)
 	}
 	return n
@@ -126,7 +126,7 @@ func Bury(l *Listener, n int) {
 	defer l.mu.Unlock()
 	for i := range n {
 		key := tableKey{0, suite.Key{0xff, byte(i), byte(i >> 8)}}
-		l.ended.bury(&tombstone{keys: []tableKey{key}, expires: time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
+		l.ended.add(&tombstone{keys: []tableKey{key}, expires: time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
 	}
 }
 

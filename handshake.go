@@ -160,7 +160,7 @@ type handshake struct {
 	over     bool // established, taken over, failed, or timed out
 	timedOut bool
 	timer    *time.Timer
-	standing standing
+	stage    stage
 	elem     *list.Element
 	offered  *Conn // the provisional session
 }
@@ -191,7 +191,7 @@ func (h *handshake) run() {
 		h.sayGoodbye()
 	}
 	if !offered {
-		h.settle() // else the offer stands until the time is up
+		h.conclude() // else the offer stands until the time is up
 	}
 }
 
@@ -229,15 +229,15 @@ func (h *handshake) sayGoodbye() {
 	_ = t.Close()
 }
 
-// settle ends the handshake, whatever it came to, and reports whether it was
+// conclude ends the handshake, whatever it came to, and reports whether it was
 // still under way.
-func (h *handshake) settle() bool {
+func (h *handshake) conclude() bool {
 	h.l.mu.Lock()
 	defer h.l.mu.Unlock()
-	return h.settleLocked()
+	return h.concludeLocked()
 }
 
-func (h *handshake) settleLocked() bool {
+func (h *handshake) concludeLocked() bool {
 	if h.over {
 		return false
 	}
@@ -251,7 +251,7 @@ func (h *handshake) settleLocked() bool {
 // its place.
 func (h *handshake) expire() {
 	h.l.mu.Lock()
-	first := h.settleLocked()
+	first := h.concludeLocked()
 	h.timedOut = h.timedOut || first
 	offered := h.offered
 	h.l.mu.Unlock()
@@ -268,15 +268,15 @@ func (h *handshake) expire() {
 	}
 }
 
-// Room implements [suite.Host].
-func (h *handshake) Room() error { return h.l.room() }
+// MayOpen implements [suite.Host].
+func (h *handshake) MayOpen() error { return h.l.mayOpen() }
 
 // Offer implements [suite.Host].
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
 	c.server, c.provisional = h.l, true
 	c.addrs.Store(h.stream.addresses())
-	c.place.offer = h
+	c.registration.offer = h
 	return h.l.offer(h, c, k)
 }
 
@@ -295,7 +295,7 @@ func (h *handshake) Establish(sl suite.Link) error {
 	if !c.provisional || c.done {
 		return ErrSuperseded
 	}
-	if !h.settle() {
+	if !h.conclude() {
 		return ErrHandshakeTimeout
 	}
 	return c.admitLocked(h, 0, sl)
@@ -315,14 +315,14 @@ func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
 // admitLocked gives a session its first link and the application the session.
 func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
 	c.provisional = false
-	offer := c.place.offer
-	c.place.offer = nil
+	offer := c.registration.offer
+	c.registration.offer = nil
 	if err := h.l.admit(c); err != nil {
 		c.provisional = true // never seen
 		c.finishLocked(err)
 		return err
 	}
-	if offer != h && offer.settle() {
+	if offer != h && offer.conclude() {
 		closeTransport(offer.stream.conn)
 	}
 	c.unaccepted = true
@@ -426,7 +426,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	if err := c.send.CheckFreed(sl.Peer.Received); err != nil {
 		return err
 	}
-	if !t.h.settle() {
+	if !t.h.conclude() {
 		return ErrHandshakeTimeout
 	}
 	if c.provisional {

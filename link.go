@@ -54,7 +54,7 @@ type link struct {
 	writer        NonblockingWriter // conn without waiting, or nil; constant
 	readDeadline  monoTime          // the transport's
 	interruptible bool              // constant after creation, like the next
-	readsStraight bool              // interruptible, and without a codec: see straight.go
+	fastReads     bool              // interruptible, and without a codec: see fastpath.go
 	heard         bool              // something has arrived since the last look
 	outstanding   bool              // something was sent that is not known to have arrived
 	halfClosed    bool
@@ -122,7 +122,7 @@ func (f *framing) unsent() []byte { return (*f.wire)[f.wirePos:] }
 // had arrived beyond the handshake.
 func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 	l := &link{conn: t, writer: nonblockingWriter(t), interruptible: isInterruptible(t)}
-	l.readsStraight = l.interruptible && sl.Codec == nil
+	l.fastReads = l.interruptible && sl.Codec == nil
 	if sl.Codec != nil {
 		l.framing = &framing{codec: sl.Codec}
 	}
@@ -143,9 +143,9 @@ func (l *link) setReadDeadlineLocked(m monoTime) {
 	}
 }
 
-// doubtful stands for a deadline that the transport says has passed. It is passed on
+// staleDeadline stands for a deadline that the transport says has passed. It is passed on
 // again before the next call: where a clock was set back it has not.
-const doubtful monoTime = math.MinInt64
+const staleDeadline monoTime = math.MinInt64
 
 // close closes the transport in the background, because some transports block
 // in Close.

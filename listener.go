@@ -22,7 +22,7 @@ type Listener struct {
 	totals totals        // its parts are atomic
 	wake   chan struct{} // ends a pause of the sweeper
 	quit   chan struct{} // closed when accepting ends
-	left   chan struct{} // a handshake has given its place up
+	left   chan struct{} // a handshake has ended
 
 	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
 	acceptable sync.Cond  // backlog, failed or closed has changed
@@ -41,13 +41,13 @@ type Listener struct {
 	freeSlots   []uint32 // of sessions, counted from 1
 	provisional int      // sessions that are not established yet
 
-	antechamber antechamber
-	origins     origins
-	suspended   *list.List // of *Conn, the first to expire first
-	expendable  expendable // of these
-	watch       []*Conn    // sessions that want attention: see tick
-	sweeping    bool
-	ended       graveyard
+	handshakes pendingHandshakes
+	origins    origins
+	suspended  *list.List // of *Conn, the first to expire first
+	evictable  evictable  // of these
+	watch      []*Conn    // sessions that want attention: see tick
+	sweeping   bool
+	ended      endedSessions
 
 	revocations int                   // calls of Revoke so far
 	ages        map[*Conn]*time.Timer // where MaxAge is set
@@ -61,9 +61,9 @@ type tableKey struct {
 	key      suite.Key
 }
 
-// A place is where the listener keeps a session. It is guarded by the
+// A registration is where the listener keeps a session. It is guarded by the
 // listener's lock, but offer by the session's.
-type place struct {
+type registration struct {
 	keys      []tableKey
 	suspended *list.Element
 	expires   monoTime
@@ -110,7 +110,7 @@ func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
 	return newListener(inner, set, false), nil
 }
 
-func newListener(inner net.Listener, set *settings, made bool) *Listener {
+func newListener(inner net.Listener, set *settings, keepAliveSet bool) *Listener {
 	l := &Listener{
 		addr:      inner,
 		set:       set,
@@ -128,7 +128,7 @@ func newListener(inner net.Listener, set *settings, made bool) *Listener {
 	l.acceptable.L = &l.mu
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.addLocked(&source{inner, set.label, made})
+	l.addLocked(&source{inner, set.label, keepAliveSet})
 	return l
 }
 
@@ -203,7 +203,7 @@ func (l *Listener) Close() error {
 	close(l.quit)
 	backlog, sources := l.backlog.clear(), l.sources
 	l.sources = nil
-	handshakes := l.antechamber.all()
+	handshakes := l.handshakes.all()
 	var suspended []*Conn
 	for e := l.suspended.Front(); e != nil; e = e.Next() {
 		suspended = append(suspended, e.Value.(*Conn))
@@ -268,18 +268,18 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// room returns why no new session is taken, if none is.
-func (l *Listener) room() error {
+// mayOpen returns why no new session is taken, if none is.
+func (l *Listener) mayOpen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.roomLocked()
+	return l.mayOpenLocked()
 }
 
-func (l *Listener) roomLocked() error {
+func (l *Listener) mayOpenLocked() error {
 	switch {
 	case l.draining || l.closed:
 		return errDraining
-	case l.live >= l.set.MaxSessions && l.expendable.order.Len() == 0,
+	case l.live >= l.set.MaxSessions && l.evictable.order.Len() == 0,
 		l.backlog.len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
 		return ErrTooManySessions
 	}
@@ -294,15 +294,15 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 	switch {
 	case h.over:
 		return ErrHandshakeTimeout
-	case l.roomLocked() != nil:
-		return l.roomLocked()
+	case l.mayOpenLocked() != nil:
+		return l.mayOpenLocked()
 	case l.table[key] != nil:
 		return suite.ErrKeyTaken
 	case h.asked && h.revocations != l.revocations:
 		return errRevokedMeanwhile
 	}
 	l.table[key] = c
-	c.place.keys = []tableKey{key}
+	c.registration.keys = []tableKey{key}
 	l.provisional++
 	h.offered = c
 	return nil
@@ -313,10 +313,10 @@ func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 func (l *Listener) admit(c *Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.roomLocked(); err != nil {
+	if err := l.mayOpenLocked(); err != nil {
 		return err
 	}
-	l.giveWayLocked()
+	l.evictLocked()
 	l.provisional--
 	l.addSessionLocked(c)
 	l.ageLocked(c)
@@ -353,7 +353,7 @@ func (l *Listener) resumes() bool {
 func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(c.place.keys) == 0 {
+	if len(c.registration.keys) == 0 {
 		return ErrUnknownSession // ended meanwhile
 	}
 	var next []tableKey
@@ -364,13 +364,13 @@ func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
 		}
 		next = append(next, key)
 	}
-	for _, k := range c.place.keys {
+	for _, k := range c.registration.keys {
 		delete(l.table, k)
 	}
 	for _, k := range next {
 		l.table[k] = c
 	}
-	c.place.keys = next
+	c.registration.keys = next
 	return nil
 }
 
@@ -378,23 +378,23 @@ func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
 func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if end != nil && !l.closed && len(c.place.keys) > 0 {
-		l.ended.bury(&tombstone{c.session(), end, c.place.keys, time.Now().Add(l.set.ResumeTimeout)}, l.tidyEnded)
+	if end != nil && !l.closed && len(c.registration.keys) > 0 {
+		l.ended.add(&tombstone{c.session(), end, c.registration.keys, time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
 	}
-	if len(c.place.keys) > 0 && c.place.slot == 0 {
+	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
 		l.provisional--
 	}
-	for _, k := range c.place.keys {
+	for _, k := range c.registration.keys {
 		delete(l.table, k)
 	}
-	c.place.keys = nil
+	c.registration.keys = nil
 	l.unsuspendLocked(c)
 	l.agelessLocked(c)
 	l.backlog.remove(c)
 	if l.failure != nil {
 		l.acceptable.Broadcast() // it may have been what Accept was waiting for
 	}
-	if c.place.slot != 0 {
+	if c.registration.slot != 0 {
 		l.removeSessionLocked(c)
 		if l.live > 0 {
 			return
@@ -408,8 +408,8 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	}
 }
 
-// tidyEnded is called when the time of a tombstone is up.
-func (l *Listener) tidyEnded() {
+// expireEnded is called when the time of a tombstone is up.
+func (l *Listener) expireEnded() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended.tidy()
@@ -417,16 +417,16 @@ func (l *Listener) tidyEnded() {
 
 // suspend notes that a session has lost its link and when it expires. It
 // returns false when it cannot be resumed.
-func (l *Listener) suspend(c *Conn, expendable bool) bool {
+func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
-	c.place.expires = now().add(l.set.ResumeTimeout)
-	c.place.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
-	if expendable {
-		l.expendable.add(c)
+	c.registration.expires = now().add(l.set.ResumeTimeout)
+	c.registration.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
+	if evictable {
+		l.evictable.add(c)
 	}
 	if l.suspended.Len() == 1 {
 		l.sweepLocked()
@@ -435,10 +435,10 @@ func (l *Listener) suspend(c *Conn, expendable bool) bool {
 }
 
 func (l *Listener) unsuspendLocked(c *Conn) {
-	if c.place.suspended != nil {
-		l.expendable.remove(c)
-		l.suspended.Remove(c.place.suspended)
-		c.place.suspended = nil
+	if c.registration.suspended != nil {
+		l.evictable.remove(c)
+		l.suspended.Remove(c.registration.suspended)
+		c.registration.suspended = nil
 		if l.sweeping && l.suspended.Len() == 0 {
 			l.sweepLocked() // it may be the time that it waited for, and its end
 		}

@@ -193,9 +193,9 @@ func (c *Conn) reportLocked() {
 	if !c.done {
 		memory = uint32((c.recv.Memory() + c.send.Memory()) / MinReplayLimit)
 	}
-	if memory != c.place.memory {
-		t.memory.Add((int64(memory) - int64(c.place.memory)) * MinReplayLimit)
-		c.place.memory = memory
+	if memory != c.registration.memory {
+		t.memory.Add((int64(memory) - int64(c.registration.memory)) * MinReplayLimit)
+		c.registration.memory = memory
 	}
 }
 
@@ -224,7 +224,7 @@ func (l *Listener) Stats() ListenerStats {
 	s.Suspended = l.suspended.Len()
 	s.Connected = l.live - s.Suspended
 	s.Provisional = l.provisional
-	s.Handshakes = l.antechamber.len()
+	s.Handshakes = l.handshakes.len()
 	s.Backlog = l.backlog.len()
 	return s
 }
@@ -260,21 +260,21 @@ func (l *Listener) Sessions() iter.Seq[*Conn] {
 func (l *Listener) addSessionLocked(c *Conn) {
 	l.live++
 	if n := len(l.freeSlots); n > 0 {
-		c.place.slot = l.freeSlots[n-1]
+		c.registration.slot = l.freeSlots[n-1]
 		l.freeSlots = l.freeSlots[:n-1]
-		l.sessions[c.place.slot-1] = c
+		l.sessions[c.registration.slot-1] = c
 		return
 	}
 	l.sessions = append(l.sessions, c)
-	c.place.slot = uint32(len(l.sessions))
+	c.registration.slot = uint32(len(l.sessions))
 }
 
 // removeSessionLocked is called for a session that has a slot.
 func (l *Listener) removeSessionLocked(c *Conn) {
 	l.live--
-	l.sessions[c.place.slot-1] = nil
-	l.freeSlots = append(l.freeSlots, c.place.slot)
-	c.place.slot = 0
+	l.sessions[c.registration.slot-1] = nil
+	l.freeSlots = append(l.freeSlots, c.registration.slot)
+	c.registration.slot = 0
 	if l.live == 0 {
 		l.sessions, l.freeSlots = nil, nil
 	}

@@ -25,8 +25,8 @@ type probe struct {
 
 // start sets the transport's keep-alive, where there is one and it was not made
 // with ours.
-func (p *probe) start(t net.Conn, timeout time.Duration, made bool) {
-	if p.tcp = tcpConn(t); p.tcp != nil && !made {
+func (p *probe) start(t net.Conn, timeout time.Duration, keepAliveSet bool) {
+	if p.tcp = tcpConn(t); p.tcp != nil && !keepAliveSet {
 		// An error means a closed connection, which its first Read reports.
 		_ = p.tcp.SetKeepAliveConfig(keepAlive(timeout))
 	}

@@ -24,7 +24,7 @@ const (
 // as its suite acknowledges.
 func (c *Conn) paceLocked(l *link) {
 	l.base, l.counted = c.send.Acked(), c.send.Acked()
-	if c.slow {
+	if c.slowNetwork {
 		l.recordCap = slowRecord
 	}
 }

@@ -46,20 +46,20 @@ const (
 // end of a session is returned first.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	// The straight path. The transport is read here and not further down: after a system
+	// The fast path. The transport is read here and not further down: after a system
 	// call the processor's return-address predictor is empty, and each call that it is
 	// nested in costs.
-	if l := c.link; c.straightRead && c.receiver == roleFree && l.inPos == len(l.input) && len(p) > 0 { // in this order: the input is the receiver's
+	if l := c.link; c.fastRead && c.receiver == roleFree && l.inPos == len(l.input) && len(p) > 0 { // in this order: the input is the receiver's
 		c.takeReceiverLocked()
 		c.mu.Unlock()
 		k, rerr := l.conn.Read(p)
 		c.mu.Lock()
-		if c.arrivedStraightLocked(l, len(p), k, rerr) {
+		if c.arrivedFastLocked(l, len(p), k, rerr) {
 			c.recv.Continue(p[:k])
 			l.heard = true
-			c.run.reset()
+			c.burst.reset()
 			c.receiver = roleFree
-			c.unlockStraight()
+			c.unlockFast()
 			return k, nil
 		}
 		n := c.takeStreamLocked(l, p, k, rerr)
@@ -115,7 +115,7 @@ func (c *Conn) ackWaitsLocked() bool { return c.recv.AckUrgent() && c.sender == 
 func (c *Conn) takeReceiverLocked() {
 	c.receiver = roleInline
 	c.backgroundRead = false
-	c.hasRead = true
+	c.readSinceTick = true
 }
 
 // hasReadLocked gives the receiver role back after a Read of the link, and reports
@@ -123,7 +123,7 @@ func (c *Conn) takeReceiverLocked() {
 func (c *Conn) hasReadLocked(n int) bool {
 	c.receiver = roleFree
 	if n > 0 {
-		c.run.reset()
+		c.burst.reset()
 	}
 	return n > 0
 }
@@ -140,7 +140,7 @@ func (c *Conn) awaitDataLocked(p []byte) (l *link, n int, err error) {
 		case len(p) == 0:
 			return nil, 0, nil
 		case c.recv.Buffered() > 0:
-			c.run.reset()
+			c.burst.reset()
 			return nil, c.takeLocked(p), nil
 		case c.recv.FinReceived():
 			return nil, 0, io.EOF // whatever became of the session afterwards
@@ -266,7 +266,7 @@ func (c *Conn) readFailedLocked(l *link, err error) {
 		return
 	}
 	if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
-		l.readDeadline = doubtful
+		l.readDeadline = staleDeadline
 		return
 	}
 	c.linkLostLocked(l, err)

@@ -49,8 +49,8 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.paceLocked(l)
 	}
 	if c.set.LivenessTimeout > 0 {
-		made := s.source != nil && s.source.made || c.redial != nil && c.redial.made
-		l.probe.start(t, c.set.LivenessTimeout, made)
+		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
+		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
 	}
 	if c.epoch > 1 {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
@@ -117,15 +117,15 @@ func (v clientView) Pending(p []byte) (int64, int) {
 // the session is suspended.
 type redialer struct {
 	// Constant after creation.
-	dial   func(ctx context.Context) (net.Conn, error)
-	made   bool          // dial sets the transports' keep-alive itself
-	settle time.Duration // the quiet that a server needs: see suite.Settling
-	wake   chan struct{} // ends a pause
+	dial         func(ctx context.Context) (net.Conn, error)
+	keepAliveSet bool          // dial sets the transports' keep-alive itself
+	minInterval  time.Duration // between two handshakes: see suite.Spaced
+	wake         chan struct{} // ends a pause
 
 	// Guarded by the session's lock.
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
-	hurried bool               // the attempt was ended for a new one
+	retry   bool               // the attempt was ended for a new one
 	touched monoTime           // when the server was last given something to settle
 
 	// What keeps links that die as soon as they live from being redialled
@@ -142,11 +142,11 @@ func (r *redialer) startLocked(c *Conn) {
 	}
 }
 
-// hurryLocked gives up the attempt or the pause under way, for a new attempt
+// retryNowLocked gives up the attempt or the pause under way, for a new attempt
 // at once.
-func (r *redialer) hurryLocked() {
+func (r *redialer) retryNowLocked() {
 	if r.cancel != nil {
-		r.hurried = true
+		r.retry = true
 		r.cancel()
 	}
 	select {
@@ -155,7 +155,7 @@ func (r *redialer) hurryLocked() {
 	}
 }
 
-func (r *redialer) stopLocked() { r.hurryLocked() }
+func (r *redialer) stopLocked() { r.retryNowLocked() }
 
 // linkedLocked notes that an attempt has given the session a link.
 func (r *redialer) linkedLocked(c *Conn) {
@@ -169,9 +169,9 @@ func (r *redialer) linkedLocked(c *Conn) {
 // progressLocked is what has been exchanged for certain, in both directions.
 func (c *Conn) progressLocked() int64 { return c.recv.Received() + c.send.Acked() }
 
-// rushLocked returns the pause that the loss of a link calls for: none, but
+// redialDelayLocked returns the pause that the loss of a link calls for: none, but
 // where one link after the other dies soon and brings nothing forward.
-func (r *redialer) rushLocked(c *Conn) time.Duration {
+func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
 	lived := r.linked.since()
 	if lived >= c.set.MaxBackoff || c.progressLocked() > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
 		r.useless = 0
@@ -187,10 +187,10 @@ func (r *redialer) rushLocked(c *Conn) time.Duration {
 	return max(0, pause)
 }
 
-// settleLocked returns how much is left of the quiet that a server needs. Nothing
+// intervalLeftLocked returns how long it is until the server may be tried again. Nothing
 // shortens it: a resume that comes too early can cost the session.
-func (r *redialer) settleLocked() time.Duration {
-	return r.touched.add(r.settle).until()
+func (r *redialer) intervalLeftLocked() time.Duration {
+	return r.touched.add(r.minInterval).until()
 }
 
 // pauseLocked waits without the lock, and reports whether it was woken.
@@ -220,7 +220,7 @@ func (c *Conn) NetworkChanged() {
 		c.linkLostLocked(l, errNetworkChanged)
 		return
 	}
-	c.redial.hurryLocked()
+	c.redial.retryNowLocked()
 }
 
 // resumeLoop redials until the session has a link, ends, or expires. It expires
@@ -236,12 +236,12 @@ func (c *Conn) resumeLoop() {
 	for fresh := true; c.link == nil && !c.done; {
 		if fresh {
 			deadline, failure, pauses, fresh = c.lost.at.add(c.set.ResumeTimeout), nil, 0, false
-			if pause := c.redial.rushLocked(c); pause > 0 {
+			if pause := c.redial.redialDelayLocked(c); pause > 0 {
 				c.redial.pauseLocked(c, pause)
 				continue
 			}
 		}
-		if pause := c.redial.settleLocked(); pause > 0 {
+		if pause := c.redial.intervalLeftLocked(); pause > 0 {
 			c.redial.pauseLocked(c, pause)
 			continue
 		}
@@ -263,8 +263,8 @@ func (c *Conn) resumeLoop() {
 		case errors.As(err, &ended):
 			c.endedLocked(ended)
 			continue
-		case last && !c.redial.hurried:
-			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, asCause(err)))
+		case last && !c.redial.retry:
+			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, hideSentinel(err)))
 			continue
 		}
 		failure = err
@@ -304,7 +304,7 @@ func (c *Conn) refusedLocked(err error) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
 	}
-	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, asCause(err), asCause(c.lost.err)))
+	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideSentinel(err), hideSentinel(c.lost.err)))
 }
 
 // endedLocked ends the session as the server has ended it.
@@ -328,7 +328,7 @@ func (c *Conn) attemptLocked(before error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.set.AttemptTimeout)
 	defer cancel()
-	c.redial.cancel, c.redial.hurried = cancel, false
+	c.redial.cancel, c.redial.retry = cancel, false
 	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
 	c.unlock()
 	t, err := c.redial.dial(ctx)
@@ -349,7 +349,7 @@ func (c *Conn) attemptLocked(before error) error {
 	if err == nil && (c.done || c.link != nil) {
 		err = net.ErrClosed
 	}
-	if err == nil && c.redial.hurried {
+	if err == nil && c.redial.retry {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
 	}
 	if err == nil {

@@ -3,7 +3,7 @@ package relink
 // What the library does by itself follows from the state that a session is in when
 // its lock is given up, and is decided here and nowhere else: whoever changes the
 // state unlocks, also in the middle of an operation, and what is to be done about it
-// is begun. Only the straight path (see straight.go) gives the lock up without: it
+// is begun. Only the fast path (see fastpath.go) gives the lock up without: it
 // changes nothing from which anything would follow.
 
 // unlock settles the session and gives up its lock.
@@ -20,7 +20,7 @@ func (c *Conn) settleLocked() {
 		c.reportLocked() // no tick does
 	}
 	if c.done {
-		c.straightRead, c.straightWrite = false, false
+		c.fastRead, c.fastWrite = false, false
 		return // whoever waited was woken
 	}
 	if l := c.link; l != nil {
@@ -34,7 +34,7 @@ func (c *Conn) settleLocked() {
 		if c.receiver != roleFree && c.readIsOverLocked(l) {
 			l.setReadDeadlineLocked(longAgo) // who reads next sets its own
 		}
-		if !c.watched && c.ticksWantedLocked(l) {
+		if !c.ticking && c.ticksWantedLocked(l) {
 			c.startTicks()
 		}
 	} else if c.receiver == roleFree {
@@ -42,7 +42,7 @@ func (c *Conn) settleLocked() {
 	}
 	c.wakeLocked()
 	c.lingerLocked()
-	c.straightRead, c.straightWrite = c.readsStraightLocked(), c.writesStraightLocked()
+	c.fastRead, c.fastWrite = c.readsFastLocked(), c.writesFastLocked()
 }
 
 // wakeLocked wakes those who can go on.

@@ -10,8 +10,8 @@ import (
 // A source is one of a listener's inner listeners. It never changes.
 type source struct {
 	net.Listener
-	label string
-	made  bool // its transports come with our keep-alive
+	label        string
+	keepAliveSet bool // its transports come with our keep-alive
 }
 
 // AddListener makes l take transports from inner too, beside those that it has: another
@@ -63,7 +63,7 @@ func (l *Listener) sourceFailed(s *source, err error) {
 		l.acceptable.Broadcast()
 	}
 	l.mu.Unlock()
-	_ = closeContained(s) // what it says is no news
+	_ = closeRecover(s) // what it says is no news
 	l.notify.post(Event{Kind: EventListenerFailed, Label: s.label, Err: err})
 }
 
@@ -71,7 +71,7 @@ func (l *Listener) sourceFailed(s *source, err error) {
 func closeSources(sources []*source) error {
 	var errs []error
 	for _, s := range sources {
-		if err := closeContained(s); err != nil {
+		if err := closeRecover(s); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -92,7 +92,7 @@ const (
 func (l *Listener) acceptLoop(s *source) {
 	pause := time.Duration(0)
 	for {
-		t, err := acceptContained(s)
+		t, err := acceptRecover(s)
 		if err == nil {
 			pause = 0
 			l.begin(contain(t), s)
@@ -114,8 +114,8 @@ func (l *Listener) acceptLoop(s *source) {
 	}
 }
 
-// acceptContained keeps an inner listener's mistakes from doing harm.
-func acceptContained(inner net.Listener) (t net.Conn, err error) {
+// acceptRecover keeps an inner listener's mistakes from doing harm.
+func acceptRecover(inner net.Listener) (t net.Conn, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			t, err = nil, fmt.Errorf("relink: the inner listener panicked: %v", p)
@@ -128,8 +128,8 @@ func acceptContained(inner net.Listener) (t net.Conn, err error) {
 	return t, err
 }
 
-// closeContained is acceptContained for Close.
-func closeContained(inner net.Listener) (err error) {
+// closeRecover is acceptRecover for Close.
+func closeRecover(inner net.Listener) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("relink: the inner listener panicked in Close: %v", p)

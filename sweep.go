@@ -13,7 +13,7 @@ const tickEvery = 100 * time.Millisecond
 
 // startTicks begins ticks. The caller holds the lock.
 func (c *Conn) startTicks() {
-	c.watched = true
+	c.ticking = true
 	switch {
 	case c.server != nil:
 		c.server.watchSession(c)
@@ -40,7 +40,7 @@ func (c *Conn) timerTick() {
 func (c *Conn) tick() bool {
 	c.mu.Lock()
 	defer c.unlock()
-	c.watched = false
+	c.ticking = false
 	c.reportLocked()
 	l := c.link
 	if l == nil || c.done {
@@ -56,8 +56,8 @@ func (c *Conn) tick() bool {
 	}
 	c.tickLivenessLocked(l, heard)
 	c.tickRoundTripsLocked(l, heard)
-	c.watched = c.link != nil && !c.done && c.ticksWantedLocked(c.link)
-	return c.watched
+	c.ticking = c.link != nil && !c.done && c.ticksWantedLocked(c.link)
+	return c.ticking
 }
 
 // tickAbsenceLocked has a standby read where the application has not been in Read
@@ -65,8 +65,8 @@ func (c *Conn) tick() bool {
 func (c *Conn) tickAbsenceLocked() {
 	switch {
 	case !c.absenceMattersLocked():
-	case c.hasRead:
-		c.hasRead = false
+	case c.readSinceTick:
+		c.readSinceTick = false
 	default:
 		c.backgroundRead = true
 	}
@@ -134,7 +134,7 @@ func (l *Listener) sweep() {
 		}
 		l.mu.Lock()
 		for i, c := range batch {
-			if c != nil && c.place.slot != 0 { // it may have ended since
+			if c != nil && c.registration.slot != 0 { // it may have ended since
 				l.watch = append(l.watch, c)
 			}
 			batch[i] = nil
@@ -160,7 +160,7 @@ func (l *Listener) nextSweep(ticked monoTime) (time.Duration, bool) {
 	case len(l.watch) > 0:
 		return tickEvery - ticked.since(), true
 	case first != nil:
-		return first.Value.(*Conn).place.expires.until(), true
+		return first.Value.(*Conn).registration.expires.until(), true
 	default:
 		l.sweeping = false
 		return 0, false
@@ -176,7 +176,7 @@ func (l *Listener) nextExpired() *Conn {
 		return nil
 	}
 	c := first.Value.(*Conn)
-	if c.place.expires.until() > 0 {
+	if c.registration.expires.until() > 0 {
 		return nil
 	}
 	l.unsuspendLocked(c)

@@ -45,17 +45,17 @@ func (*tombstone) SetKeys(...suite.Key) error { return nil }
 // TakeOver implements [suite.Target].
 func (t *tombstone) TakeOver(suite.Claim, suite.Link) error { return t.end }
 
-// A graveyard holds the tombstones of a listener and is guarded by its lock. A
+// A endedSessions holds the tombstones of a listener and is guarded by its lock. A
 // tombstone has the keys of its session, which are not to be kept any longer than
 // they are of use.
-type graveyard struct {
+type endedSessions struct {
 	table map[tableKey]*tombstone
 	order list.List   // of *tombstone, the first to expire first
 	timer *time.Timer // runs while there are any
 }
 
-// bury puts a tombstone up, of which tidy is to be called when its time is up.
-func (g *graveyard) bury(t *tombstone, tidy func()) {
+// add puts a tombstone up, of which tidy is to be called when its time is up.
+func (g *endedSessions) add(t *tombstone, tidy func()) {
 	if g.order.Len() >= maxTombstones {
 		g.dropOldest()
 	}
@@ -75,7 +75,7 @@ func (g *graveyard) bury(t *tombstone, tidy func()) {
 }
 
 // tidy drops the tombstones whose time is up.
-func (g *graveyard) tidy() {
+func (g *endedSessions) tidy() {
 	for g.order.Len() > 0 {
 		if left := time.Until(g.order.Front().Value.(*tombstone).expires); left > 0 {
 			g.timer.Reset(left)
@@ -86,7 +86,7 @@ func (g *graveyard) tidy() {
 }
 
 // clear drops all tombstones.
-func (g *graveyard) clear() {
+func (g *endedSessions) clear() {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -94,7 +94,7 @@ func (g *graveyard) clear() {
 	g.order.Init()
 }
 
-func (g *graveyard) dropOldest() {
+func (g *endedSessions) dropOldest() {
 	t := g.order.Remove(g.order.Front()).(*tombstone)
 	for _, k := range t.keys {
 		delete(g.table, k)
@@ -102,15 +102,15 @@ func (g *graveyard) dropOldest() {
 }
 
 // find returns the tombstone with the key.
-func (g *graveyard) find(k tableKey) (*tombstone, bool) {
+func (g *endedSessions) find(k tableKey) (*tombstone, bool) {
 	t, ok := g.table[k]
 	return t, ok && time.Now().Before(t.expires)
 }
 
-// epitaphLocked returns how the session has ended, for its tombstone, or nil
+// endStatusLocked returns how the session has ended, for its tombstone, or nil
 // where there is to be none: on a wire that could not tell, for a session that
 // nobody came back to, and for one that the application has never seen.
-func (c *Conn) epitaphLocked(cause error) *suite.EndedError {
+func (c *Conn) endStatusLocked(cause error) *suite.EndedError {
 	if !c.traits().HalfClose || c.provisional || !c.closed && errors.Is(cause, ErrExpired) {
 		return nil
 	}

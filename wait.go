@@ -25,7 +25,7 @@ func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 	}
 	(*q).n++ // what the session does by itself depends on who waits
 	if c.settleLocked(); !c.done {
-		c.straightRead, c.straightWrite = false, false // until whoever holds a role has seen to it that this one is woken
+		c.fastRead, c.fastWrite = false, false // until whoever holds a role has seen to it that this one is woken
 		(*q).wait(deadline)
 	}
 	if (*q).n--; (*q).n == 0 && (*q).timer != nil {

@@ -38,17 +38,17 @@ const (
 	burstGap    = 8 * time.Microsecond
 )
 
-// A streak recognises bursts of Writes. A request that waits for its answer
+// A burstDetector recognises bursts of Writes. A request that waits for its answer
 // never pays for a clock here, and neither does a Write whose bytes somebody else
 // will send: reading the clock can take as long as all the rest of it.
-type streak struct {
+type burstDetector struct {
 	n    int
 	last monoTime // when the sender role became free
 }
 
 // begin is called at the start of a Write that finds the sender role free, and
 // says whether it belongs to a burst.
-func (s *streak) begin() bool {
+func (s *burstDetector) begin() bool {
 	if s.n >= 2 && s.last.since() > burstGap {
 		s.n = 0
 	}
@@ -57,13 +57,13 @@ func (s *streak) begin() bool {
 }
 
 // end is called when a Write or a flusher has left the sender role free.
-func (s *streak) end() {
+func (s *burstDetector) end() {
 	if s.n >= 2 {
 		s.last = now()
 	}
 }
 
-func (s *streak) reset() { s.n = 0 }
+func (s *burstDetector) reset() { s.n = 0 }
 
 // Write takes p into the session's buffer and returns as soon as all of it is there.
 // It neither changes p nor keeps it. Bytes in the buffer count as written: they are
@@ -77,21 +77,21 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if c.sender != roleFree {
 		if c.writeBesideLocked(p) {
-			c.unlockStraight()
+			c.unlockFast()
 			return len(p), nil
 		}
-	} else if c.straightWrite && c.run.n == 0 && len(p) <= stream.EncryptShort {
-		// The straight path. The transport is written here and not further down, as in
+	} else if c.fastWrite && c.burst.n == 0 && len(p) <= stream.EncryptShort {
+		// The fast path. The transport is written here and not further down, as in
 		// Read.
 		l := c.link
-		if loan, control := c.takeStraightLocked(l, p); len(loan.Bytes()) > 0 { // else there is no room in one piece
+		if loan, control := c.beginFastWriteLocked(l, p); len(loan.Bytes()) > 0 { // else there is no room in one piece
 			c.mu.Unlock()
 			out := l.seal(loan.Bytes(), control)
 			k, err := l.writer.WriteNonblock(out)
 			c.mu.Lock()
-			if err == nil && k == len(out) && c.straightWrite && c.link == l {
-				c.sentStraightLocked(l, loan)
-				c.unlockStraight()
+			if err == nil && k == len(out) && c.fastWrite && c.link == l {
+				c.endFastWriteLocked(l, loan)
+				c.unlockFast()
 			} else {
 				c.sentOwnLocked(l, loan, k, err)
 				c.unlock()
@@ -103,7 +103,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.tryLinkLocked(l)
 	c.settleLocked()
 	if c.sender == roleFree {
-		c.run.end()
+		c.burst.end()
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		return nil, 0, c.mayWriteLocked()
 	}
 	c.send.BeginAppend()
-	burst := c.sender == roleFree && c.run.begin()
+	burst := c.sender == roleFree && c.burst.begin()
 	for n < len(p) && err == nil {
 		var k int
 		if k, err = c.appendLocked(p[n:]); k > 0 {
@@ -176,7 +176,7 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 	c.tryLinkLocked(l)
 	c.settleLocked()
 	if c.sender == roleFree {
-		c.run.end()
+		c.burst.end()
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
 		return true, nil, nil
 	}
 	c.send.BeginAppend()
-	burst := c.sender == roleFree && c.run.begin()
+	burst := c.sender == roleFree && c.burst.begin()
 	for n := 0; n < len(p); {
 		k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
 		if c.done {
@@ -363,7 +363,7 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.pumpLocked()
-	c.run.end()
+	c.burst.end()
 }
 
 // pumpLocked is the flusher's: it sends over whatever link there is until nothing is

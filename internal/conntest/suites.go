@@ -69,7 +69,7 @@ func newNoiseSuite(k relink.PrivateKey) Suite {
 var Suites = []Suite{DH64RC4, ClearDH64RC4, SCP, Records, Noise, InsecureNoise, ClearSCP}
 
 // atOnce takes from a client the moment of quiet that the servers of its protocol
-// need, which relink's do not: see suite.Settling and TestMomentOfQuiet.
+// need, which relink's do not: see suite.Spaced and TestMomentOfQuiet.
 type atOnce struct{ relink.ClientSuite }
 
 func (s atOnce) ClientProtocol() (suite.Protocol, error) {

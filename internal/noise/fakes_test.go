@@ -199,7 +199,7 @@ type host struct {
 
 func newHost() *host { return &host{sessions: make(map[suite.Key]*target)} }
 
-func (h *host) Room() error { return h.full }
+func (h *host) MayOpen() error { return h.full }
 
 func (h *host) Authorize(p suite.Peer) error {
 	h.asked = append(h.asked, p)

@@ -154,7 +154,7 @@ func answer(h *handshake, r request, payload []byte) ([]byte, *keys, error) {
 
 // serveNew opens a session (New session).
 func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *keyring) (again bool, err error) {
-	if full := host.Room(); full != nil {
+	if full := host.MayOpen(); full != nil {
 		_, err := p.refuseUnread(s, r, hintBusy, full)
 		return false, err
 	}

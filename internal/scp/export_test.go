@@ -7,17 +7,17 @@ import (
 
 // The constants that docs/spec/scp.md states.
 const (
-	MaxPacket  = maxPacket
-	MaxTarget  = maxTarget
-	MaxFlag    = maxFlag
-	MinRequest = minRequest
-	MatchSize  = headerSize + matchContent
-	DJBStart   = djbStart
-	JSStart    = jsStart
-	MACBlocks  = macBlocks
-	KeySize    = keySize
-	MaxIDs     = maxIDs
-	Settle     = settle
+	MaxPacket   = maxPacket
+	MaxTarget   = maxTarget
+	MaxFlag     = maxFlag
+	MinRequest  = minRequest
+	MatchSize   = headerSize + matchContent
+	DJBStart    = djbStart
+	JSStart     = jsStart
+	MACBlocks   = macBlocks
+	KeySize     = keySize
+	MaxIDs      = maxIDs
+	MinInterval = minInterval
 )
 
 var (

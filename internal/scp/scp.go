@@ -48,7 +48,7 @@ type privateKey interface {
 	SharedSecret(peer uint64) (uint64, error)
 }
 
-var _ suite.Settling = (*Protocol)(nil)
+var _ suite.Spaced = (*Protocol)(nil)
 
 // New returns the protocol with the options, or an error that says which of
 // them is out of range.
@@ -103,12 +103,12 @@ func Name(cleartext bool) string {
 // else.
 func (p *Protocol) Traits() suite.Traits { return suite.Traits{} }
 
-// settle is how long servers that are in use are known to need, with a margin for
+// minInterval is how long servers that are in use are known to need, with a margin for
 // one under load (section 4).
-const settle = 10 // milliseconds
+const minInterval = 10 // milliseconds
 
-// Settle implements [suite.Settling].
-func (p *Protocol) Settle() (milliseconds int) { return settle }
+// MinInterval implements [suite.Spaced].
+func (p *Protocol) MinInterval() (milliseconds int) { return minInterval }
 
 // matchContent is how much of a packet's content [Protocol.Match] judges, in
 // bytes. With the header it makes 9 bytes, which is all that an snet client

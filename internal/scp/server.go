@@ -32,7 +32,7 @@ func (p *Protocol) Serve(s suite.Stream, h suite.Host) error {
 // serveNew runs the server's side of a new session. It is established as soon
 // as the answer is out, since there is no confirmation to wait for.
 func (p *Protocol) serveNew(s suite.Stream, h suite.Host, request *newRequest) error {
-	if err := h.Room(); err != nil {
+	if err := h.MayOpen(); err != nil {
 		return refuse(s, StatusNetworkError, fmt.Errorf("a request for a session: %w", err))
 	}
 	key, err := p.newKey()

@@ -41,7 +41,7 @@ func TestSpecification(t *testing.T) {
 		fmt.Sprintf("| flag | 0 | %d |", int64(scp.MaxFlag)),
 		fmt.Sprintf("limit it to %d characters", scp.MaxTarget),
 		fmt.Sprintf("after %d attempts", scp.MaxIDs),
-		fmt.Sprintf("within **%d milliseconds** after", scp.Settle),
+		fmt.Sprintf("within **%d milliseconds** after", scp.MinInterval),
 		fmt.Sprintf("Bit 0 (value %d) forbids", scp.FlagForbidForwardIP),
 		fmt.Sprintf("%d bytes must therefore be enough", scp.MatchSize),
 		fmt.Sprintf("a length from %d (the shortest request) to %d, and %d bytes", scp.MinRequest, scp.MaxPacket, scp.MatchSize-2),

@@ -167,7 +167,7 @@ func (h *host) add(k suite.Key, t *target) {
 	h.targets[k] = t
 }
 
-func (h *host) Room() error { return h.full }
+func (h *host) MayOpen() error { return h.full }
 
 func (*host) Authorize(suite.Peer) error { panic("the SCP wire asks nobody") }
 

@@ -242,7 +242,7 @@ func (h *host) add(t *target) {
 	h.sessions[keyOf(t.session)] = t
 }
 
-func (h *host) Room() error { return h.full }
+func (h *host) MayOpen() error { return h.full }
 
 func (*host) Authorize(suite.Peer) error { panic("this protocol asks nobody") }
 

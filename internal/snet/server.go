@@ -32,7 +32,7 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Room(); err != nil {
+	if err := h.MayOpen(); err != nil {
 		return fmt.Errorf("relink: a client hello (step 2): %w", err)
 	}
 	hello := decodeClientHello(b)

@@ -295,7 +295,7 @@ func (m *model) write(n int) {
 	p := plainAt(m.end, n)
 	switch way := m.rnd.IntN(3); {
 	case m.s.Quiet() && m.held == nil && way > 0 && (!m.wire.traits.Acks || int64(n) <= m.s.Allowed()):
-		m.writeStraight(p)
+		m.writeFast(p)
 	case m.s.Defers(n, m.held != nil):
 		m.equal("what was appended", m.s.Append(p), n)
 		m.end += int64(n)
@@ -328,8 +328,8 @@ func (m *model) write(n int) {
 	}
 }
 
-// writeStraight appends and hands over in one.
-func (m *model) writeStraight(p []byte) {
+// writeFast appends and hands over in one.
+func (m *model) writeFast(p []byte) {
 	loan := m.s.Extend(p)
 	b := loan.Bytes()
 	if len(b) == 0 {

@@ -70,15 +70,15 @@ type Configurable interface {
 	Configure(server bool, window int64) (Protocol, error)
 }
 
-// A Settling is a [Protocol] whose servers need a moment of quiet. A client does not
-// resume within so many milliseconds as Settle returns after a server may have
+// A Spaced is a [Protocol] whose servers need some time between two handshakes. A client does not
+// resume within so many milliseconds as MinInterval returns after a server may have
 // begun to make a transport the session's, because a handshake has succeeded or has
 // ended without an answer. Servers that are in use may take that long to show the
 // session to the next resume as it then is, and go on from what was before until
 // then. The pause is no part of the wire.
-type Settling interface {
+type Spaced interface {
 	Protocol
-	Settle() (milliseconds int)
+	MinInterval() (milliseconds int)
 }
 
 // Unknown stands for a count that a wire does not tell.
@@ -213,10 +213,10 @@ type Client interface {
 
 // Host is the listener as a protocol sees it during one handshake.
 type Host interface {
-	// Room returns nil, or why the listener takes no new session at the moment. A
+	// MayOpen returns nil, or why the listener takes no new session at the moment. A
 	// protocol asks before it does what is costly, so that a flood of clients
 	// that are refused anyway costs little; Offer and Establish decide.
-	Room() error
+	MayOpen() error
 
 	// Authorize asks the application whether the client may open a session. The
 	// error is [ErrDenied] if not, and another one if it could not be asked.

@@ -103,13 +103,13 @@ var redialMutants = []mutant{
 	{
 		name:   "expiry without a last attempt",
 		breaks: "A client whose device has slept through ResumeTimeout gives up before it has tried.",
-		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case (last || deadline.until() <= 0) && !c.redial.hurried:`}},
+		edits:  []edit{{"resume.go", `case last && !c.redial.retry:`, `case (last || deadline.until() <= 0) && !c.redial.retry:`}},
 		pkg:    "./internal/conntest", tests: "TestAttemptAfterTheDeadline",
 	},
 	{
 		name:   "a client never gives up",
 		breaks: "ResumeTimeout does not end a client's session.",
-		edits:  []edit{{"resume.go", `case last && !c.redial.hurried:`, `case last && c.set.ResumeTimeout < 0:`}},
+		edits:  []edit{{"resume.go", `case last && !c.redial.retry:`, `case last && c.set.ResumeTimeout < 0:`}},
 		pkg:    "./internal/conntest", tests: "TestClientExpiry",
 	},
 	{
@@ -123,7 +123,7 @@ var redialMutants = []mutant{
 		breaks: "A change of network does not shorten a pause or an attempt.",
 		edits: []edit{{"resume.go", `		return
 	}
-	c.redial.hurryLocked()
+	c.redial.retryNowLocked()
 }`, `		return
 	}
 }`}},
@@ -132,7 +132,7 @@ var redialMutants = []mutant{
 	{
 		name:   "a transport of the old network",
 		breaks: "An attempt that NetworkChanged has given up is taken if it succeeds in the last moment.",
-		edits:  []edit{{"resume.go", `if err == nil && c.redial.hurried {`, `if err == nil && c.redial.hurried && false {`}},
+		edits:  []edit{{"resume.go", `if err == nil && c.redial.retry {`, `if err == nil && c.redial.retry && false {`}},
 		pkg:    "./internal/conntest", tests: "TestNetworkChangedInTheLastMoment",
 	},
 	{
@@ -216,13 +216,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "handshakes without number",
 		breaks: "MaxHandshakes does not bound the handshakes.",
-		edits:  []edit{{"admission.go", `if l.antechamber.unproven() >= l.set.MaxHandshakes {`, `if l.antechamber.unproven() >= l.set.MaxHandshakes && false {`}},
+		edits:  []edit{{"admission.go", `if l.handshakes.unproven() >= l.set.MaxHandshakes {`, `if l.handshakes.unproven() >= l.set.MaxHandshakes && false {`}},
 		pkg:    "./internal/conntest", tests: "TestSlowloris",
 	},
 	{
 		name:   "finished handshakes count",
 		breaks: "A handshake that is over keeps its place.",
-		edits: []edit{{"admission.go", `	h.l.antechamber.remove(h)
+		edits: []edit{{"admission.go", `	h.l.handshakes.remove(h)
 	h.l.origins`, `	h.l.origins`}},
 		pkg: "./internal/conntest", tests: "TestSlowloris TestLostProof",
 	},
@@ -241,7 +241,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "proven resumes give way",
 		breaks: "A resume that has proven itself counts as a stranger.",
-		edits:  []edit{{"authorize.go", `	t.h.rise(proven)`, `	t.h.rise(heard)`}},
+		edits:  []edit{{"authorize.go", `	t.h.advance(proven)`, `	t.h.advance(heard)`}},
 		pkg:    "./internal/conntest", tests: "TestProvenResumesStay",
 	},
 	{
@@ -268,7 +268,7 @@ var listenerMutants = []mutant{
 		breaks: "A session that a resume has completed is given to Accept once more by its late first handshake.",
 		edits: []edit{
 			{"handshake.go", `if !c.provisional || c.done {`, `if c.done {`},
-			{"handshake.go", `if offer != h && offer.settle() {`, `if offer == nil {`},
+			{"handshake.go", `if offer != h && offer.conclude() {`, `if offer == nil {`},
 		},
 		pkg: "./internal/conntest", tests: "TestLateProofOfANewSession",
 	},
@@ -293,29 +293,29 @@ var listenerMutants = []mutant{
 	{
 		name:   "who has carried much gives way",
 		breaks: "A suspended session that has carried much gives way to a new one.",
-		edits:  []edit{{"giveway.go", ` && c.recv.Received()+c.send.End() <= littleCarried`, ``}},
+		edits:  []edit{{"evict.go", ` && c.recv.Received()+c.send.End() <= littleCarried`, ``}},
 		pkg:    "./internal/conntest", tests: "TestWhoDoesNotGiveWay",
 	},
 	{
 		name:   "nobody gives way",
 		breaks: "Sessions that were opened and dropped keep everybody out for ResumeTimeout.",
-		edits:  []edit{{"close.go", `suspend(c, c.expendableLocked())`, `suspend(c, false)`}},
+		edits:  []edit{{"close.go", `suspend(c, c.evictableLocked())`, `suspend(c, false)`}},
 		pkg:    "./internal/conntest", tests: "TestYoungSuspendedSessionsGiveWay",
 	},
 	{
 		name:   "a full listener goes on",
 		breaks: "A client that is refused anyway costs the server a key agreement.",
-		edits:  []edit{{"internal/noise/server.go", `if full := host.Room(); full != nil {`, `if full := host.Room(); full != nil && false {`}},
+		edits:  []edit{{"internal/noise/server.go", `if full := host.MayOpen(); full != nil {`, `if full := host.MayOpen(); full != nil && false {`}},
 		pkg:    "./internal/noise", tests: "TestNoRoom",
 	},
 	{
 		name:   "many handshakes pass MaxSessions",
 		breaks: "MaxSessions is looked at when a handshake begins, and not when it is complete.",
-		edits: []edit{{"listener.go", `	if err := l.roomLocked(); err != nil {
+		edits: []edit{{"listener.go", `	if err := l.mayOpenLocked(); err != nil {
 		return err
 	}
-	l.giveWayLocked()`, `	if l.expendable.order.Len() > 0 {
-		l.giveWayLocked()
+	l.evictLocked()`, `	if l.evictable.order.Len() > 0 {
+		l.evictLocked()
 	}`}},
 		pkg: "./internal/conntest", tests: "TestAdmissionIsJudgedLast TestMaxSessions",
 	},
@@ -329,7 +329,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "provisional sessions stay counted",
 		breaks: "A session that was never confirmed is counted as provisional for ever.",
-		edits: []edit{{"listener.go", `	if len(c.place.keys) > 0 && c.place.slot == 0 {
+		edits: []edit{{"listener.go", `	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
 		l.provisional--
 	}
 `, ``}},
@@ -382,13 +382,13 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if l.closed {
 		return false
 	}
-	c.place.expires`, `	c.place.expires`}},
+	c.registration.expires`, `	c.registration.expires`}},
 		pkg: "./internal/conntest", tests: "TestListenerClose",
 	},
 	{
 		name:   "old keys stay",
 		breaks: "A session is found under every key that it ever had.",
-		edits: []edit{{"listener.go", `	for _, k := range c.place.keys {
+		edits: []edit{{"listener.go", `	for _, k := range c.registration.keys {
 		delete(l.table, k)
 	}
 	for _, k := range next {`, `	for _, k := range next {`}},
@@ -503,7 +503,7 @@ var endMutants = []mutant{
 	{
 		name:   "no tombstones",
 		breaks: "A client that comes back to a session which has ended is not told how.",
-		edits:  []edit{{"listener.go", `if end != nil && !l.closed && len(c.place.keys) > 0 {`, `if end != nil && l.closed && len(c.place.keys) > 0 {`}},
+		edits:  []edit{{"listener.go", `if end != nil && !l.closed && len(c.registration.keys) > 0 {`, `if end != nil && l.closed && len(c.registration.keys) > 0 {`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
@@ -666,7 +666,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "a slow network is forgotten",
 		breaks: "Records on a slow network are so long that none arrives in time.",
-		edits:  []edit{{"close.go", `c.slow = l.framing != nil &&`, `c.slow = l.framing != nil && l.conn == nil &&`}},
+		edits:  []edit{{"close.go", `c.slowNetwork = l.framing != nil &&`, `c.slowNetwork = l.framing != nil && l.conn == nil &&`}},
 		pkg:    "./internal/conntest", tests: "TestRecordsOverSlowNetwork",
 	},
 	{

@@ -155,7 +155,7 @@ var readMutants = []mutant{
 	{
 		name:   "a transport's deadline is not doubted",
 		breaks: "Where a clock was set back, a Read asks the transport again and again.",
-		edits:  []edit{{"read.go", "\t\tl.readDeadline = doubtful\n", ""}},
+		edits:  []edit{{"read.go", "\t\tl.readDeadline = staleDeadline\n", ""}},
 		pkg:    "./internal/conntest", tests: "TestTransportTakesDeadlineForPassed",
 	},
 	{
@@ -257,9 +257,9 @@ var writeMutants = []mutant{
 		pkg: "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
-		name:   "the straight path forgets who wrote beside it",
+		name:   "the fast path forgets who wrote beside it",
 		breaks: "What is written while a short Write is in the transport counts as sent and is lost.",
-		edits:  []edit{{"straight.go", `	c.straightWrite = false // the sender has something to do`, ``}},
+		edits:  []edit{{"fastpath.go", `	c.fastWrite = false // the sender has something to do`, ``}},
 		pkg:    "./internal/conntest", tests: "TestMeddlingWithAShortWrite",
 	},
 	{
@@ -353,48 +353,48 @@ var writeMutants = []mutant{
 		pkg:    ".", tests: "TestPeerClaimsWhatIsLeft",
 	},
 	{
-		name:   "the straight way overtakes a Write",
+		name:   "the fast path overtakes a Write",
 		breaks: "A short Write goes ahead although another is still adding to the buffer, and lands in its midst.",
 		edits:  []edit{{"internal/stream/send.go", `return s.linked && !s.appending && !s.finQueued`, `return s.linked && !s.finQueued`}},
 		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOne",
 	},
 	{
-		name:   "the straight way believes a short write",
+		name:   "the fast path believes a short write",
 		breaks: "A Write of the transport that took a part counts as whole.",
-		edits:  []edit{{"write.go", `if err == nil && k == len(out) && c.straightWrite`, `if err == nil && c.straightWrite`}},
+		edits:  []edit{{"write.go", `if err == nil && k == len(out) && c.fastWrite`, `if err == nil && c.fastWrite`}},
 		pkg:    "./internal/conntest", tests: "TestRequestsAndAnswers TestOddTransports TestBadTransports",
 	},
 	{
-		name:   "the straight way after the end",
+		name:   "the fast path after the end",
 		breaks: "A short Write is taken after Close.",
 		edits: []edit{
 			{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`},
-			{"straight.go", `c.watched && !c.closed && c.writeDeadline == noDeadline &&`, `c.watched && c.writeDeadline == noDeadline &&`},
+			{"fastpath.go", `c.ticking && !c.closed && c.writeDeadline == noDeadline &&`, `c.ticking && c.writeDeadline == noDeadline &&`},
 		},
 		pkg: "./internal/conntest", tests: "TestShortWriteAfterClose",
 	},
 	{
 		name:   "a Write beside the sender overtakes one",
 		breaks: "A short Write goes ahead beside somebody who is sending, although another is still adding to the buffer.",
-		edits:  []edit{{"straight.go", `if c.link == nil || c.send.Appending() || c.send.FinQueued()`, `if c.link == nil || c.send.FinQueued()`}},
+		edits:  []edit{{"fastpath.go", `if c.link == nil || c.send.Appending() || c.send.FinQueued()`, `if c.link == nil || c.send.FinQueued()`}},
 		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOneBesideSender",
 	},
 	{
 		name:   "a Write beside the sender takes more than there is room for",
 		breaks: "A short Write that the buffer has no room for loses its bytes, or passes the bound of what waits.",
-		edits:  []edit{{"straight.go", `len(p) == 0 || len(p) > stream.EncryptShort || len(p) > c.send.Room() {`, `len(p) == 0 || len(p) > stream.EncryptShort {`}},
+		edits:  []edit{{"fastpath.go", `len(p) == 0 || len(p) > stream.EncryptShort || len(p) > c.send.Room() {`, `len(p) == 0 || len(p) > stream.EncryptShort {`}},
 		pkg:    "./internal/conntest", tests: "TestShortWritesBesideSenderUntilFull",
 	},
 	{
 		name:   "a Write beside the sender after the end",
 		breaks: "A short Write is taken after Close while what went before it is still being sent.",
-		edits:  []edit{{"straight.go", `c.send.Appending() || c.send.FinQueued() || c.closed || c.send.Err() != nil ||`, `c.send.Appending() || c.send.Err() != nil ||`}},
+		edits:  []edit{{"fastpath.go", `c.send.Appending() || c.send.FinQueued() || c.closed || c.send.Err() != nil ||`, `c.send.Appending() || c.send.Err() != nil ||`}},
 		pkg:    ".", tests: "TestShortWriteBesideSenderAfterClose",
 	},
 	{
 		name:   "a record at once beyond the peer's limit",
 		breaks: "A short Write is sent although the peer has no room for it.",
-		edits:  []edit{{"straight.go", `if l.framing != nil && int64(len(p)) > c.send.Allowed() {`, `if false {`}},
+		edits:  []edit{{"fastpath.go", `if l.framing != nil && int64(len(p)) > c.send.Allowed() {`, `if false {`}},
 		pkg:    ".", tests: "TestShortWritesUpToThePeersLimit",
 	},
 	{

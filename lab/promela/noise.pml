@@ -84,7 +84,7 @@
  *   earlyLocked          Conn.earlyLocked              handshake.go
  *   mayGiveEarlyLocked   Conn.mayGiveEarlyLocked       resume.go
  *   Handshake            handshake                     handshake.go
- *   hurried              redialer.hurried              resume.go
+ *   retry              redialer.retry              resume.go
  *   Pending              target.Pending                handshake.go
  *   Claim                target.Claim                  handshake.go
  *   TakeOver             target.TakeOver               handshake.go
@@ -459,7 +459,7 @@ answer:
 			attempt = 0;
 #endif
 			if
-			:: cuts > 0 -> cuts--; closeTransport(CLIENT, t) /* hurried: the network has changed */
+			:: cuts > 0 -> cuts--; closeTransport(CLIENT, t) /* retry: the network has changed */
 			:: skip -> earlyLocked(CLIENT, offset);
 			   attachLocked(CLIENT, t, conn[CLIENT].received, number)
 			fi

@@ -6,42 +6,42 @@ import (
 	"github.com/relink-go/relink/replay"
 )
 
-// A request and its answer go the straight path: a short Write that finds nothing out
+// A request and its answer take the fast path: a short Write that finds nothing out
 // of the ordinary sends its own bytes, and a Read takes what the transport brings. Both
 // give the lock up without settling, since nothing follows from what they have done.
 // Whether anything is out of the ordinary is one bit for each direction, which
 // settleLocked keeps; whoever changes the state without settling clears it. Then all
 // goes the general way, which does the same and everything else.
 
-// writesStraightLocked reports whether nothing is in the way of a short Write that finds
+// writesFastLocked reports whether nothing is in the way of a short Write that finds
 // the sender role free: it can send its bytes at once, and has then nothing to do but to
 // account for them.
-func (c *Conn) writesStraightLocked() bool {
+func (c *Conn) writesFastLocked() bool {
 	l := c.link
-	return l != nil && l.writer != nil && c.send.Quiet() && c.watched && !c.closed && c.writeDeadline == noDeadline &&
+	return l != nil && l.writer != nil && c.send.Quiet() && c.ticking && !c.closed && c.writeDeadline == noDeadline &&
 		!c.writers.waited() && !c.controlDueLocked(l) &&
 		(l.framing == nil || c.traits().Copies && l.recordCap == 0 && (c.sender != roleFree || !l.sealed())) // the records are the sender's
 }
 
-// readsStraightLocked reports whether nothing is in the way of a Read that finds the
+// readsFastLocked reports whether nothing is in the way of a Read that finds the
 // receiver role free and no input left: it can only wait for the transport.
-func (c *Conn) readsStraightLocked() bool {
+func (c *Conn) readsFastLocked() bool {
 	l := c.link
-	return l != nil && l.readsStraight && l.readDeadline == noDeadline && c.recv.Waiting() && c.watched && !c.closed &&
+	return l != nil && l.fastReads && l.readDeadline == noDeadline && c.recv.Waiting() && c.ticking && !c.closed &&
 		c.readDeadline == noDeadline && !c.readers.waited() && (c.receiver == roleFree || !c.backgroundRead)
 }
 
-// takeStraightLocked takes p into the buffer and the sender role, and returns what is to
+// beginFastWriteLocked takes p into the buffer and the sender role, and returns what is to
 // be handed to the transport. The loan is empty, and nothing has changed, if there is no
 // room for p in one piece or the peer does not take it.
-func (c *Conn) takeStraightLocked(l *link, p []byte) (loan replay.Loan, control suite.Control) {
+func (c *Conn) beginFastWriteLocked(l *link, p []byte) (loan replay.Loan, control suite.Control) {
 	if l.framing != nil && int64(len(p)) > c.send.Allowed() {
 		return loan, control
 	}
 	if loan = c.send.Extend(p); len(loan.Bytes()) == 0 {
 		return loan, control
 	}
-	c.run.n = 1
+	c.burst.n = 1
 	c.sender = roleInline
 	if l.framing != nil {
 		l.writing = true
@@ -51,9 +51,9 @@ func (c *Conn) takeStraightLocked(l *link, p []byte) (loan replay.Loan, control 
 	return loan, control
 }
 
-// sentStraightLocked accounts for what takeStraightLocked has returned, of which the
+// endFastWriteLocked accounts for what beginFastWriteLocked has returned, of which the
 // transport has taken all.
-func (c *Conn) sentStraightLocked(l *link, loan replay.Loan) {
+func (c *Conn) endFastWriteLocked(l *link, loan replay.Loan) {
 	if l.framing == nil {
 		c.send.Sent(loan)
 	} else {
@@ -65,11 +65,11 @@ func (c *Conn) sentStraightLocked(l *link, loan replay.Loan) {
 	c.sender = roleFree
 }
 
-// arrivedStraightLocked reports whether the transport's Read into size bytes has
+// arrivedFastLocked reports whether the transport's Read into size bytes has
 // brought some, and there is nothing to do but to account for them, to decrypt
 // them and to give the receiver role back.
-func (c *Conn) arrivedStraightLocked(l *link, size, n int, err error) bool {
-	return err == nil && n > 0 && n <= min(size, stream.EncryptShort) && c.straightRead && c.link == l && c.recv.Continues(n)
+func (c *Conn) arrivedFastLocked(l *link, size, n int, err error) bool {
+	return err == nil && n > 0 && n <= min(size, stream.EncryptShort) && c.fastRead && c.link == l && c.recv.Continues(n)
 }
 
 // writeBesideLocked takes a short p into the buffer beside somebody who is
@@ -89,12 +89,12 @@ func (c *Conn) writeBesideLocked(p []byte) bool {
 		}
 		c.send.Return(loan)
 	}
-	c.straightWrite = false // the sender has something to do
+	c.fastWrite = false // the sender has something to do
 	return true
 }
 
-// unlockStraight gives the lock up where nothing follows from what was done.
-func (c *Conn) unlockStraight() {
+// unlockFast gives the lock up where nothing follows from what was done.
+func (c *Conn) unlockFast() {
 	c.assertLocked()
 	c.mu.Unlock()
 }

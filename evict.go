@@ -6,22 +6,22 @@ import "container/list"
 // that may give way to a new one, in bytes.
 const littleCarried = 4 << 10
 
-// The expendable are suspended sessions that were never resumed and have carried
+// The evictable are suspended sessions that were never resumed and have carried
 // little: all that a client has which opens sessions only to drop them. They
 // are guarded by the listener's lock.
-type expendable struct {
+type evictable struct {
 	order list.List // of *Conn, the longest suspended first
 	at    map[*Conn]*list.Element
 }
 
-func (x *expendable) add(c *Conn) {
+func (x *evictable) add(c *Conn) {
 	if x.at == nil {
 		x.at = make(map[*Conn]*list.Element)
 	}
 	x.at[c] = x.order.PushBack(c)
 }
 
-func (x *expendable) remove(c *Conn) {
+func (x *evictable) remove(c *Conn) {
 	if e := x.at[c]; e != nil {
 		x.order.Remove(e)
 		delete(x.at, c)
@@ -31,24 +31,24 @@ func (x *expendable) remove(c *Conn) {
 	}
 }
 
-// expendableLocked reports whether the session, which has just lost its link, is one
+// evictableLocked reports whether the session, which has just lost its link, is one
 // of those.
-func (c *Conn) expendableLocked() bool {
+func (c *Conn) evictableLocked() bool {
 	return c.epoch == 1 && !c.closed && c.recv.Received()+c.send.End() <= littleCarried
 }
 
-// giveWayLocked makes room for a session where there is none. The caller knows that
+// evictLocked makes room for a session where there is none. The caller knows that
 // somebody can give way then. Who gives way is out of the listener at once and is ended soon. The
 // caller holds the listener's lock.
-func (l *Listener) giveWayLocked() {
+func (l *Listener) evictLocked() {
 	if l.live < l.set.MaxSessions {
 		return
 	}
-	c := l.expendable.order.Front().Value.(*Conn)
-	for _, k := range c.place.keys {
+	c := l.evictable.order.Front().Value.(*Conn)
+	for _, k := range c.registration.keys {
 		delete(l.table, k)
 	}
-	c.place.keys = nil
+	c.registration.keys = nil
 	l.unsuspendLocked(c)
 	l.backlog.remove(c)
 	l.agelessLocked(c)
@@ -67,5 +67,5 @@ func (l *Listener) reclaim(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unsuspendLocked(c)
-	return len(c.place.keys) > 0
+	return len(c.registration.keys) > 0
 }
