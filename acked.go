@@ -12,7 +12,7 @@ import (
 func (c *Conn) Acked() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.send.Consumed()
+	return c.s.send.Consumed()
 }
 
 // WaitAcked waits until the peer's application has taken this side's stream up
@@ -20,35 +20,35 @@ func (c *Conn) Acked() int64 {
 // first, and the session's error when that does. On a suite without
 // acknowledgements it returns errors.ErrUnsupported.
 func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
-	if !c.traits().Acks {
+	if !c.s.send.Traits.Acks {
 		return c.opError("wait", fmt.Errorf("%w: the suite has no acknowledgements", errors.ErrUnsupported))
 	}
 	stop := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
-		c.ackers.wake()
+		c.s.ackers.wake()
 		c.mu.Unlock()
 	})
 	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if offset < 0 || offset > c.send.End() {
-		return c.opError("wait", fmt.Errorf("relink: offset %d was never written: %d bytes were", offset, c.send.End()))
+	if offset < 0 || offset > c.s.send.End() {
+		return c.opError("wait", fmt.Errorf("relink: offset %d was never written: %d bytes were", offset, c.s.send.End()))
 	}
 	asked := false
 	for {
 		switch {
-		case c.send.Consumed() >= offset:
+		case c.s.send.Consumed() >= offset:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case c.closed || c.send.Err() != nil:
-			return c.opError("wait", c.writeEndLocked())
+		case c.s.closed || c.s.send.Err() != nil:
+			return c.opError("wait", c.s.writeEnd())
 		}
 		if !asked {
 			asked = true
 			c.askForAckLocked()
 		}
-		c.hearAcksLocked()
-		c.waitLocked(&c.ackers, noDeadline)
+		c.s.hearAcks()
+		c.waitLocked(&c.s.ackers, noDeadline)
 	}
 }

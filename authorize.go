@@ -88,7 +88,7 @@ func (*tombstone) Authorize(suite.Peer) error { return nil }
 func (c *Conn) deny(reason error) {
 	c.mu.Lock()
 	defer c.unlock()
-	if !c.done {
+	if !c.s.done {
 		c.resetLocked(suite.ResetDenied)
 		c.failLocked(reason)
 	}

@@ -91,5 +91,5 @@ func (l *Listener) told(c *Conn) {
 func (c *Conn) accepted() {
 	c.mu.Lock()
 	defer c.unlock()
-	c.unaccepted = false
+	c.s.unaccepted = false
 }

@@ -19,22 +19,22 @@ import (
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.closed {
+	if c.s.closed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.closed = true
-	c.send.QueueFin()
-	c.readers.wake()
-	c.writers.wake()
-	c.ackers.wake()
-	c.recv.Close()
-	if c.done {
+	c.s.closed = true
+	c.s.send.QueueFin()
+	c.s.readers.wake()
+	c.s.writers.wake()
+	c.s.ackers.wake()
+	c.s.recv.Close()
+	if c.s.done {
 		return nil
 	}
-	c.closeTimer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
+	c.s.ending().timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	// The end goes out once more, together with the news that nobody reads here
 	// any more: that it is acknowledged shows that the peer has heard both.
-	c.send.RepeatFin()
+	c.s.send.RepeatFin()
 	return nil
 }
 
@@ -42,18 +42,18 @@ func (c *Conn) Close() error {
 // written and then io.EOF. The other direction goes on. On a suite whose wire
 // cannot say it (DH64RC4) it does nothing and returns errors.ErrUnsupported.
 func (c *Conn) CloseWrite() error {
-	if !c.traits().HalfClose {
+	if !c.s.send.Traits.HalfClose {
 		return c.opError("close", fmt.Errorf("%w: the suite cannot close one direction", errors.ErrUnsupported))
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if c.closed || c.send.FinQueued() {
+	if c.s.closed || c.s.send.FinQueued() {
 		return c.opError("close", net.ErrClosed)
 	}
-	if err := c.send.Err(); err != nil {
+	if err := c.s.send.Err(); err != nil {
 		return c.opError("close", err)
 	}
-	c.send.QueueFin()
+	c.s.send.QueueFin()
 	return nil
 }
 
@@ -63,16 +63,16 @@ func (c *Conn) CloseWrite() error {
 func (c *Conn) Abort() error {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.done {
-		wasClosed := c.closed
-		c.closed = true
-		c.recv.Close()
+	if c.s.done {
+		wasClosed := c.s.closed
+		c.s.closed = true
+		c.s.recv.Close()
 		if wasClosed {
 			return c.opError("close", net.ErrClosed)
 		}
 		return nil
 	}
-	c.closed = true
+	c.s.closed = true
 	c.resetLocked(suite.ResetAborted)
 	c.finishLocked(errAborted)
 	return nil
@@ -81,18 +81,18 @@ func (c *Conn) Abort() error {
 // resetLocked drops the link and tells the peer why, where the wire has a word
 // for it and nothing else stays half sent.
 func (c *Conn) resetLocked(code suite.ResetCode) {
-	l := c.link
+	l := c.s.link
 	if l == nil {
 		return
 	}
-	c.detachLocked()
-	if c.receiver == roleInline {
+	c.s.detach()
+	if c.s.receiver == roleInline {
 		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
 	}
 	switch {
 	case l.framing == nil:
 		l.abort(nil)
-	case l.writing && c.sender == roleInline: // a Write, whose attempt ends soon, sees to the rest
+	case l.writing && c.s.sender == roleInline: // a Write, whose attempt ends soon, sees to the rest
 		l.parting = code
 		time.AfterFunc(lastWordsTime, func() { c.partNow(l) })
 	case l.writing, l.sealed():
@@ -123,9 +123,12 @@ func (c *Conn) partNow(l *link) {
 	}
 }
 
-// violatedLocked ends the session because the peer broke the protocol.
-func (c *Conn) violatedLocked(err error) {
-	c.resetLocked(suite.ResetProtocol)
+// peerFailedLocked ends the session for what the peer has sent. Who breaks the protocol
+// is told; who has reset the session, or sends more than there are offsets, is not.
+func (c *Conn) peerFailedLocked(err error) {
+	if errors.Is(err, suite.ErrProtocol) {
+		c.resetLocked(suite.ResetProtocol)
+	}
 	c.failLocked(err)
 }
 
@@ -134,20 +137,20 @@ func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.unlock()
 	var cause error
-	if !c.send.Delivered() && !c.handedAllLocked() {
-		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.send.End()-c.send.Acked())
+	if !c.s.send.Delivered() && !c.s.handedAll() {
+		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.s.send.End()-c.s.send.Acked())
 	}
-	if c.traits().HalfClose || cause != nil {
+	if c.s.send.Traits.HalfClose || cause != nil {
 		c.resetLocked(suite.ResetLinger) // a clean end would say that all has arrived
 	}
 	c.finishLocked(cause)
 }
 
-// handedAllLocked reports whether, on a wire without acknowledgements, the last
+// handedAll reports whether, on a wire without acknowledgements, the last
 // transport has taken everything and showed no sign of having lost it. It is
 // the best that such a wire can tell.
-func (c *Conn) handedAllLocked() bool {
-	return !c.traits().Acks && c.send.HandedOver() && (c.link != nil || c.lost.clean)
+func (s *session) handedAll() bool {
+	return !s.send.Traits.Acks && s.send.HandedOver() && (s.link != nil || s.lost.clean)
 }
 
 // halfCloseLocked ends the transport's outgoing direction, which is how the
@@ -176,32 +179,32 @@ func (c *Conn) halfCloseLocked(l *link) {
 // linkLostLocked suspends the session, or ends it where there is nothing to
 // resume for.
 func (c *Conn) linkLostLocked(l *link, err error) {
-	if c.link != l || c.done {
+	if c.s.link != l || c.s.done {
 		return
 	}
-	c.detachLocked()
-	c.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
-	c.lost.short = c.recv.Draining() && !c.recv.ReplayUnknown()
-	if c.receiver != roleFree && l.framing == nil {
-		c.lost.link = l
+	c.s.detach()
+	c.s.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	c.s.lost.short = c.s.recv.Draining() && !c.s.recv.ReplayUnknown()
+	if c.s.receiver != roleFree && l.framing == nil {
+		c.s.lost.link = l
 	}
-	if c.lost.clean {
+	if c.s.lost.clean {
 		l.close()
 	} else {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
-	c.slowNetwork = l.framing != nil && c.send.Highest() > c.send.Acked() && (c.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
-	c.burst.reset()
+	c.s.slowNetwork = l.framing != nil && c.s.send.Highest() > c.s.send.Acked() && (c.s.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
+	c.s.burst.reset()
 	switch {
-	case c.provisional:
+	case c.s.provisional:
 		return // its handshake's time limit decides
-	case c.recv.FinReceived() && c.send.Finished():
+	case c.s.recv.FinReceived() && c.s.send.Finished():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
-	case c.closed && !c.traits().HalfClose && c.redial != nil && l.halfClosed && c.lost.clean && c.serverConfirmedEndLocked():
+	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.serverConfirmedEndLocked():
 		c.finishLocked(nil) // the server has read to our end
 		return
-	case c.closed && !c.traits().HalfClose && c.server != nil && c.send.Delivered():
+	case c.s.closed && !c.s.send.Traits.HalfClose && c.server != nil && c.s.send.Delivered():
 		c.finishLocked(nil) // a client that was refused for it has said that it has everything
 		return
 	}
@@ -209,7 +212,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
 	if c.redial != nil {
 		c.redial.startLocked(c)
-	} else if !c.server.suspend(c, c.evictableLocked()) {
+	} else if !c.server.suspend(c, c.s.evictable()) {
 		c.expireLocked(ErrSessionLost)
 	}
 }
@@ -220,25 +223,25 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 // has brought nothing is no witness, unless its handshake has said already that
 // the server has everything: the next attempt asks.
 func (c *Conn) serverConfirmedEndLocked() bool {
-	return c.epoch == 1 || c.send.Delivered() || c.progressLocked() > c.redial.counts
+	return c.s.epoch == 1 || c.s.send.Delivered() || c.s.exchanged() > c.redial.counts
 }
 
-// streamEndLocked reports whether the end of the last transport may have been
+// streamEnded reports whether the end of the last transport may have been
 // that of the peer's stream, on a wire that has no message for it: whoever
 // closes sends everything first. An application that has closed hears no more of
 // the stream, complete or not.
-func (c *Conn) streamEndLocked() bool {
-	return c.lost.clean && !c.traits().HalfClose && (c.closed || !c.lost.short)
+func (s *session) streamEnded() bool {
+	return s.lost.clean && !s.send.Traits.HalfClose && (s.closed || !s.lost.short)
 }
 
 // expireLocked ends a suspended session on the server. On a wire without a
 // close message the clean end of the last transport was the client's Close.
 func (c *Conn) expireLocked(reason error) {
 	switch {
-	case c.link != nil || c.done:
-	case c.streamEndLocked():
+	case c.s.link != nil || c.s.done:
+	case c.s.streamEnded():
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
-		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.lost.err)))
+		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.s.lost.err)))
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -27,49 +26,11 @@ type Conn struct {
 
 	mu sync.Mutex // guards everything below; never held across blocking I/O
 
-	// The stream and its link.
-
-	send stream.Send
-	recv stream.Receive
-	link *link // nil while there is none
-
-	// Who uses it. Each role belongs to one goroutine at a time.
-
-	flusher       func()        // flush; nil until it is needed
-	burst         burstDetector // Writes without a Read between
-	readers       *waitQueue    // Reads that wait for data or for the role
-	writers       *waitQueue    // Writes that wait for room or for their turn
-	ackers        *waitQueue    // WaitAcked
-	readDeadline  monoTime
-	writeDeadline monoTime
-
-	receiver       role // an application's Read, or the standby goroutine
-	sender         role // a Write, or the flusher goroutine
-	backgroundRead bool // the application has been away: a standby reads
-	readSinceTick  bool // a Read has held the receiver role
-	ticking        bool // ticks look at it: see tick
-	pongDue        bool
-	pingDue        bool
-	wantsRoom      bool // a Write waits for it
-	fastRead       bool // nothing is out of the ordinary: see fastpath.go
-	fastWrite      bool
-
-	// Its life.
-
-	closed       bool         // Close or Abort was called
-	done         bool         // nothing is left but what Read may still take
-	provisional  bool         // server: the handshake is not complete
-	unaccepted   bool         // server: the application does not have it yet
-	slowNetwork  bool         // the last link carried too little
-	earlyGiven   bool         // early data was given since the last link
-	epoch        uint32       // links so far
-	lost         loss         // how the last link ended
+	s            session
 	registration registration // server: where the listener keeps it
-	ended        *ending      // how it has ended, once somebody asks or there is something to say
+	flusher      func()       // flush; nil until it is needed
 	timer        *time.Timer  // client: calls tick
-	closeTimer   *time.Timer  // bounds the time after Close
 	longestGap   time.Duration
-	reported     reported // server: what is in its totals
 }
 
 // addresses are those of one transport.
@@ -78,41 +39,16 @@ type addresses struct {
 	label         string // of the inner listener that it came from
 }
 
-// A role is held by nobody, by a goroutine of the application, or by one of
-// ours.
-type role uint8
-
-const (
-	roleFree role = iota
-	roleInline
-	roleBackground
-)
-
-// A loss says how a link ended.
-type loss struct {
-	at    monoTime
-	err   error
-	link  *link // what somebody is still reading of it counts; or nil
-	clean bool  // by the end of the transport's stream, not by an error
-	short bool  // before all had arrived that the peer had said it would replay
-}
-
 // newConn returns a Conn without a link.
 func newConn(set *settings, p suite.Protocol, s suite.Session, n *notifier) *Conn {
 	c := &Conn{set: set, notify: n}
-	c.send.Init(s, p.Traits(), set.ReplayLimit, 0)
-	c.recv.Init(s, p.Traits(), set.ReplayLimit, 0)
+	c.s.init(s, p.Traits(), set.ReplayLimit)
 	return c
 }
 
-// session is what the suite knows of it, and does not change. Nor do the traits.
-func (c *Conn) session() suite.Session { return c.send.Session }
-
-func (c *Conn) traits() *suite.Traits { return &c.send.Traits }
-
 // ID names the session for people and logs. Both sides have the same one. On
 // the suites without an authenticated server it must not be taken for a secret.
-func (c *Conn) ID() string { return c.session().ID() }
+func (c *Conn) ID() string { return c.s.send.Session.ID() }
 
 // Suite names the suite that the session speaks, as its String does: "Noise", for
 // instance. On a listener of several suites it tells which one the client chose.
@@ -151,19 +87,19 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, fa
 func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.closed {
+	if c.s.closed {
 		return c.opError("set", net.ErrClosed)
 	}
 	if read {
-		c.readDeadline = deadlineAt(t)
-		if c.receiver == roleInline && c.link != nil {
-			c.link.setReadDeadlineLocked(c.readDeadline)
+		c.s.readDeadline = deadlineAt(t)
+		if c.s.receiver == roleInline && c.s.link != nil {
+			c.s.link.setReadDeadlineLocked(c.s.readDeadline)
 		}
-		c.readers.wake()
+		c.s.readers.wake()
 	}
 	if write {
-		c.writeDeadline = deadlineAt(t)
-		c.writers.wake()
+		c.s.writeDeadline = deadlineAt(t)
+		c.s.writers.wake()
 	}
 	return nil
 }
@@ -210,13 +146,13 @@ func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.done:
+	case c.s.done:
 		return StateClosed
-	case c.closed:
+	case c.s.closed:
 		return StateClosing
-	case c.link == nil && c.redial != nil && c.redial.cancel != nil:
+	case c.s.link == nil && c.redial != nil && c.redial.cancel != nil:
 		return StateResuming
-	case c.link == nil:
+	case c.s.link == nil:
 		return StateSuspended
 	default:
 		return StateConnected
@@ -239,13 +175,13 @@ func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
-		BytesRead:    c.recv.Consumed(),
-		BytesWritten: c.send.End(),
-		BytesPending: c.send.Pending(),
-		Resumes:      max(0, int64(c.epoch)-1),
-		Replayed:     c.send.Replayed(),
+		BytesRead:    c.s.recv.Consumed(),
+		BytesWritten: c.s.send.End(),
+		BytesPending: c.s.send.Pending(),
+		Resumes:      max(0, int64(c.s.epoch)-1),
+		Replayed:     c.s.send.Replayed(),
 		LongestGap:   c.longestGap,
-		Memory:       int64(c.send.Memory() + c.recv.Memory()),
+		Memory:       int64(c.s.send.Memory() + c.s.recv.Memory()),
 	}
 }
 
@@ -255,10 +191,10 @@ func (c *Conn) Stats() Stats {
 func (c *Conn) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.endingLocked()
+	e := c.s.ending()
 	if e.done == nil {
 		e.done = make(chan struct{})
-		if c.done {
+		if c.s.done {
 			close(e.done)
 		}
 	}
@@ -272,23 +208,10 @@ func (c *Conn) Done() <-chan struct{} {
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended == nil || c.ended.err == errAborted { //nolint:errorlint // it is never wrapped
+	if c.s.ended == nil || c.s.ended.err == errAborted { //nolint:errorlint // it is never wrapped
 		return nil
 	}
-	return c.ended.err
-}
-
-// An ending says how a session has ended.
-type ending struct {
-	done chan struct{} // made by Done
-	err  error
-}
-
-func (c *Conn) endingLocked() *ending {
-	if c.ended == nil {
-		c.ended = new(ending)
-	}
-	return c.ended
+	return c.s.ended.err
 }
 
 // FromConn returns the Conn below conn: conn itself, or what its NetConn
@@ -316,9 +239,16 @@ func (c *Conn) openedLocked(s *handshakeStream) {
 // finalLocked ends the session for a reason that this side's application did
 // not choose. Read returns readErr after the data that has arrived.
 func (c *Conn) finalLocked(readErr, writeErr, cause error) {
-	c.recv.Fail(readErr)
-	c.send.Fail(writeErr)
+	c.s.recv.Fail(readErr)
+	c.s.send.Fail(writeErr)
 	c.finishLocked(cause)
+}
+
+// reportLocked brings the listener's totals up to date.
+func (c *Conn) reportLocked() {
+	if c.server != nil {
+		c.server.totals.report(&c.s)
+	}
 }
 
 // failLocked ends the session with a typed error.
@@ -327,54 +257,48 @@ func (c *Conn) failLocked(err error) { c.finalLocked(err, err, err) }
 // finishLocked gives up everything that the session holds, except data that
 // Read may still take. The goroutines that hold a role see it and end.
 func (c *Conn) finishLocked(cause error) {
-	if c.done {
+	if c.s.done {
 		return
 	}
-	c.done = true
-	if l := c.link; l != nil {
-		c.detachLocked()
+	c.s.done = true
+	if l := c.s.link; l != nil {
+		c.s.detach()
 		l.close()
 	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	if c.closeTimer != nil {
-		c.closeTimer.Stop()
+	if e := c.s.ended; e != nil && e.timer != nil {
+		e.timer.Stop()
 	}
 	if c.redial != nil {
 		c.redial.stopLocked()
 	}
 	if c.server != nil {
-		c.server.forget(c, c.endStatusLocked(cause))
+		c.server.forget(c, c.s.endStatus(cause))
 	}
-	if !c.send.Appending() { // else the Write that is encrypting into it returns it
-		c.send.Release()
+	if !c.s.send.Appending() { // else the Write that is encrypting into it returns it
+		c.s.send.Release()
 	}
-	if c.closed {
-		c.recv.Close()
+	if c.s.closed {
+		c.s.recv.Close()
 	}
-	c.readers.wake()
-	c.writers.wake()
-	c.ackers.wake()
+	c.s.readers.wake()
+	c.s.writers.wake()
+	c.s.ackers.wake()
 	if cause != nil {
-		c.endingLocked().err = cause
+		c.s.ending().err = cause
 	}
-	if c.ended != nil && c.ended.done != nil {
-		close(c.ended.done)
+	if c.s.ended != nil && c.s.ended.done != nil {
+		close(c.s.ended.done)
 	}
-	if c.provisional {
+	if c.s.provisional {
 		return // the application has never seen it
 	}
 	if cause == errAborted { //nolint:errorlint // it is never wrapped
 		cause = nil // to this side's application it is no failure
 	}
 	c.notify.post(Event{Kind: EventClosed, Conn: c, Remote: c.RemoteAddr(), Err: cause})
-}
-
-// detachLocked leaves the session without a link.
-func (c *Conn) detachLocked() {
-	c.link = nil
-	c.send.Detach()
 }
 
 var errInternal = errors.New("relink: internal error")

@@ -67,7 +67,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			b = copyBuffers.Get().(*[copyBuffer]byte)
 			n = c.receiveLocked(l, b[:])
 		case l.framing == nil:
-			l.setReadDeadlineLocked(c.readDeadline)
+			l.setReadDeadlineLocked(c.s.readDeadline)
 			c.unlock()
 			var k int
 			var rerr error
@@ -75,7 +75,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, b[:], k, rerr)
 		default:
-			l.setReadDeadlineLocked(c.readDeadline)
+			l.setReadDeadlineLocked(c.s.readDeadline)
 			l.giveInputBackLocked()
 			room := l.inputSpace()
 			c.unlock()
@@ -85,7 +85,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, b[:], rerr)
 		}
-		if c.hasReadLocked(n) {
+		if c.s.leaveReceiver(n) {
 			break
 		}
 		copyBuffers.Put(b)
@@ -95,12 +95,12 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 	if b == nil && n > 0 {
 		b = copyBuffers.Get().(*[copyBuffer]byte)
 		copy(b[:], first[:n])
-		if c.recv.Buffered() > 0 {
-			n += c.takeLocked(b[n:])
+		if c.s.recv.Buffered() > 0 {
+			n += c.s.take(b[n:])
 		}
 	}
 	c.settleLocked()
-	yields := c.ackWaitsLocked()
+	yields := c.s.ackWaits()
 	c.mu.Unlock()
 	if yields {
 		runtime.Gosched()

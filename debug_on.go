@@ -2,16 +2,16 @@
 
 package relink
 
-// assertLocked panics if a bit says that nothing is out of the ordinary, and something is;
-// or if nobody does what is to be done.
-func (c *Conn) assertLocked() {
-	if c.fastWrite && c.sender == roleFree && (!c.writesFastLocked() || c.mustSendLocked()) {
+// assert panics if a bit says that nothing is out of the ordinary, and something is; or
+// if nobody does what is to be done.
+func (s *session) assert() {
+	if s.fastWrite && s.sender == roleFree && (!s.writesFast() || s.mustSend()) {
 		panic("relink: internal error: not everything is ordinary for a Write")
 	}
-	if c.fastRead && c.receiver == roleFree && (!c.readsFastLocked() || c.standbyWantedLocked(c.link)) {
+	if s.fastRead && s.receiver == roleFree && (!s.readsFast() || s.standbyWanted(s.link)) {
 		panic("relink: internal error: not everything is ordinary for a Read")
 	}
-	if c.link != nil && !c.done && !c.ticking && c.ticksWantedLocked(c.link) {
+	if s.link != nil && !s.done && !s.ticking && s.ticksWanted(s.link) {
 		panic("relink: internal error: ticks are wanted, and there are none")
 	}
 }

@@ -154,7 +154,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 			return publicError(err)
 		}
 		c = newConn(set.each[0], set.protocols[0], session, newNotifier(set))
-		c.redial = r
+		c.redial, c.s.client = r, true
 		r.touched = now()
 		c.mu.Lock()
 		defer c.unlock()

@@ -31,10 +31,10 @@ func (x *evictable) remove(c *Conn) {
 	}
 }
 
-// evictableLocked reports whether the session, which has just lost its link, is one
+// evictable reports whether the session, which has just lost its link, is one
 // of those.
-func (c *Conn) evictableLocked() bool {
-	return c.epoch == 1 && !c.closed && c.recv.Received()+c.send.End() <= littleCarried
+func (s *session) evictable() bool {
+	return s.epoch == 1 && !s.closed && s.recv.Received()+s.send.End() <= littleCarried
 }
 
 // evictLocked makes room for a session where there is none. The caller knows that

@@ -30,7 +30,7 @@ func (d Dialer) Resolved() (Dialer, error) {
 func AckWaits(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ackWaitsLocked()
+	return c.s.ackWaits()
 }
 
 // HoldFlusher makes goroutines that are to be the session's flusher wait before they
@@ -51,14 +51,14 @@ func HoldFlusher(c *Conn) (release func()) {
 func LeftOf(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.send.End() - c.send.Fit()
+	return c.s.send.End() - c.s.send.Fit()
 }
 
 // CheckOf judges a peer that says it has received so much.
 func CheckOf(c *Conn, received int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.checkLocked(suite.Offsets{Sent: suite.Unknown, Received: received})
+	return c.s.check(suite.Offsets{Sent: suite.Unknown, Received: received})
 }
 
 // HoldWriting makes the session as it is in the moment in which there is room
@@ -66,11 +66,11 @@ func CheckOf(c *Conn, received int64) error {
 func HoldWriting(c *Conn) (release func()) {
 	c.mu.Lock()
 	defer c.unlock()
-	c.send.BeginAppend()
+	c.s.send.BeginAppend()
 	return func() {
 		c.mu.Lock()
 		defer c.unlock()
-		c.send.EndAppend()
+		c.s.send.EndAppend()
 	}
 }
 
@@ -79,7 +79,7 @@ func HoldWriting(c *Conn) (release func()) {
 func TakenAlong(c *Conn) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.send.Highest()
+	return c.s.send.Highest()
 }
 
 // SizeOfConn is what a Conn takes, without what it refers to.
@@ -90,11 +90,11 @@ const SizeOfConn = unsafe.Sizeof(Conn{})
 func (c *Conn) SetCounters(sent, received int64) {
 	c.mu.Lock()
 	defer c.unlock()
-	c.send.Init(c.session(), *c.traits(), c.set.ReplayLimit, sent)
-	c.recv.Init(c.session(), *c.traits(), c.set.ReplayLimit, received)
-	if c.link != nil {
-		c.send.Attach(sent, 0, false)
-		c.recv.Attach(received, received)
+	c.s.send.Init(c.s.send.Session, c.s.send.Traits, c.set.ReplayLimit, sent)
+	c.s.recv.Init(c.s.send.Session, c.s.send.Traits, c.set.ReplayLimit, received)
+	if c.s.link != nil {
+		c.s.send.Attach(sent, 0, false)
+		c.s.recv.Attach(received, received)
 	}
 }
 
@@ -177,7 +177,7 @@ func Retrying(unacked uint32, retransmits, probes uint8, silentFor, sentFor time
 func RoundTrip(c *Conn) (smoothed, variation time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.link.trips.Smoothed(), c.link.trips.Variation()
+	return c.s.link.trips.Smoothed(), c.s.link.trips.Variation()
 }
 
 // KeysOf returns how many keys sessions have in the listener's table, provisional
@@ -186,6 +186,13 @@ func KeysOf(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.table)
+}
+
+// Ticking reports whether anything looks after the session.
+func Ticking(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s.ticking
 }
 
 // WatchedBy returns how many sessions the listener ticks for.
@@ -210,7 +217,7 @@ type Presented struct {
 // does that has gone mad and redials on many transports at once.
 func PresentResume(c *Conn, t net.Conn) *Presented {
 	p := &Presented{Transport: t, c: c, s: newStream(t)}
-	p.link, p.Err = c.session().Resume(p.s, clientView{c})
+	p.link, p.Err = c.s.send.Session.Resume(p.s, clientView{c})
 	return p
 }
 
@@ -219,7 +226,7 @@ func PresentResume(c *Conn, t net.Conn) *Presented {
 func (p *Presented) Adopt() {
 	p.c.mu.Lock()
 	defer p.c.unlock()
-	p.c.attachLocked(p.s, p.c.recv.Received(), p.link)
+	p.c.attachLocked(p.s, p.c.s.recv.Received(), p.link)
 }
 
 // SayFirst sends a record with the control as the first of the resumed link.

@@ -40,49 +40,49 @@ func (e *UndeliveredError) Timeout() bool { return isTimeout(e.Err) }
 func (c *Conn) Flush(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
-		c.ackers.wake()
+		c.s.ackers.wake()
 		c.mu.Unlock()
 	})
 	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	until := c.send.End()
+	until := c.s.send.End()
 	var asked *link
 	for {
-		left := c.undeliveredLocked(until)
+		left := c.s.undelivered(until)
 		switch {
 		case left == 0:
 			return nil
 		case ctx.Err() != nil:
 			return c.opError("flush", &UndeliveredError{left, ctxError(ctx)})
-		case c.done || c.send.Stopped():
-			return c.opError("flush", &UndeliveredError{left, c.writeEndLocked()})
+		case c.s.done || c.s.send.Stopped():
+			return c.opError("flush", &UndeliveredError{left, c.s.writeEnd()})
 		}
-		if !c.traits().Acks {
-			c.waitLocked(&c.ackers, noDeadline)
+		if !c.s.send.Traits.Acks {
+			c.waitLocked(&c.s.ackers, noDeadline)
 			continue
 		}
 		// Records arrive in order: the answer to a ping behind the last of them
 		// acknowledges all.
-		if l := c.link; l != nil && l != asked && c.send.HandedTo() >= until {
+		if l := c.s.link; l != nil && l != asked && c.s.send.HandedTo() >= until {
 			asked = l
 			c.askForAckLocked()
 		}
-		c.hearAcksLocked()
-		c.waitLocked(&c.ackers, noDeadline)
+		c.s.hearAcks()
+		c.waitLocked(&c.s.ackers, noDeadline)
 	}
 }
 
-// undeliveredLocked returns how much of the stream up to the offset is not
+// undelivered returns how much of the stream up to the offset is not
 // delivered, as far as the wire can tell.
-func (c *Conn) undeliveredLocked(until int64) int64 {
-	have := c.send.Acked()
+func (s *session) undelivered(until int64) int64 {
+	have := s.send.Acked()
 	switch {
-	case c.traits().Acks:
-	case c.link != nil:
-		have = c.send.HandedTo()
-	case c.done && (c.ended == nil || c.ended.err == nil):
-		have = c.send.Highest() // it ended as it was meant to, as far as its wire can tell
+	case s.send.Traits.Acks:
+	case s.link != nil:
+		have = s.send.HandedTo()
+	case s.done && (s.ended == nil || s.ended.err == nil):
+		have = s.send.Highest() // it ended as it was meant to, as far as its wire can tell
 	}
 	return max(0, until-have)
 }
@@ -90,13 +90,13 @@ func (c *Conn) undeliveredLocked(until int64) int64 {
 // askForAckLocked makes the peer acknowledge what it has at once, as it does with
 // its answer to a ping.
 func (c *Conn) askForAckLocked() {
-	c.pingDue = true
+	c.s.pingDue = true
 }
 
-// hearAcksLocked sees to it that somebody reads acknowledgements.
-func (c *Conn) hearAcksLocked() {
-	if c.link != nil && !c.readers.waited() {
-		c.backgroundRead = true
+// hearAcks sees to it that somebody reads acknowledgements.
+func (s *session) hearAcks() {
+	if s.link != nil && !s.readers.waited() {
+		s.backgroundRead = true
 	}
 }
 
@@ -124,10 +124,10 @@ func (c *Conn) CloseContext(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done {
-		err = c.ended.err
+	if c.s.done {
+		err = c.s.ended.err
 	}
-	left := c.undeliveredLocked(c.send.End())
+	left := c.s.undelivered(c.s.send.End())
 	switch {
 	case left == 0 && err == errAborted: //nolint:errorlint // it is never wrapped
 		return nil

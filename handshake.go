@@ -261,7 +261,7 @@ func (h *handshake) expire() {
 	closeTransport(h.stream.conn)
 	if offered != nil {
 		offered.mu.Lock()
-		if offered.provisional {
+		if offered.s.provisional {
 			offered.finishLocked(ErrHandshakeTimeout)
 		}
 		offered.unlock()
@@ -274,7 +274,7 @@ func (h *handshake) MayOpen() error { return h.l.mayOpen() }
 // Offer implements [suite.Host].
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
-	c.server, c.provisional = h.l, true
+	c.server, c.s.provisional = h.l, true
 	c.addrs.Store(h.stream.addresses())
 	c.registration.offer = h
 	return h.l.offer(h, c, k)
@@ -285,14 +285,14 @@ func (h *handshake) Establish(sl suite.Link) error {
 	h.promised = true
 	c := h.offered
 	if !h.asked { // a wire that could not have said no before
-		if err := h.ask(c.session().Peer(), nil); err != nil {
+		if err := h.ask(c.s.send.Session.Peer(), nil); err != nil {
 			c.deny(err)
 			return err
 		}
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if !c.provisional || c.done {
+	if !c.s.provisional || c.s.done {
 		return ErrSuperseded
 	}
 	if !h.conclude() {
@@ -314,18 +314,18 @@ func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
 
 // admitLocked gives a session its first link and the application the session.
 func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
-	c.provisional = false
+	c.s.provisional = false
 	offer := c.registration.offer
 	c.registration.offer = nil
 	if err := h.l.admit(c); err != nil {
-		c.provisional = true // never seen
+		c.s.provisional = true // never seen
 		c.finishLocked(err)
 		return err
 	}
 	if offer != h && offer.conclude() {
 		closeTransport(offer.stream.conn)
 	}
-	c.unaccepted = true
+	c.s.unaccepted = true
 	c.openedLocked(h.stream)
 	c.attachLocked(h.stream, told, sl)
 	return nil
@@ -338,15 +338,15 @@ type target struct {
 }
 
 // Session implements [suite.Target].
-func (t target) Session() suite.Session { return t.c.session() }
+func (t target) Session() suite.Session { return t.c.s.send.Session }
 
 // Claim implements [suite.Target].
 func (t target) Claim() suite.Claim {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	return suite.Claim{
-		Offsets: suite.Offsets{Sent: t.c.send.End(), Received: t.c.recv.Received()},
-		Epoch:   int64(t.c.epoch),
+		Offsets: suite.Offsets{Sent: t.c.s.send.End(), Received: t.c.s.recv.Received()},
+		Epoch:   int64(t.c.s.epoch),
 	}
 }
 
@@ -358,17 +358,17 @@ func (t target) Check(peer suite.Offsets) error {
 }
 
 func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
-	if c.done {
+	if c.s.done {
 		return ErrUnknownSession
 	}
-	if err := c.checkLocked(peer); err != nil {
+	if err := c.s.check(peer); err != nil {
 		return err
 	}
-	if c.closed && !c.traits().HalfClose && peer.Received == c.send.End() {
+	if c.s.closed && !c.s.send.Traits.HalfClose && peer.Received == c.s.send.End() {
 		// The client has everything. A link that is still there ends as it would
 		// without this: the request may be an old one that somebody repeats.
-		c.send.Received(peer.Received)
-		if c.link == nil {
+		c.s.send.Received(peer.Received)
+		if c.s.link == nil {
 			c.finishLocked(nil)
 		}
 		return suite.ErrFinished
@@ -380,13 +380,13 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 func (t target) Early(offset int64, data []byte) {
 	t.c.mu.Lock()
 	defer t.c.unlock()
-	t.c.earlyLocked(offset, data)
+	t.c.s.early(offset, data)
 }
 
-// earlyLocked takes data that came with a handshake.
-func (c *Conn) earlyLocked(offset int64, data []byte) {
-	if !c.done && !c.provisional {
-		c.recv.Early(offset, data)
+// early takes data that came with a handshake.
+func (s *session) early(offset int64, data []byte) {
+	if !s.done && !s.provisional {
+		s.recv.Early(offset, data)
 	}
 }
 
@@ -394,10 +394,10 @@ func (c *Conn) earlyLocked(offset int64, data []byte) {
 func (t target) Pending(offset int64, p []byte) int {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	if t.c.provisional || !t.c.mayGiveEarlyLocked() {
+	if t.c.s.provisional || !t.c.s.mayGiveEarly() {
 		return 0
 	}
-	return t.c.send.Early(p, offset)
+	return t.c.s.send.Early(p, offset)
 }
 
 // SetKeys implements [suite.Target].
@@ -408,7 +408,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	t.h.promised = true
 	c := t.c
 	if !t.h.asked {
-		if err := t.Authorize(c.session().Peer()); err != nil {
+		if err := t.Authorize(c.s.send.Session.Peer()); err != nil {
 			return err
 		}
 	}
@@ -417,19 +417,19 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	if err := c.checkTargetLocked(sl.Peer); err != nil {
 		return err
 	}
-	if int64(c.epoch) != claim.Epoch {
+	if int64(c.s.epoch) != claim.Epoch {
 		return ErrSuperseded
 	}
-	if c.link == nil && !c.provisional && !t.h.l.resumes() {
+	if c.s.link == nil && !c.s.provisional && !t.h.l.resumes() {
 		return ErrUnknownSession // the listener was closed meanwhile
 	}
-	if err := c.send.CheckFreed(sl.Peer.Received); err != nil {
+	if err := c.s.send.CheckFreed(sl.Peer.Received); err != nil {
 		return err
 	}
 	if !t.h.conclude() {
 		return ErrHandshakeTimeout
 	}
-	if c.provisional {
+	if c.s.provisional {
 		return c.admitLocked(t.h, claim.Received, sl)
 	}
 	if !t.h.l.reclaim(c) {

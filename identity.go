@@ -31,7 +31,7 @@ type Identity struct {
 }
 
 // Identity says how the session was opened.
-func (c *Conn) Identity() Identity { return newIdentity(c.session().Peer()) }
+func (c *Conn) Identity() Identity { return newIdentity(c.s.send.Session.Peer()) }
 
 // PeerKey returns the key of the peer, and whether it has one: on a server that of
 // the client, on a client the one of the server's keys that the session uses.
@@ -49,7 +49,7 @@ func (c *Conn) PeerKey() (k PublicKey, ok bool) {
 // the middle can pass the login on to a session of its own (RFC 9266 does the
 // same for TLS). It is not secret enough to be a key.
 func (c *Conn) ChannelBinding() (value [32]byte, ok bool) {
-	value = c.session().Peer().ChannelBinding
+	value = c.s.send.Session.Peer().ChannelBinding
 	return value, value != [32]byte{}
 }
 

@@ -83,7 +83,7 @@ type framing struct {
 	wirePos int32   // what the transport has taken of wire
 	wire    *[]byte // sealed records that must go out next, or nil
 
-	// Guarded by the session's lock: for base, recordCap and counted see paceLocked.
+	// Guarded by the session's lock: for base, recordCap and counted see startPace.
 
 	base      int64    // the peer had acknowledged up to here when the link began, which sends from here
 	counted   int64    // the offset acknowledged at the last tick, while recordCap is set

@@ -69,7 +69,6 @@ type registration struct {
 	expires   monoTime
 	offer     *handshake // whose session this is while it is provisional
 	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
-	memory    uint32     // what is in the totals, in KiB; guarded by the session's lock
 }
 
 // Listen listens on the address with package net and accepts sessions of the
@@ -379,7 +378,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && len(c.registration.keys) > 0 {
-		l.ended.add(&tombstone{c.session(), end, c.registration.keys, time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
+		l.ended.add(&tombstone{c.s.send.Session, end, c.registration.keys, time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
 	}
 	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
 		l.provisional--

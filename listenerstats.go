@@ -173,38 +173,44 @@ type totals struct {
 
 // A reported is what of a session is in the totals: the low bits of its counts. It
 // reports before they can have gone around.
-type reported struct{ read, written uint32 }
+type reported struct {
+	read, written, replayed uint32
+	memory                  uint32 // in KiB
+}
 
-// reportLocked brings the listener's totals up to date with the session.
-func (c *Conn) reportLocked() {
-	if c.server == nil {
-		return
-	}
-	t, r := &c.server.totals, &c.reported
-	if read := uint32(c.recv.Consumed()); read != r.read {
+// report brings the totals up to date with a session.
+func (t *totals) report(s *session) {
+	r := &s.reported
+	if read := uint32(s.recv.Consumed()); read != r.read {
 		t.read.Add(int64(read - r.read))
 		r.read = read
 	}
-	if written := uint32(c.send.End()); written != r.written {
+	if written := uint32(s.send.End()); written != r.written {
 		t.written.Add(int64(written - r.written))
 		r.written = written
 	}
-	var memory uint32 // in units of the smallest chunk; what an ended session has left is not counted
-	if !c.done {
-		memory = uint32((c.recv.Memory() + c.send.Memory()) / MinReplayLimit)
+	if replayed := uint32(s.send.Replayed()); replayed != r.replayed {
+		t.replayed.Add(int64(replayed - r.replayed))
+		r.replayed = replayed
 	}
-	if memory != c.registration.memory {
-		t.memory.Add((int64(memory) - int64(c.registration.memory)) * MinReplayLimit)
-		c.registration.memory = memory
+	var memory uint32 // in units of the smallest chunk; what an ended session has left is not counted
+	if !s.done {
+		memory = uint32((s.recv.Memory() + s.send.Memory()) / MinReplayLimit)
+	}
+	if memory != r.memory {
+		t.memory.Add((int64(memory) - int64(r.memory)) * MinReplayLimit)
+		r.memory = memory
 	}
 }
 
-// reportDueLocked says whether the application has read what is not in the totals.
-func (c *Conn) reportDueLocked() bool { return uint32(c.recv.Consumed()) != c.reported.read }
+// reportDue says whether the application has read what is not in the totals.
+func (s *session) reportDue() bool {
+	return !s.client && uint32(s.recv.Consumed()) != s.reported.read
+}
 
 // Stats returns the counts at this moment. It takes the same short time whatever
-// the number of sessions. What sessions read, write and hold is up to date within
-// half a second; the other counts are exact.
+// the number of sessions. What sessions read, write, replay and hold is up to date
+// within half a second; the other counts are exact.
 func (l *Listener) Stats() ListenerStats {
 	t := &l.totals
 	refused := func(r refusal) int64 { return t.refused[r].Load() }

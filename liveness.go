@@ -17,15 +17,17 @@ const livenessSteps = 8
 
 // A probe is what is known of a link's life. The lock is the session's.
 type probe struct {
-	tcp   *net.TCPConn // below the transport, or nil
-	ping  bool         // a ping is under way
-	quiet monoTime     // since when an answer is due; zero if none is
-	next  monoTime     // when to look again
+	timeout time.Duration // LivenessTimeout, or zero where nobody looks
+	tcp     *net.TCPConn  // below the transport, or nil
+	ping    bool          // a ping is under way
+	quiet   monoTime      // since when an answer is due; zero if none is
+	next    monoTime      // when to look again
 }
 
 // start sets the transport's keep-alive, where there is one and it was not made
 // with ours.
 func (p *probe) start(t net.Conn, timeout time.Duration, keepAliveSet bool) {
+	p.timeout = timeout
 	if p.tcp = tcpConn(t); p.tcp != nil && !keepAliveSet {
 		// An error means a closed connection, which its first Read reports.
 		_ = p.tcp.SetKeepAliveConfig(keepAlive(timeout))
@@ -51,69 +53,70 @@ func roundUp(d time.Duration) time.Duration {
 	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
 }
 
-// tickLivenessLocked declares the link lost if an answer has been due for too
-// long. heard says that something has arrived since the last look.
-func (c *Conn) tickLivenessLocked(l *link, heard bool) {
+// tickLiveness looks at the link and reports whether an answer has been due for too
+// long, so that it counts as lost. heard says that something has arrived since the last
+// look.
+func (s *session) tickLiveness(l *link, heard bool) (silent bool) {
 	switch {
-	case c.set.LivenessTimeout < 0:
-		l.outstanding = false
-	case c.traits().Pings:
-		c.tickPingsLocked(l, heard)
+	case l.probe.timeout == 0:
+	case s.send.Traits.Pings:
+		return s.tickPings(l, heard)
 	case l.probe.tcp != nil && l.outstanding:
-		c.tickTCPLocked(l)
-	default: // nothing to judge by, or nothing due
-		l.outstanding = false
+		return l.tickTCP()
 	}
+	l.outstanding = false // nothing to judge by, or nothing due
+	return false
 }
 
-// tickPingsLocked goes by what arrives: any progress is a sign of life. An idle
-// link is pinged only where no keep-alive of the kernel's does it. Where the last
-// word was one that is not answered, an acknowledgement or a pong, the kernel
-// knows whether it arrived; its keep-alive is off until then.
-func (c *Conn) tickPingsLocked(l *link, heard bool) {
+// tickPings goes by what arrives: any progress is a sign of life. An idle link is
+// pinged only where no keep-alive of the kernel's does it. Where the last word was one
+// that is not answered, an acknowledgement or a pong, the kernel knows whether it
+// arrived; its keep-alive is off until then.
+func (s *session) tickPings(l *link, heard bool) (silent bool) {
 	p := &l.probe
-	switch silence, due := p.quiet.since(), c.answerDueLocked(l); {
+	switch silence, due := p.quiet.since(), s.answerDue(l); {
 	case !due && l.outstanding:
-		c.tickTCPLocked(l)
+		return l.tickTCP()
 	case !due:
 		p.quiet = 0
 	case heard || p.quiet == 0:
 		p.quiet, p.ping = now(), false
-	case silence >= c.set.LivenessTimeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
-		c.linkLostLocked(l, errSilent)
-	case silence >= c.set.LivenessTimeout/2 && !p.ping:
-		p.ping, c.pingDue = true, true
+	case silence >= p.timeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
+		return true
+	case silence >= p.timeout/2 && !p.ping:
+		p.ping, s.pingDue = true, true
 	}
+	return false
 }
 
-// answerDueLocked reports whether the peer is to answer, on a wire with pings. Where no
+// answerDue reports whether the peer is to answer, on a wire with pings. Where no
 // kernel probes an idle link it always is.
-func (c *Conn) answerDueLocked(l *link) bool {
-	return c.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil
+func (s *session) answerDue(l *link) bool {
+	return s.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil
 }
 
-// tickTCPLocked goes by what the kernel knows of its acknowledgements.
-func (c *Conn) tickTCPLocked(l *link) {
+// tickTCP goes by what the kernel knows of its acknowledgements.
+func (l *link) tickTCP() (silent bool) {
 	p := &l.probe
 	if p.next.until() > 0 {
-		return
+		return false
 	}
 	info, ok := readTCPInfo(p.tcp)
 	if l.outstanding = ok && (info.unacked > 0 || info.unsent > 0); !l.outstanding {
-		p.quiet, p.next = 0, now().add(c.set.LivenessTimeout/livenessSteps)
-		return
+		p.quiet, p.next = 0, now().add(p.timeout/livenessSteps)
+		return false
 	}
 	if p.quiet == 0 {
 		p.quiet = now()
 	} else if answered := now().add(-info.silentFor); p.quiet < answered {
 		p.quiet = answered
 	}
-	pause, due := nextLook(p.quiet.since(), c.set.LivenessTimeout)
+	pause, due := nextLook(p.quiet.since(), p.timeout)
 	if due && info.retrying() {
-		c.linkLostLocked(l, errSilent)
-		return
+		return true
 	}
 	p.next = now().add(pause)
+	return false
 }
 
 // nextLook says whether a silence has lasted for a time-out, and otherwise when

@@ -20,12 +20,12 @@ const (
 	firstRecord = 8 << 10
 )
 
-// paceLocked says how long the records of a new link may be, which has a codec
-// as its suite acknowledges.
-func (c *Conn) paceLocked(l *link) {
-	l.base, l.counted = c.send.Acked(), c.send.Acked()
-	if c.slowNetwork {
-		l.recordCap = slowRecord
+// startPace says how long the records of a new link may be, on which the peer has
+// acknowledged the stream up to the offset.
+func (f *framing) startPace(acked int64, slowNetwork bool) {
+	f.base, f.counted = acked, acked
+	if slowNetwork {
+		f.recordCap = slowRecord
 	}
 }
 
@@ -44,16 +44,15 @@ func (l *link) mostData(sent int64) int {
 	return max(batchSize, most)
 }
 
-// tickPaceLocked lets records grow where a whole one was acknowledged within a
-// tick.
-func (c *Conn) tickPaceLocked(l *link) {
-	if l.recordCap == 0 {
+// tickPace lets records grow where a whole one was acknowledged within a tick.
+func (f *framing) tickPace(acked int64) {
+	if f.recordCap == 0 {
 		return
 	}
-	if c.send.Acked()-l.counted >= int64(l.recordCap) {
-		if l.recordCap *= 2; l.recordCap > fastRecord {
-			l.recordCap = 0
+	if acked-f.counted >= int64(f.recordCap) {
+		if f.recordCap *= 2; f.recordCap > fastRecord {
+			f.recordCap = 0
 		}
 	}
-	l.counted = c.send.Acked()
+	f.counted = acked
 }

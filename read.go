@@ -15,7 +15,7 @@ import (
 
 // How a byte comes in: the holder of the receiver role reads the link's
 // transport (receiveLocked), opens records where the link has a codec, accounts
-// for what arrived (arrivedLocked) and decrypts it into the caller's slice or
+// for what arrived (session.arrived) and decrypts it into the caller's slice or
 // into the session's buffer. The role belongs to the application's Read while
 // there is one, otherwise to the standby goroutine.
 
@@ -49,21 +49,21 @@ func (c *Conn) Read(p []byte) (int, error) {
 	// The fast path. The transport is read here and not further down: after a system
 	// call the processor's return-address predictor is empty, and each call that it is
 	// nested in costs.
-	if l := c.link; c.fastRead && c.receiver == roleFree && l.inPos == len(l.input) && len(p) > 0 { // in this order: the input is the receiver's
-		c.takeReceiverLocked()
+	if l := c.s.link; c.s.fastRead && c.s.receiver == roleFree && l.inPos == len(l.input) && len(p) > 0 { // in this order: the input is the receiver's
+		c.s.takeReceiver()
 		c.mu.Unlock()
 		k, rerr := l.conn.Read(p)
 		c.mu.Lock()
-		if c.arrivedFastLocked(l, len(p), k, rerr) {
-			c.recv.Continue(p[:k])
+		if c.s.arrivedFast(l, len(p), k, rerr) {
+			c.s.recv.Continue(p[:k])
 			l.heard = true
-			c.burst.reset()
-			c.receiver = roleFree
+			c.s.burst.reset()
+			c.s.receiver = roleFree
 			c.unlockFast()
 			return k, nil
 		}
 		n := c.takeStreamLocked(l, p, k, rerr)
-		if c.hasReadLocked(n) {
+		if c.s.leaveReceiver(n) {
 			c.unlock()
 			return n, nil
 		}
@@ -74,13 +74,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case l.inPos < len(l.input):
 			n = c.receiveLocked(l, p)
 		case l.framing == nil:
-			l.setReadDeadlineLocked(c.readDeadline)
+			l.setReadDeadlineLocked(c.s.readDeadline)
 			c.unlock()
 			k, rerr := l.conn.Read(p)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, p, k, rerr)
 		default:
-			l.setReadDeadlineLocked(c.readDeadline)
+			l.setReadDeadlineLocked(c.s.readDeadline)
 			l.giveInputBackLocked()
 			room := l.inputSpace()
 			c.unlock()
@@ -89,13 +89,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, p, rerr)
 		}
-		if c.hasReadLocked(n) {
+		if c.s.leaveReceiver(n) {
 			break
 		}
 		l, n, err = c.awaitDataLocked(p)
 	}
 	c.settleLocked()
-	yields := c.ackWaitsLocked()
+	yields := c.s.ackWaits()
 	c.mu.Unlock()
 	if yields {
 		runtime.Gosched()
@@ -106,24 +106,24 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ackWaitsLocked reports whether a flusher is to send an acknowledgement and has not
+// ackWaits reports whether a flusher is to send an acknowledgement and has not
 // taken it yet. A Read lets it run then: with a single processor that goroutine would
 // begin when the Read waits, which is not before the peer has nothing more to send.
-func (c *Conn) ackWaitsLocked() bool { return c.recv.AckUrgent() && c.sender == roleBackground }
+func (s *session) ackWaits() bool { return s.recv.AckUrgent() && s.sender == roleBackground }
 
-// takeReceiverLocked takes the free receiver role for a Read.
-func (c *Conn) takeReceiverLocked() {
-	c.receiver = roleInline
-	c.backgroundRead = false
-	c.readSinceTick = true
+// takeReceiver takes the free receiver role for a Read.
+func (s *session) takeReceiver() {
+	s.receiver = roleInline
+	s.backgroundRead = false
+	s.readSinceTick = true
 }
 
-// hasReadLocked gives the receiver role back after a Read of the link, and reports
+// leaveReceiver gives the receiver role back after a Read of the link, and reports
 // whether it has got anything.
-func (c *Conn) hasReadLocked(n int) bool {
-	c.receiver = roleFree
+func (s *session) leaveReceiver(n int) bool {
+	s.receiver = roleFree
 	if n > 0 {
-		c.burst.reset()
+		s.burst.reset()
 	}
 	return n > 0
 }
@@ -133,34 +133,34 @@ func (c *Conn) hasReadLocked(n int) bool {
 func (c *Conn) awaitDataLocked(p []byte) (l *link, n int, err error) {
 	for {
 		switch {
-		case c.closed:
+		case c.s.closed:
 			return nil, 0, net.ErrClosed
-		case c.readDeadline.expired():
+		case c.s.readDeadline.expired():
 			return nil, 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return nil, 0, nil
-		case c.recv.Buffered() > 0:
-			c.burst.reset()
-			return nil, c.takeLocked(p), nil
-		case c.recv.FinReceived():
+		case c.s.recv.Buffered() > 0:
+			c.s.burst.reset()
+			return nil, c.s.take(p), nil
+		case c.s.recv.FinReceived():
 			return nil, 0, io.EOF // whatever became of the session afterwards
-		case c.recv.Err() != nil:
-			return nil, 0, c.recv.Err()
+		case c.s.recv.Err() != nil:
+			return nil, 0, c.s.recv.Err()
 		}
-		l := c.link
-		if l != nil && l.interruptible && c.receiver == roleFree {
-			c.takeReceiverLocked()
+		l := c.s.link
+		if l != nil && l.interruptible && c.s.receiver == roleFree {
+			c.s.takeReceiver()
 			return l, 0, nil
 		}
-		c.waitLocked(&c.readers, c.readDeadline) // a standby gives the role back
+		c.waitLocked(&c.s.readers, c.s.readDeadline) // a standby gives the role back
 	}
 }
 
-// takeLocked gives the application data from the session's buffer.
-func (c *Conn) takeLocked(p []byte) int {
-	n := c.recv.Take(p)
-	if c.traits().Acks {
-		c.recv.ConsumedMore()
+// take gives the application data from the session's buffer.
+func (s *session) take(p []byte) int {
+	n := s.recv.Take(p)
+	if s.send.Traits.Acks {
+		s.recv.ConsumedMore()
 	}
 	return n
 }
@@ -170,10 +170,10 @@ func (c *Conn) takeLocked(p []byte) int {
 func (c *Conn) standby() {
 	c.mu.Lock()
 	defer c.unlock()
-	for !c.done && c.link != nil && c.standbyWantedLocked(c.link) {
-		c.receiveLocked(c.link, nil)
+	for !c.s.done && c.s.link != nil && c.s.standbyWanted(c.s.link) {
+		c.receiveLocked(c.s.link, nil)
 	}
-	c.receiver = roleFree
+	c.s.receiver = roleFree
 }
 
 // chunks are the slices that a standby reads into.
@@ -186,7 +186,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	if p == nil {
 		l.setReadDeadlineLocked(noDeadline)
 	} else {
-		l.setReadDeadlineLocked(c.readDeadline)
+		l.setReadDeadlineLocked(c.s.readDeadline)
 	}
 	if l.framing != nil {
 		return c.receiveRecordLocked(l, p)
@@ -198,16 +198,19 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 		return c.takeStreamLocked(l, p, n, err)
 	}
 	limit := standbyChunk
-	if !c.closed {
-		limit = min(limit, c.recv.Limit()-c.recv.Buffered())
+	if !c.s.closed {
+		limit = min(limit, c.s.recv.Limit()-c.s.recv.Buffered())
 	}
 	c.unlock()
 	chunk := chunks.Get().(*[standbyChunk]byte)
 	n, err := l.readStream(chunk[:limit])
 	c.mu.Lock()
-	skip := c.arrivedLocked(l, n)
-	c.recv.Deposit(chunk[skip:n])
+	skip, broken := c.s.arrived(l, n)
+	c.s.recv.Deposit(chunk[skip:n])
 	chunks.Put(chunk)
+	if broken != nil {
+		c.peerFailedLocked(broken)
+	}
 	c.readFailedLocked(l, err)
 	return 0
 }
@@ -221,42 +224,42 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 		n, err = l.readAgain(p, n)
 		c.mu.Lock()
 	}
-	skip := c.arrivedLocked(l, n)
+	skip, broken := c.s.arrived(l, n)
+	if broken != nil {
+		c.peerFailedLocked(broken)
+		return 0
+	}
 	fresh := p[skip:n]
 	if skip > 0 {
 		copy(p, fresh) // over what had come before
 	}
 	n = len(fresh)
 	if n <= stream.EncryptShort {
-		c.session().Decrypt(p[:n], p[:n])
+		c.s.send.Session.Decrypt(p[:n], p[:n])
 	} else {
 		c.unlock()
-		c.session().Decrypt(p[:n], p[:n])
+		c.s.send.Session.Decrypt(p[:n], p[:n])
 		c.mu.Lock()
 	}
-	if err != nil {
-		c.readFailedLocked(l, err)
-	}
+	c.readFailedLocked(l, err)
 	return n
 }
 
-// arrivedLocked accounts for n bytes of the peer's stream that came over the
-// link, and returns how many of them, at the front, are not to be taken: those
-// that had arrived before, over an older link; all of them if the link has been
-// superseded, because then they come again. What a link brings that was lost in
-// the same moment counts, unless there is a new one: the less is dropped here,
-// the less the peer must still have.
-func (c *Conn) arrivedLocked(l *link, n int) (skip int) {
-	if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {
-		return n
+// arrived accounts for n bytes of the peer's stream that came over the link, and
+// returns how many of them, at the front, are not to be taken: those that had arrived
+// before, over an older link; all of them if the link has been superseded, because
+// then they come again. What a link brings that was lost in the same moment counts,
+// unless there is a new one: the less is dropped here, the less the peer must still
+// have. An error ends the session.
+func (s *session) arrived(l *link, n int) (skip int, err error) {
+	if n == 0 || s.done || s.link != l && (s.link != nil || s.lost.link != l) {
+		return n, nil
 	}
-	skip, err := c.recv.Arrived(n)
-	if err != nil {
-		c.failLocked(err)
-		return n
+	if skip, err = s.recv.Arrived(n); err != nil {
+		return n, err
 	}
 	l.heard = true
-	return skip
+	return skip, nil
 }
 
 // readFailedLocked judges an error of the transport's Read. An expired deadline
@@ -332,12 +335,14 @@ func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) 
 		if l.inputUse = inputShort; l.long != nil {
 			l.inputUse = inputLong
 		}
-		n = c.takeRecordLocked(l, rec, p)
+		if n, err = c.s.takeRecord(l, rec, p); err != nil {
+			c.peerFailedLocked(err)
+		}
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session
 	} else if errors.Is(err, suite.ErrProtocol) {
-		if c.link == l {
-			c.violatedLocked(err)
+		if c.s.link == l {
+			c.peerFailedLocked(err)
 		}
 	} else {
 		c.readFailedLocked(l, err)
@@ -412,65 +417,61 @@ func (l *link) inputSpace() []byte {
 // inputArrived takes n bytes that the transport has put there.
 func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], int32(n) }
 
-// takeRecordLocked takes one record's data and control.
-func (c *Conn) takeRecordLocked(l *link, rec suite.Record, p []byte) int {
-	if c.link != l {
-		return 0
+// takeRecord takes one record's data and control. It returns how much of the data is
+// in p; the rest is buffered. An error ends the session: see peerFailedLocked.
+func (s *session) takeRecord(l *link, rec suite.Record, p []byte) (n int, err error) {
+	if s.link != l {
+		return 0, nil
 	}
 	l.heard = true
-	skip := c.arrivedLocked(l, len(rec.Data))
+	skip, err := s.arrived(l, len(rec.Data))
+	if err != nil {
+		return 0, err
+	}
 	data := rec.Data[skip:]
 	if skip > 0 {
 		data = rec.Data[:copy(rec.Data, data)] // which may lie in p
 	}
-	if c.done {
-		return 0
-	}
-	n := 0
 	if len(data) > 0 {
-		if err := c.recv.Overrun(); err != nil {
-			c.violatedLocked(err)
-			return 0
+		if err := s.recv.Overrun(); err != nil {
+			return 0, err
 		}
-		if p != nil && c.recv.Buffered() == 0 && !c.closed {
+		if p != nil && s.recv.Buffered() == 0 && !s.closed {
 			n = min(len(p), len(data))
-			c.session().Decrypt(p[:n], data[:n])
+			s.send.Session.Decrypt(p[:n], data[:n])
 			data = data[n:]
 		}
-		c.recv.Deposit(data)
-		c.recv.DataArrived()
-		c.recv.ConsumedMore()
+		s.recv.Deposit(data)
+		s.recv.DataArrived()
+		s.recv.ConsumedMore()
 	}
-	c.controlLocked(l, rec.Control)
-	return n
+	return n, s.takeControl(l, rec.Control)
 }
 
-// controlLocked does what a record's control says.
-func (c *Conn) controlLocked(l *link, k suite.Control) {
+// takeControl does what a record's control says.
+func (s *session) takeControl(l *link, k suite.Control) error {
 	if k.Reset != 0 {
-		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Code: k.Reset}))
-		return
+		return fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Code: k.Reset})
 	}
 	if k.Ack {
-		if err := c.send.Acknowledge(k); err != nil {
-			c.violatedLocked(err)
-			return
+		if err := s.send.Acknowledge(k); err != nil {
+			return err
 		}
 	}
 	if k.Fin {
-		if err := c.recv.Fin(); err != nil {
-			c.violatedLocked(err)
-			return
+		if err := s.recv.Fin(); err != nil {
+			return err
 		}
 	}
 	if k.Stop {
-		c.send.Stop(ErrPeerClosed)
+		s.send.Stop(ErrPeerClosed)
 	}
 	if k.Ping {
-		c.pongDue = true
+		s.pongDue = true
 	}
 	if k.Pong {
 		l.ackAsked = false
 		l.trips.answer()
 	}
+	return nil
 }

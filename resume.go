@@ -13,12 +13,12 @@ import (
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// checkLocked says whether the stream can go on from the peer's counts.
-func (c *Conn) checkLocked(peer suite.Offsets) error {
-	if err := c.recv.Check(peer.Sent); err != nil {
+// check says whether the stream can go on from the peer's counts.
+func (s *session) check(peer suite.Offsets) error {
+	if err := s.recv.Check(peer.Sent); err != nil {
 		return err
 	}
-	return c.send.Check(peer.Received)
+	return s.send.Check(peer.Received)
 }
 
 // attachLocked makes the stream's transport the session's link. told is the count of
@@ -26,36 +26,36 @@ func (c *Conn) checkLocked(peer suite.Offsets) error {
 // since then, over the old link, comes again and is skipped.
 func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	t := s.conn
-	if old := c.link; old != nil {
-		if c.receiver != roleFree {
+	if old := c.s.link; old != nil {
+		if c.s.receiver != roleFree {
 			old.setReadDeadlineLocked(longAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
 		}
 		old.close() // proven to be superseded, whether or not it seems alive
-		c.lost.at = 0
+		c.s.lost.at = 0
 	}
 	l := newLink(t, s.rest(), sl)
 	l.trips.begin(s.roundTrip)
-	c.link, c.lost.link = l, nil
-	c.epoch++
-	c.earlyGiven = false
+	c.s.link, c.s.lost.link = l, nil
+	c.s.epoch++
+	c.s.earlyGiven = false
 	c.addrs.Store(s.addresses())
 	limit := sl.Limit
 	if limit == 0 && sl.First.Ack { // a resume completes a session whose first record was lost
 		limit = sl.First.Limit
 	}
-	replayed := c.send.Attach(sl.Peer.Received, limit, c.epoch == 1)
-	c.recv.Attach(told, sl.Peer.Sent)
+	replayed := c.s.send.Attach(sl.Peer.Received, limit, c.s.epoch == 1)
+	c.s.recv.Attach(told, sl.Peer.Sent)
 	if l.framing != nil {
-		c.paceLocked(l)
+		l.startPace(c.s.send.Acked(), c.s.slowNetwork)
 	}
 	if c.set.LivenessTimeout > 0 {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
 		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
 	}
-	if c.epoch > 1 {
+	if c.s.epoch > 1 {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
-		if c.lost.at != 0 {
-			e.Gap = c.lost.at.since()
+		if c.s.lost.at != 0 {
+			e.Gap = c.s.lost.at.since()
 		}
 		if c.server != nil {
 			c.server.totals.resumes.Add(1)
@@ -63,9 +63,11 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.longestGap = max(c.longestGap, e.Gap)
 		c.notify.post(e)
 	}
-	c.readers.wake() // whose transport it may be now
+	c.s.readers.wake() // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
-		c.takeRecordLocked(l, r, nil)
+		if _, err := c.s.takeRecord(l, r, nil); err != nil {
+			c.peerFailedLocked(err)
+		}
 	}
 	if t, ok := t.(*contained); ok {
 		if err := t.failed(); err != nil {
@@ -74,12 +76,12 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	}
 }
 
-// mayGiveEarlyLocked says whether a handshake may carry data: only in the first
+// mayGiveEarly says whether a handshake may carry data: only in the first
 // attempt after a link. On a slow network it may be the data that makes an
 // attempt take longer than it may.
-func (c *Conn) mayGiveEarlyLocked() bool {
-	first := !c.earlyGiven
-	c.earlyGiven = true
+func (s *session) mayGiveEarly() bool {
+	first := !s.earlyGiven
+	s.earlyGiven = true
 	return first
 }
 
@@ -91,25 +93,25 @@ type clientView struct{ c *Conn }
 func (v clientView) Offsets() suite.Offsets {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
-	v.c.lost.link = nil
-	return suite.Offsets{Sent: v.c.send.End(), Received: v.c.recv.Received()}
+	v.c.s.lost.link = nil
+	return suite.Offsets{Sent: v.c.s.send.End(), Received: v.c.s.recv.Received()}
 }
 
 func (v clientView) Check(peer suite.Offsets) error {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
-	return v.c.checkLocked(peer)
+	return v.c.s.check(peer)
 }
 
 func (v clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
-	offset := v.c.send.Acked()
-	if v.c.done || !v.c.mayGiveEarlyLocked() {
+	offset := v.c.s.send.Acked()
+	if v.c.s.done || !v.c.s.mayGiveEarly() {
 		return offset, 0 // Abort has given the buffer up, or the attempt must be short
 	}
-	n := v.c.send.Early(p, offset)
-	v.c.send.EarlySent(offset + int64(n)) // a late attempt may yet deliver it
+	n := v.c.s.send.Early(p, offset)
+	v.c.s.send.EarlySent(offset + int64(n)) // a late attempt may yet deliver it
 	return offset, n
 }
 
@@ -159,21 +161,21 @@ func (r *redialer) stopLocked() { r.retryNowLocked() }
 
 // linkedLocked notes that an attempt has given the session a link.
 func (r *redialer) linkedLocked(c *Conn) {
-	counts := c.progressLocked()
+	counts := c.s.exchanged()
 	if counts > r.counts {
 		r.useless = 0
 	}
 	r.linked, r.counts = now(), counts
 }
 
-// progressLocked is what has been exchanged for certain, in both directions.
-func (c *Conn) progressLocked() int64 { return c.recv.Received() + c.send.Acked() }
+// exchanged is what has been exchanged for certain, in both directions.
+func (s *session) exchanged() int64 { return s.recv.Received() + s.send.Acked() }
 
 // redialDelayLocked returns the pause that the loss of a link calls for: none, but
 // where one link after the other dies soon and brings nothing forward.
 func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
 	lived := r.linked.since()
-	if lived >= c.set.MaxBackoff || c.progressLocked() > r.counts || c.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
+	if lived >= c.set.MaxBackoff || c.s.exchanged() > r.counts || c.s.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
 		r.useless = 0
 		return 0
 	}
@@ -213,10 +215,10 @@ func (r *redialer) pauseLocked(c *Conn, d time.Duration) (woken bool) {
 func (c *Conn) NetworkChanged() {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.redial == nil || c.done {
+	if c.redial == nil || c.s.done {
 		return
 	}
-	if l := c.link; l != nil {
+	if l := c.s.link; l != nil {
 		c.linkLostLocked(l, errNetworkChanged)
 		return
 	}
@@ -233,9 +235,9 @@ func (c *Conn) resumeLoop() {
 	pauses := 0
 	c.mu.Lock()
 	defer c.unlock()
-	for fresh := true; c.link == nil && !c.done; {
+	for fresh := true; c.s.link == nil && !c.s.done; {
 		if fresh {
-			deadline, failure, pauses, fresh = c.lost.at.add(c.set.ResumeTimeout), nil, 0, false
+			deadline, failure, pauses, fresh = c.s.lost.at.add(c.set.ResumeTimeout), nil, 0, false
 			if pause := c.redial.redialDelayLocked(c); pause > 0 {
 				c.redial.pauseLocked(c, pause)
 				continue
@@ -252,7 +254,7 @@ func (c *Conn) resumeLoop() {
 			fresh = true // the new link may have been lost already
 			c.redial.linkedLocked(c)
 			continue
-		case c.done:
+		case c.s.done:
 			continue
 		case errors.Is(err, suite.ErrReplayGap), errors.Is(err, suite.ErrCounters):
 			c.failLocked(err)
@@ -300,20 +302,20 @@ func random(most time.Duration) time.Duration {
 // close message, the clean end of the last transport and a refusal are how the
 // server says that it has closed the session.
 func (c *Conn) refusedLocked(err error) {
-	if c.streamEndLocked() && !errors.Is(err, ErrAuthentication) {
+	if c.s.streamEnded() && !errors.Is(err, ErrAuthentication) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
 	}
-	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideSentinel(err), hideSentinel(c.lost.err)))
+	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideSentinel(err), hideSentinel(c.s.lost.err)))
 }
 
 // endedLocked ends the session as the server has ended it.
 func (c *Conn) endedLocked(e *suite.EndedError) {
-	c.send.Received(min(e.Received, c.send.Highest()))
+	c.s.send.Received(min(e.Received, c.s.send.Highest()))
 	switch {
-	case e.Code == 0 && c.closed && e.Received >= c.send.End():
+	case e.Code == 0 && c.s.closed && e.Received >= c.s.send.End():
 		c.finishLocked(nil)
-	case e.Code == 0 && c.recv.FinReceived() && !c.closed: // nobody reads what this side has written
+	case e.Code == 0 && c.s.recv.FinReceived() && !c.s.closed: // nobody reads what this side has written
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 	default:
 		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, e))
@@ -337,7 +339,7 @@ func (c *Conn) attemptLocked(before error) error {
 	if err == nil {
 		s = newStream(t)
 		err = within(ctx, t, func() (err error) {
-			sl, err = c.session().Resume(s, clientView{c})
+			sl, err = c.s.send.Session.Resume(s, clientView{c})
 			return publicError(err)
 		})
 	}
@@ -346,14 +348,14 @@ func (c *Conn) attemptLocked(before error) error {
 	if s != nil {
 		c.redial.touched = now()
 	}
-	if err == nil && (c.done || c.link != nil) {
+	if err == nil && (c.s.done || c.s.link != nil) {
 		err = net.ErrClosed
 	}
 	if err == nil && c.redial.retry {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
 	}
 	if err == nil {
-		err = c.send.CheckFreed(sl.Peer.Received)
+		err = c.s.send.CheckFreed(sl.Peer.Received)
 	}
 	if err != nil {
 		if t != nil {
@@ -361,8 +363,8 @@ func (c *Conn) attemptLocked(before error) error {
 		}
 		return err
 	}
-	c.earlyLocked(sl.Early.Offset, sl.Early.Data)
-	c.attachLocked(s, c.recv.Received(), sl)
+	c.s.early(sl.Early.Offset, sl.Early.Data)
+	c.attachLocked(s, c.s.recv.Received(), sl)
 	return nil
 }
 

@@ -47,14 +47,14 @@ func (t *roundTrips) answer() {
 	}
 }
 
-// tickRoundTripsLocked asks for a sample now and then while the link carries data.
-func (c *Conn) tickRoundTripsLocked(l *link, heard bool) {
-	if c.link != l || !c.traits().Pings || c.set.LivenessTimeout < 0 || !heard || l.trips.sampled.since() < sampleEvery {
+// tickRoundTrips asks for a sample now and then while the link carries data.
+func (s *session) tickRoundTrips(l *link, heard bool) {
+	if s.link != l || !s.send.Traits.Pings || l.probe.timeout == 0 || !heard || l.trips.sampled.since() < sampleEvery {
 		return
 	}
-	carried := c.recv.Received() + c.send.Highest()
+	carried := s.recv.Received() + s.send.Highest()
 	if carried > l.trips.carried {
-		c.pingDue = true
+		s.pingDue = true
 	}
 	l.trips.sampled, l.trips.carried = now(), carried
 }

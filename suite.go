@@ -168,7 +168,7 @@ type SCPRequest struct {
 // SCPRequestOf returns what the client asked for, and false if the session's
 // suite is not SCP.
 func SCPRequestOf(c *Conn) (SCPRequest, bool) {
-	s, ok := scp.SessionOf(c.session())
+	s, ok := scp.SessionOf(c.s.send.Session)
 	if !ok {
 		return SCPRequest{}, false
 	}

@@ -3,7 +3,7 @@ package relink
 import "time"
 
 // Sessions that nobody waits for are looked after by ticks: a session gets them as
-// long as it has a reason (ticksWantedLocked). On a client a timer of its own ticks. On a
+// long as it has a reason (session.ticksWanted). On a client a timer of its own ticks. On a
 // server the listener's sweeper ticks for all that want it, and expires suspended
 // sessions; it never walks sessions that have nothing to be done. An idle session,
 // whose application waits in Read, has no timer and no goroutine.
@@ -13,70 +13,64 @@ const tickEvery = 100 * time.Millisecond
 
 // startTicks begins ticks. The caller holds the lock.
 func (c *Conn) startTicks() {
-	c.ticking = true
+	c.s.ticking = true
 	switch {
 	case c.server != nil:
 		c.server.watchSession(c)
 	case c.timer == nil:
-		c.timer = time.AfterFunc(tickEvery, c.timerTick)
+		c.timer = time.AfterFunc(tickEvery, func() { c.tick() })
 	default:
 		c.timer.Reset(tickEvery)
 	}
 }
 
-// timerTick is a client's tick.
-func (c *Conn) timerTick() {
-	if !c.tick() {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.done {
-		c.timer.Reset(tickEvery)
-	}
-}
-
-// tick does what is due and reports whether there is a reason for another.
+// tick does what is due and reports whether there is a reason for another, which a
+// client's timer has then been set for.
 func (c *Conn) tick() bool {
 	c.mu.Lock()
 	defer c.unlock()
-	c.ticking = false
+	s := &c.s
+	s.ticking = false
 	c.reportLocked()
-	l := c.link
-	if l == nil || c.done {
+	l := s.link
+	if l == nil || s.done {
 		return false
 	}
 	heard := l.heard
 	l.heard = false
-	c.recv.Tick(heard)
-	c.tickAbsenceLocked()
+	s.recv.Tick(heard)
+	s.tickAbsence()
 	if l.framing != nil {
-		l.tickInputLocked(heard)
-		c.tickPaceLocked(l)
+		l.tickInput(heard)
+		l.tickPace(s.send.Acked())
 	}
-	c.tickLivenessLocked(l, heard)
-	c.tickRoundTripsLocked(l, heard)
-	c.ticking = c.link != nil && !c.done && c.ticksWantedLocked(c.link)
-	return c.ticking
+	if s.tickLiveness(l, heard) {
+		c.linkLostLocked(l, errSilent)
+	}
+	s.tickRoundTrips(l, heard)
+	if s.ticking = s.link != nil && !s.done && s.ticksWanted(s.link); s.ticking && c.timer != nil {
+		c.timer.Reset(tickEvery)
+	}
+	return s.ticking
 }
 
-// tickAbsenceLocked has a standby read where the application has not been in Read
+// tickAbsence has a standby read where the application has not been in Read
 // for a whole tick.
-func (c *Conn) tickAbsenceLocked() {
+func (s *session) tickAbsence() {
 	switch {
-	case !c.absenceMattersLocked():
-	case c.readSinceTick:
-		c.readSinceTick = false
+	case !s.absenceMatters():
+	case s.readSinceTick:
+		s.readSinceTick = false
 	default:
-		c.backgroundRead = true
+		s.backgroundRead = true
 	}
 }
 
-// tickInputLocked takes the long record buffer away from a link on which nothing
+// tickInput takes the long record buffer away from a link on which nothing
 // has arrived for a whole tick: a session that waits after a large transfer
 // is to hold as little as any other. Whoever waits with it in the transport's Read
 // is sent back there, where that can be done.
-func (f *framing) tickInputLocked(heard bool) {
+func (f *framing) tickInput(heard bool) {
 	if f.inputUse == inputLong && !heard {
 		f.inputUse = inputUnwanted
 	}
@@ -142,7 +136,7 @@ func (l *Listener) sweep() {
 		l.mu.Unlock()
 		for c := l.nextExpired(); c != nil; c = l.nextExpired() {
 			c.mu.Lock()
-			if c.lost.at.since() >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
+			if c.s.lost.at.since() >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.unlock()

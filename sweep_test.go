@@ -36,6 +36,30 @@ func TestIdleServerHasNothing(t *testing.T) {
 	})
 }
 
+// A session whose application waits in Read has no ticks, on either side, whatever it has
+// carried: a device would be woken by them for ever. Where the suite pings a transport
+// that no kernel probes it has to have them.
+func TestIdleSessionHasNoTicks(t *testing.T) {
+	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
+		r := conntest.New(t, s, conntest.WithBoth(func(c *relink.Config) { c.LivenessTimeout = -1 }))
+		r.Exchange(1000)
+		conntest.RequireWrite(t, r.Server, []byte("the client is the last to read"))
+		conntest.RequireRead(t, r.Client, []byte("the client is the last to read"))
+		reads := []<-chan conntest.Outcome{
+			conntest.Background(func() (int, error) { return r.Client.Read(make([]byte, 1)) }),
+			conntest.Background(func() (int, error) { return r.Server.Read(make([]byte, 1)) }),
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.False(t, relink.Ticking(r.Client), "the client")
+		require.False(t, relink.Ticking(r.Server), "the server")
+		_, _ = r.Client.Abort(), r.Server.Abort()
+		for _, read := range reads {
+			require.Error(t, (<-read).Err)
+		}
+	})
+}
+
 // TestSizeOfConn: the runtime puts a word before each object of more than 512
 // bytes that has pointers, and takes memory in sizes of which 640 is one; the
 // next is 704.

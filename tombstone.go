@@ -107,16 +107,16 @@ func (g *endedSessions) find(k tableKey) (*tombstone, bool) {
 	return t, ok && time.Now().Before(t.expires)
 }
 
-// endStatusLocked returns how the session has ended, for its tombstone, or nil
+// endStatus returns how the session has ended, for its tombstone, or nil
 // where there is to be none: on a wire that could not tell, for a session that
 // nobody came back to, and for one that the application has never seen.
-func (c *Conn) endStatusLocked(cause error) *suite.EndedError {
-	if !c.traits().HalfClose || c.provisional || !c.closed && errors.Is(cause, ErrExpired) {
+func (s *session) endStatus(cause error) *suite.EndedError {
+	if !s.send.Traits.HalfClose || s.provisional || !s.closed && errors.Is(cause, ErrExpired) {
 		return nil
 	}
-	e := &suite.EndedError{Received: c.recv.Received()}
+	e := &suite.EndedError{Received: s.recv.Received()}
 	switch {
-	case cause == nil && c.send.Finished():
+	case cause == nil && s.send.Finished():
 	case errors.Is(cause, ErrDenied):
 		e.Code = suite.ResetDenied
 	case errors.Is(cause, ErrProtocol):

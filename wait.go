@@ -24,8 +24,8 @@ func (c *Conn) waitLocked(q **waitQueue, deadline monoTime) {
 		(*q).cond.L = &c.mu
 	}
 	(*q).n++ // what the session does by itself depends on who waits
-	if c.settleLocked(); !c.done {
-		c.fastRead, c.fastWrite = false, false // until whoever holds a role has seen to it that this one is woken
+	if c.settleLocked(); !c.s.done {
+		c.s.fastRead, c.s.fastWrite = false, false // until whoever holds a role has seen to it that this one is woken
 		(*q).wait(deadline)
 	}
 	if (*q).n--; (*q).n == 0 && (*q).timer != nil {

@@ -75,22 +75,22 @@ func (s *burstDetector) reset() { s.n = 0 }
 // never blocks.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	if c.sender != roleFree {
-		if c.writeBesideLocked(p) {
+	if c.s.sender != roleFree {
+		if c.s.writeBeside(p) {
 			c.unlockFast()
 			return len(p), nil
 		}
-	} else if c.fastWrite && c.burst.n == 0 && len(p) <= stream.EncryptShort {
+	} else if c.s.fastWrite && c.s.burst.n == 0 && len(p) <= stream.EncryptShort {
 		// The fast path. The transport is written here and not further down, as in
 		// Read.
-		l := c.link
-		if loan, control := c.beginFastWriteLocked(l, p); len(loan.Bytes()) > 0 { // else there is no room in one piece
+		l := c.s.link
+		if loan, control := c.s.beginFastWrite(l, p); len(loan.Bytes()) > 0 { // else there is no room in one piece
 			c.mu.Unlock()
 			out := l.seal(loan.Bytes(), control)
 			k, err := l.writer.WriteNonblock(out)
 			c.mu.Lock()
-			if err == nil && k == len(out) && c.fastWrite && c.link == l {
-				c.endFastWriteLocked(l, loan)
+			if err == nil && k == len(out) && c.s.fastWrite && c.s.link == l {
+				c.s.endFastWrite(l, loan)
 				c.unlockFast()
 			} else {
 				c.sentOwnLocked(l, loan, k, err)
@@ -102,8 +102,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	l, n, err := c.writeLocked(p)
 	c.tryLinkLocked(l)
 	c.settleLocked()
-	if c.sender == roleFree {
-		c.burst.end()
+	if c.s.sender == roleFree {
+		c.s.burst.end()
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -112,13 +112,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// tryLinkLocked hands what is next to the transport of a link that sendLocked has
+// tryLinkLocked hands what is next to the transport of a link that takeSender has
 // returned, in an attempt that does not wait.
 func (c *Conn) tryLinkLocked(l *link) {
 	if l == nil {
 		return
 	}
-	next := c.nextLocked(l)
+	next := c.s.next(l)
 	c.unlock()
 	n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
 	c.mu.Lock()
@@ -128,17 +128,17 @@ func (c *Conn) tryLinkLocked(l *link) {
 // writeLocked takes p into the buffer and sees to it that it is sent. If it
 // returns a link, that is for the caller to do, by tryLinkLocked.
 func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
-	for c.send.Appending() {
-		if err := c.mayWriteLocked(); err != nil {
+	for c.s.send.Appending() {
+		if err := c.s.mayWrite(); err != nil {
 			return nil, 0, err
 		}
-		c.waitLocked(&c.writers, c.writeDeadline)
+		c.waitLocked(&c.s.writers, c.s.writeDeadline)
 	}
 	if len(p) == 0 {
-		return nil, 0, c.mayWriteLocked()
+		return nil, 0, c.s.mayWrite()
 	}
-	c.send.BeginAppend()
-	burst := c.sender == roleFree && c.burst.begin()
+	c.s.send.BeginAppend()
+	burst := c.s.sender == roleFree && c.s.burst.begin()
 	for n < len(p) && err == nil {
 		var k int
 		if k, err = c.appendLocked(p[n:]); k > 0 {
@@ -148,17 +148,17 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 			}
 		}
 	}
-	return c.writtenLocked(n, burst && n <= encryptStep), n, err
+	return c.s.appended(n, burst && n <= encryptStep), n, err
 }
 
-// writtenLocked ends what has appended n bytes, and returns what sendLocked does.
-func (c *Conn) writtenLocked(n int, burst bool) *link {
-	c.send.EndAppend()
-	if c.done {
-		c.send.Release()
+// appended ends what has appended n bytes, and returns what takeSender does.
+func (s *session) appended(n int, burst bool) *link {
+	s.send.EndAppend()
+	if s.done {
+		s.send.Release()
 	}
-	if n > 0 && !c.send.FinQueued() { // else a flusher sends it with the end
-		return c.sendLocked(burst)
+	if n > 0 && !s.send.FinQueued() { // else a flusher sends it with the end
+		return s.takeSender(burst)
 	}
 	return nil
 }
@@ -175,8 +175,8 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 	ok, l, err := c.tryWriteLocked(p)
 	c.tryLinkLocked(l)
 	c.settleLocked()
-	if c.sender == roleFree {
-		c.burst.end()
+	if c.s.sender == roleFree {
+		c.s.burst.end()
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -187,31 +187,31 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 
 // tryWriteLocked is writeLocked for all or nothing.
 func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
-	if err := c.mayWriteLocked(); err != nil {
+	if err := c.s.mayWrite(); err != nil {
 		return false, nil, err
 	}
-	if most := c.send.MaxRoom(); len(p) > most {
+	if most := c.s.send.MaxRoom(); len(p) > most {
 		return false, nil, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", len(p), most)
 	}
-	if c.send.Appending() || len(p) > c.send.Room() {
+	if c.s.send.Appending() || len(p) > c.s.send.Room() {
 		return false, nil, nil
 	}
 	if len(p) == 0 {
 		return true, nil, nil
 	}
-	c.send.BeginAppend()
-	burst := c.sender == roleFree && c.burst.begin()
+	c.s.send.BeginAppend()
+	burst := c.s.sender == roleFree && c.s.burst.begin()
 	for n := 0; n < len(p); {
 		k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
-		if c.done {
-			err = c.writeEndLocked()
+		if c.s.done {
+			err = c.s.writeEnd()
 			break
 		}
 		if n += k; n < len(p) {
 			c.sendBetweenLocked()
 		}
 	}
-	l = c.writtenLocked(len(p), burst && len(p) <= encryptStep)
+	l = c.s.appended(len(p), burst && len(p) <= encryptStep)
 	return err == nil, l, err
 }
 
@@ -221,23 +221,23 @@ func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
 func (c *Conn) Room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.send.Appending() || c.mayWriteLocked() != nil {
+	if c.s.send.Appending() || c.s.mayWrite() != nil {
 		return 0
 	}
-	return c.send.Room()
+	return c.s.send.Room()
 }
 
-// mayWriteLocked says why a Write cannot go on, if so.
-func (c *Conn) mayWriteLocked() error {
+// mayWrite says why a Write cannot go on, if so.
+func (s *session) mayWrite() error {
 	switch {
-	case c.closed || c.send.FinQueued():
+	case s.closed || s.send.FinQueued():
 		return net.ErrClosed
-	case c.send.Err() != nil:
-		return c.send.Err()
-	case c.writeDeadline.expired():
+	case s.send.Err() != nil:
+		return s.send.Err()
+	case s.writeDeadline.expired():
 		return os.ErrDeadlineExceeded
 	default:
-		return c.send.Full()
+		return s.send.Full()
 	}
 }
 
@@ -245,25 +245,25 @@ func (c *Conn) mayWriteLocked() error {
 // released while it encrypts.
 func (c *Conn) appendLocked(p []byte) (int, error) {
 	for {
-		if err := c.mayWriteLocked(); err != nil {
+		if err := c.s.mayWrite(); err != nil {
 			return 0, err
 		}
-		if room := min(c.send.Room(), encryptStep); room > 0 {
+		if room := min(c.s.send.Room(), encryptStep); room > 0 {
 			n := c.encryptLocked(p[:min(room, len(p))])
 			if n == 0 {
-				return 0, c.writeEndLocked()
+				return 0, c.s.writeEnd()
 			}
 			return n, nil
 		}
-		if l := c.link; c.traits().Acks && l != nil {
+		if l := c.s.link; c.s.send.Traits.Acks && l != nil {
 			if !l.ackAsked { // the peer, whose window may be larger, need not hurry by itself
-				l.ackAsked, c.pingDue = true, true
+				l.ackAsked, c.s.pingDue = true, true
 			}
-			c.hearAcksLocked()
+			c.s.hearAcks()
 		}
-		c.wantsRoom = true
-		c.waitLocked(&c.writers, c.writeDeadline)
-		c.wantsRoom = false
+		c.s.wantsRoom = true
+		c.waitLocked(&c.s.writers, c.s.writeDeadline)
+		c.s.wantsRoom = false
 	}
 }
 
@@ -271,41 +271,41 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 // encrypted or not, and returns how much. The lock may be released meanwhile: it
 // returns 0 if the session has ended then.
 func (c *Conn) encryptLocked(p []byte) int {
-	if c.send.Defers(len(p), c.sender != roleFree) {
-		return c.send.Append(p)
+	if c.s.send.Defers(len(p), c.s.sender != roleFree) {
+		return c.s.send.Append(p)
 	}
-	b := c.send.Reserve(len(p))
+	b := c.s.send.Reserve(len(p))
 	if len(b) <= stream.EncryptShort {
-		c.session().Encrypt(b, p[:len(b)])
+		c.s.send.Session.Encrypt(b, p[:len(b)])
 	} else {
 		c.unlock()
-		c.session().Encrypt(b, p[:len(b)])
+		c.s.send.Session.Encrypt(b, p[:len(b)])
 		c.mu.Lock()
-		if c.done {
-			c.send.Commit(0)
+		if c.s.done {
+			c.s.send.Commit(0)
 			return 0
 		}
 	}
-	c.send.Commit(len(b))
+	c.s.send.Commit(len(b))
 	return len(b)
 }
 
-// writeEndLocked is the error of a Write that found the session at its end.
-func (c *Conn) writeEndLocked() error {
-	if c.closed {
+// writeEnd is the error of a Write that found the session at its end.
+func (s *session) writeEnd() error {
+	if s.closed {
 		return net.ErrClosed
 	}
-	return c.send.Err()
+	return s.send.Err()
 }
 
-// sendLocked takes the sender role to hand over what was appended, if a Write is to do
+// takeSender takes the sender role to hand over what was appended, if a Write is to do
 // that, and returns the link.
-func (c *Conn) sendLocked(burst bool) *link {
-	l := c.link
-	if burst || l == nil || l.writer == nil || c.sender != roleFree || !c.mustSendLocked() {
+func (s *session) takeSender(burst bool) *link {
+	l := s.link
+	if burst || l == nil || l.writer == nil || s.sender != roleFree || !s.mustSend() {
 		return nil
 	}
-	c.sender = roleInline
+	s.sender = roleInline
 	return l
 }
 
@@ -314,16 +314,16 @@ func (c *Conn) sendLocked(burst bool) *link {
 // there is nothing to seal; else by a flusher, so that encrypting and sealing each
 // have a processor.
 func (c *Conn) sendBetweenLocked() {
-	l := c.link
+	l := c.s.link
 	if l == nil || l.writer == nil || l.framing != nil {
 		c.settleLocked()
 		return
 	}
-	if c.sender != roleFree || c.send.Sendable() < batchSize {
+	if c.s.sender != roleFree || c.s.send.Sendable() < batchSize {
 		return // a flusher sends it if appendLocked has to wait for room
 	}
-	c.sender = roleInline
-	loan := c.send.Lend(batchSize)
+	c.s.sender = roleInline
+	loan := c.s.send.Lend(batchSize)
 	c.unlock()
 	n, err := l.writer.WriteNonblock(loan.Bytes())
 	c.mu.Lock()
@@ -334,25 +334,25 @@ func (c *Conn) sendBetweenLocked() {
 // attempt has come to, goes on as long as the transport takes all that it is given,
 // and gives the role back. The rest is for a flusher.
 func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
-	for left := c.send.Sendable(); ; {
+	for left := c.s.send.Sendable(); ; {
 		all := n == len(loan.Bytes())
 		left -= int64(n)
 		c.writeDoneLocked(l, loan, n, err)
-		if !all || c.link != l || c.closed || l.framing != nil || left <= 0 {
+		if !all || c.s.link != l || c.s.closed || l.framing != nil || left <= 0 {
 			break
 		}
-		loan = c.send.Lend(int(min(left, batchSize)))
+		loan = c.s.send.Lend(int(min(left, batchSize)))
 		c.unlock()
 		n, err = l.writer.WriteNonblock(loan.Bytes())
 		c.mu.Lock()
 	}
-	c.sender = roleFree
+	c.s.sender = roleFree
 }
 
 // startFlusher gives the free sender role to a goroutine of the library. The caller
 // holds the lock.
 func (c *Conn) startFlusher() {
-	c.sender = roleBackground
+	c.s.sender = roleBackground
 	if c.flusher == nil {
 		c.flusher = c.flush // once: a go statement with a method allocates
 	}
@@ -363,39 +363,39 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.pumpLocked()
-	c.burst.end()
+	c.s.burst.end()
 }
 
 // pumpLocked is the flusher's: it sends over whatever link there is until nothing is
 // left, and gives the sender role back. The lock is released while the transport is
 // written.
 func (c *Conn) pumpLocked() {
-	for !c.done && c.mustSendLocked() {
-		l := c.link
+	for !c.s.done && c.s.mustSend() {
+		l := c.s.link
 		switch {
-		case c.halfCloseDueLocked(l) && !l.sealed():
+		case c.s.halfCloseDue(l) && !l.sealed():
 			c.halfCloseLocked(l)
-		case c.send.Unencrypted():
+		case c.s.send.Unencrypted():
 			c.encryptDeferredLocked()
 		default:
 			c.transmitLocked(l)
 		}
 	}
-	c.sender = roleFree
+	c.s.sender = roleFree
 }
 
 // encryptDeferredLocked encrypts some of what Writes have left.
 func (c *Conn) encryptDeferredLocked() {
-	loan := c.send.LendPlain()
+	loan := c.s.send.LendPlain()
 	c.unlock()
-	c.session().Encrypt(loan.Bytes(), loan.Bytes())
+	c.s.send.Session.Encrypt(loan.Bytes(), loan.Bytes())
 	c.mu.Lock()
-	c.send.Encrypted(loan)
+	c.s.send.Encrypted(loan)
 }
 
 // transmitLocked hands what is due to the transport, and waits until it has it.
 func (c *Conn) transmitLocked(l *link) {
-	next := c.nextLocked(l)
+	next := c.s.next(l)
 	c.unlock()
 	data := l.seal(next.loan.Bytes(), next.control)
 	n, err := l.conn.Write(data)
@@ -413,24 +413,24 @@ type outgoing struct {
 	control suite.Control // and what goes with it in the last of its records
 }
 
-// nextLocked chooses what the transport is handed next: what lies in one piece
+// next chooses what the transport is handed next: what lies in one piece
 // in the buffer, as far as it may go. On a link with a codec all control that
 // waits goes with it, unless there are records that the transport has not taken.
-func (c *Conn) nextLocked(l *link) (next outgoing) {
+func (s *session) next(l *link) (next outgoing) {
 	if l.framing == nil {
-		return outgoing{loan: c.send.Lend(batchSize)}
+		return outgoing{loan: s.send.Lend(batchSize)}
 	}
 	l.writing = true
 	if !l.sealed() {
-		next.control = c.takeControlLocked(l)
-		next.loan = c.send.Lend(l.mostData(c.send.OnLink(l.base)))
-		c.advanceLocked(len(next.loan.Bytes()))
-		next.control.Fin = c.send.TakeFin()
+		next.control = s.collectControl(l)
+		next.loan = s.send.Lend(l.mostData(s.send.OnLink(l.base)))
+		s.send.Advance(len(next.loan.Bytes()))
+		next.control.Fin = s.send.TakeFin()
 	}
 	return next
 }
 
-// writeDoneLocked accounts for what the transport's Write of nextLocked has returned.
+// writeDoneLocked accounts for what the transport's Write of what session.next gave has returned.
 // What it has not taken is due again.
 func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 	size := len(loan.Bytes())
@@ -438,7 +438,7 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 		size = len(l.unsent())
 	}
 	n, err = checkWrite(n, size, err)
-	c.send.Return(loan)
+	c.s.send.Return(loan)
 	if l.framing != nil {
 		l.writing = false
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
@@ -448,21 +448,14 @@ func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
 			c.partLocked(l, err == nil && !l.sealed())
 			return
 		}
-	} else if c.link == l {
-		c.advanceLocked(n)
+	} else if c.s.link == l {
+		c.s.send.Advance(n)
 	}
 	if n > 0 {
 		l.outstanding = true
 	}
 	if err != nil {
 		c.linkLostLocked(l, err)
-	}
-}
-
-// advanceLocked notes that the link's transport was handed n more bytes.
-func (c *Conn) advanceLocked(n int) {
-	if again := c.send.Advance(n); again > 0 && c.server != nil {
-		c.server.totals.replayed.Add(again)
 	}
 }
 
@@ -517,17 +510,17 @@ func (f *framing) records(b, data []byte, k suite.Control) []byte {
 	return f.codec.Seal(b, data, k)
 }
 
-// takeControlLocked collects the control that waits to be carried.
-func (c *Conn) takeControlLocked(l *link) suite.Control {
+// collectControl takes the control that waits to be carried.
+func (s *session) collectControl(l *link) suite.Control {
 	var k suite.Control
-	if c.recv.AckPending() || c.recv.AckUrgent() || c.pongDue {
-		c.recv.TakeAck(&k)
+	if s.recv.AckPending() || s.recv.AckUrgent() || s.pongDue {
+		s.recv.TakeAck(&k)
 	}
-	if k.Ping, k.Pong = c.pingDue, c.pongDue; k.Ping {
+	if k.Ping, k.Pong = s.pingDue, s.pongDue; k.Ping {
 		l.trips.ask()
 	}
-	c.pingDue, c.pongDue = false, false
-	if c.closed {
+	s.pingDue, s.pongDue = false, false
+	if s.closed {
 		k.Stop, l.stopSent = true, true
 	}
 	return k

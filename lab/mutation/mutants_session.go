@@ -24,7 +24,7 @@ var resumeMutants = []mutant{
 	{
 		name:   "bytes behind a handshake are lost",
 		breaks: "What arrives in one piece with the end of a handshake is dropped.",
-		edits:  []edit{{"resume.go", `c.attachLocked(s, c.recv.Received(), sl)`, `c.attachLocked(&handshakeStream{conn: t}, c.recv.Received(), sl)`}},
+		edits:  []edit{{"resume.go", `c.attachLocked(s, c.s.recv.Received(), sl)`, `c.attachLocked(&handshakeStream{conn: t}, c.s.recv.Received(), sl)`}},
 		pkg:    "./internal/conntest", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
@@ -54,7 +54,7 @@ var resumeMutants = []mutant{
 	{
 		name:   "the epoch is not compared",
 		breaks: "A resume that was overtaken by another takes the session back.",
-		edits:  []edit{{"handshake.go", `if int64(c.epoch) != claim.Epoch {`, `if int64(c.epoch) != claim.Epoch && false {`}},
+		edits:  []edit{{"handshake.go", `if int64(c.s.epoch) != claim.Epoch {`, `if int64(c.s.epoch) != claim.Epoch && false {`}},
 		pkg:    ".", tests: "TestResumeRace",
 	},
 	{
@@ -267,7 +267,7 @@ var listenerMutants = []mutant{
 		name:   "established twice",
 		breaks: "A session that a resume has completed is given to Accept once more by its late first handshake.",
 		edits: []edit{
-			{"handshake.go", `if !c.provisional || c.done {`, `if c.done {`},
+			{"handshake.go", `if !c.s.provisional || c.s.done {`, `if c.s.done {`},
 			{"handshake.go", `if offer != h && offer.conclude() {`, `if offer == nil {`},
 		},
 		pkg: "./internal/conntest", tests: "TestLateProofOfANewSession",
@@ -293,13 +293,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "who has carried much gives way",
 		breaks: "A suspended session that has carried much gives way to a new one.",
-		edits:  []edit{{"evict.go", ` && c.recv.Received()+c.send.End() <= littleCarried`, ``}},
+		edits:  []edit{{"evict.go", ` && s.recv.Received()+s.send.End() <= littleCarried`, ``}},
 		pkg:    "./internal/conntest", tests: "TestWhoDoesNotGiveWay",
 	},
 	{
 		name:   "nobody gives way",
 		breaks: "Sessions that were opened and dropped keep everybody out for ResumeTimeout.",
-		edits:  []edit{{"close.go", `suspend(c, c.evictableLocked())`, `suspend(c, false)`}},
+		edits:  []edit{{"close.go", `suspend(c, c.s.evictable())`, `suspend(c, false)`}},
 		pkg:    "./internal/conntest", tests: "TestYoungSuspendedSessionsGiveWay",
 	},
 	{
@@ -338,7 +338,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "ended sessions keep their memory in the totals",
 		breaks: "What a session held when it ended is counted for ever.",
-		edits: []edit{{"settle.go", `	if c.link == nil {
+		edits: []edit{{"settle.go", `	if c.s.link == nil {
 		c.reportLocked() // no tick does
 	}
 `, ``}},
@@ -347,13 +347,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "Flush believes the buffer",
 		breaks: "Flush returns when the transport has taken the bytes, although the peer could acknowledge them.",
-		edits:  []edit{{"flush.go", `case c.traits().Acks:`, `case c.traits().Acks && c.link == nil:`}},
+		edits:  []edit{{"flush.go", `case s.send.Traits.Acks:`, `case s.send.Traits.Acks && s.link == nil:`}},
 		pkg:    "./internal/conntest", tests: "TestFlush TestCloseContext",
 	},
 	{
 		name:   "Flush sleeps through a lost session",
 		breaks: "Flush is not woken when the session ends.",
-		edits:  []edit{{"flush.go", `		case c.done || c.send.Stopped():`, `		case c.send.Stopped():`}},
+		edits:  []edit{{"flush.go", `		case c.s.done || c.s.send.Stopped():`, `		case c.s.send.Stopped():`}},
 		pkg:    "./internal/conntest", tests: "TestFlushEnds",
 	},
 	{
@@ -442,7 +442,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "much before Accept",
 		breaks: "A session takes all that its peer sends before anybody has accepted it.",
-		edits:  []edit{{"settle.go", `if c.unaccepted && c.recv.Buffered() >= unacceptedBound {`, `if c.unaccepted && false {`}},
+		edits:  []edit{{"settle.go", `if s.unaccepted && s.recv.Buffered() >= unacceptedBound {`, `if s.unaccepted && false {`}},
 		pkg:    "./internal/conntest", tests: "TestHoldsLittleBeforeAccept",
 	},
 }
@@ -463,8 +463,8 @@ var endMutants = []mutant{
 	{
 		name:   "Close leaves a Read",
 		breaks: "A Read that is under way goes on after Close.",
-		edits: []edit{{"settle.go", `		return c.readableLocked()
-`, `		return !c.recv.Waiting()
+		edits: []edit{{"settle.go", `		return s.readable()
+`, `		return !s.recv.Waiting()
 `}},
 		pkg: "./internal/conntest", tests: "TestReaderWriterAndCloserAtOnce TestEndWhileTheTransportHolds TestCloseDelivers",
 	},
@@ -484,14 +484,14 @@ var endMutants = []mutant{
 	{
 		name:   "a lost race looks like an end",
 		breaks: "A client takes the end of a link that has lost a race for the server's assent to its Close.",
-		edits:  []edit{{"close.go", `return c.epoch == 1 ||`, `return c.epoch > 0 ||`}},
+		edits:  []edit{{"close.go", `return c.s.epoch == 1 ||`, `return c.s.epoch > 0 ||`}},
 		pkg:    "./internal/conntest", tests: "TestCloseOnASupersededTransport",
 	},
 	{
 		name:   "a finished session keeps its transport",
 		breaks: "The transport of a session that has ended is never closed.",
-		edits: []edit{{"conn.go", `		c.detachLocked()
-		l.close()`, `		c.detachLocked()`}},
+		edits: []edit{{"conn.go", `		c.s.detach()
+		l.close()`, `		c.s.detach()`}},
 		pkg: ".", tests: "TestEndedSessionsAreForgotten",
 	},
 	{
@@ -521,7 +521,7 @@ var endMutants = []mutant{
 	{
 		name:   "a replay that stopped half-way is the stream's end",
 		breaks: "A transport that ends cleanly before all has arrived that the peer had announced is io.EOF in place of a loss.",
-		edits:  []edit{{"close.go", `(c.closed || !c.lost.short)`, `true`}},
+		edits:  []edit{{"close.go", `(s.closed || !s.lost.short)`, `true`}},
 		pkg:    "./internal/conntest", tests: "TestCleanEndWithinReplay",
 	},
 	{
@@ -547,26 +547,26 @@ var endMutants = []mutant{
 	{
 		name:   "nobody reads for a closed session",
 		breaks: "What the peer says to a closed session that lingers is not heard.",
-		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return !l.interruptible || c.backgroundRead`}},
+		edits:  []edit{{"settle.go", `return !l.interruptible || s.closed || s.backgroundRead`, `return !l.interruptible || s.backgroundRead`}},
 		pkg:    "./internal/conntest", tests: "TestCloseWhileReadDecrypts",
 	},
 	{
 		name:   "nobody reads where a Read cannot",
 		breaks: "Nobody reads a transport whose Reads cannot be interrupted.",
-		edits:  []edit{{"settle.go", `return !l.interruptible || c.closed || c.backgroundRead`, `return c.closed || c.backgroundRead`}},
+		edits:  []edit{{"settle.go", `return !l.interruptible || s.closed || s.backgroundRead`, `return s.closed || s.backgroundRead`}},
 		pkg:    "./internal/conntest", tests: "TestOpaqueLinkWhileReadDecrypts",
 	},
 	{
 		name:   "a replayed resume ends a closed session's link",
 		breaks: "Whoever has seen a resume destroys what is under way.",
-		edits:  []edit{{"handshake.go", "if c.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
+		edits:  []edit{{"handshake.go", "if c.s.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
 		pkg:    "./internal/conntest", tests: "TestReplayedResumeWhileClosing",
 	},
 	{
 		name:   "a closed server forgets that its client has everything",
 		breaks: "The session lingers until CloseTimeout, and then says that bytes were not delivered.",
-		edits: []edit{{"handshake.go", `		c.send.Received(peer.Received)
-		if c.link`, `		if c.link`}},
+		edits: []edit{{"handshake.go", `		c.s.send.Received(peer.Received)
+		if c.s.link`, `		if c.s.link`}},
 		pkg: "./internal/conntest", tests: "TestClosedServerHasBeenAsked",
 	},
 	{
@@ -578,7 +578,7 @@ var endMutants = []mutant{
 	{
 		name:   "the server's end hides what the client has lost",
 		breaks: "A client whose last bytes nobody has read hears that all is well.",
-		edits:  []edit{{"resume.go", `case e.Code == 0 && c.recv.FinReceived() && !c.closed:`, `case e.Code == 0 && c.recv.FinReceived():`}},
+		edits:  []edit{{"resume.go", `case e.Code == 0 && c.s.recv.FinReceived() && !c.s.closed:`, `case e.Code == 0 && c.s.recv.FinReceived():`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
@@ -605,19 +605,19 @@ var livenessMutants = []mutant{
 	{
 		name:   "no ping",
 		breaks: "A link on which nothing happens is not asked whether it lives.",
-		edits:  []edit{{"liveness.go", `p.ping, c.pingDue = true, true`, `p.ping = true`}},
+		edits:  []edit{{"liveness.go", `p.ping, s.pingDue = true, true`, `p.ping = true`}},
 		pkg:    "./internal/conntest", tests: "TestPauseIsNotDeath",
 	},
 	{
 		name:   "no answer to a ping",
 		breaks: "A peer that asks gets no answer.",
-		edits:  []edit{{"read.go", `c.pongDue = true`, `c.pongDue = false`}},
+		edits:  []edit{{"read.go", `s.pongDue = true`, `s.pongDue = false`}},
 		pkg:    "./internal/conntest", tests: "TestPauseIsNotDeath",
 	},
 	{
 		name:   "silence is not found",
 		breaks: "A link that is silent although an answer is due stays.",
-		edits:  []edit{{"liveness.go", `case silence >= c.set.LivenessTimeout-2*tickEvery:`, `case silence < 0:`}},
+		edits:  []edit{{"liveness.go", `case silence >= p.timeout-2*tickEvery:`, `case silence < 0:`}},
 		pkg:    "./internal/conntest", tests: "TestBlackHole",
 	},
 	{
@@ -630,7 +630,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "silence is found late",
 		breaks: "A silent link counts as lost a few ticks after its time-out.",
-		edits:  []edit{{"liveness.go", `c.set.LivenessTimeout-2*tickEvery:`, `c.set.LivenessTimeout+2*tickEvery:`}},
+		edits:  []edit{{"liveness.go", `p.timeout-2*tickEvery:`, `p.timeout+2*tickEvery:`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLeavesABlackHole",
 	},
 	{
@@ -652,9 +652,15 @@ var livenessMutants = []mutant{
 		pkg:    ".", tests: "TestRetrying",
 	},
 	{
+		name:   "an idle client ticks for ever",
+		breaks: "A client counts as if it had a listener's totals to report to, and is woken ten times a second.",
+		edits:  []edit{{"listenerstats.go", `return !s.client && uint32(`, `return uint32(`}},
+		pkg:    ".", tests: "TestIdleSessionHasNoTicks",
+	},
+	{
 		name:   "a quiet client does not notice",
 		breaks: "A client whose application is quiet does not find that its link is lost.",
-		edits:  []edit{{"sweep.go", `case !c.absenceMattersLocked():`, `case c.set != nil:`}},
+		edits:  []edit{{"sweep.go", `case !s.absenceMatters():`, `case c.set != nil:`}},
 		pkg:    "./internal/conntest", tests: "TestQuietClient",
 	},
 	{
@@ -666,7 +672,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "a slow network is forgotten",
 		breaks: "Records on a slow network are so long that none arrives in time.",
-		edits:  []edit{{"close.go", `c.slowNetwork = l.framing != nil &&`, `c.slowNetwork = l.framing != nil && l.conn == nil &&`}},
+		edits:  []edit{{"close.go", `c.s.slowNetwork = l.framing != nil &&`, `c.s.slowNetwork = l.framing != nil && l.conn == nil &&`}},
 		pkg:    "./internal/conntest", tests: "TestRecordsOverSlowNetwork",
 	},
 	{

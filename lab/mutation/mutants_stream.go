@@ -105,21 +105,21 @@ var readMutants = []mutant{
 	{
 		name:   "late bytes count",
 		breaks: "What a lost link still brings is taken although the server was told a count without it.",
-		edits:  []edit{{"read.go", `if n == 0 || c.done || c.link != l && (c.link != nil || c.lost.link != l) {`, `if n == 0 || c.done {`}},
+		edits:  []edit{{"read.go", `if n == 0 || s.done || s.link != l && (s.link != nil || s.lost.link != l) {`, `if n == 0 || s.done {`}},
 		pkg:    "./internal/conntest", tests: "TestLostTransportBringsMoreThanWasTold",
 	},
 	{
 		name:   "counts move after they were told",
 		breaks: "A client goes on counting what a lost link brings after it has told its count.",
-		edits: []edit{{"resume.go", `	v.c.lost.link = nil
+		edits: []edit{{"resume.go", `	v.c.s.lost.link = nil
 	return suite.Offsets{`, `	return suite.Offsets{`}},
 		pkg: "./internal/conntest", tests: "TestLostTransportBringsMoreThanWasTold",
 	},
 	{
 		name:   "late records count",
 		breaks: "A record of a lost link that comes beside a new link is obeyed.",
-		edits: []edit{{"read.go", `	if c.link != l {
-		return 0
+		edits: []edit{{"read.go", `	if s.link != l {
+		return 0, nil
 	}
 	l.heard = true`, `	l.heard = true`}},
 		pkg: "./internal/conntest", tests: "TestLateDataBesideANewLink",
@@ -127,7 +127,7 @@ var readMutants = []mutant{
 	{
 		name:   "superseded transport keeps the Read",
 		breaks: "A Read stays in a transport that a new one has superseded until its Close is through.",
-		edits: []edit{{"resume.go", `		if c.receiver != roleFree {
+		edits: []edit{{"resume.go", `		if c.s.receiver != roleFree {
 			old.setReadDeadlineLocked(longAgo)`, `		if false {
 			old.setReadDeadlineLocked(longAgo)`}},
 		pkg: "./internal/conntest", tests: "TestSupersededTransportLetsTheReadGo",
@@ -161,13 +161,13 @@ var readMutants = []mutant{
 	{
 		name:   "readers are not woken",
 		breaks: "A Read is not told that a goroutine of the library has put data into the buffer.",
-		edits:  []edit{{"settle.go", `(c.readableLocked() || c.receiver == roleFree && c.link`, `(c.receiver == roleFree && c.link`}},
+		edits:  []edit{{"settle.go", `(s.readable() || s.receiver == roleFree && s.link`, `(s.receiver == roleFree && s.link`}},
 		pkg:    "./internal/conntest", tests: "TestReadOfOpaqueTransportResumes TestOddTransports",
 	},
 	{
 		name:   "end before the data",
 		breaks: "Read returns io.EOF although data waits in the buffer.",
-		edits:  []edit{{"read.go", `case c.recv.Buffered() > 0:`, `case c.recv.Buffered() > 0 && !c.recv.FinReceived():`}},
+		edits:  []edit{{"read.go", `case c.s.recv.Buffered() > 0:`, `case c.s.recv.Buffered() > 0 && !c.s.recv.FinReceived():`}},
 		pkg:    "./internal/conntest", tests: "TestCloseDelivers TestCloseWrite",
 	},
 	{
@@ -203,7 +203,7 @@ var readMutants = []mutant{
 	{
 		name:   "stop is ignored",
 		breaks: "Writes go on although the peer's application reads no more.",
-		edits: []edit{{"read.go", `		c.send.Stop(ErrPeerClosed)
+		edits: []edit{{"read.go", `		s.send.Stop(ErrPeerClosed)
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestClosesMeet TestCloseWriteAfterThePeerClosed",
 	},
@@ -231,7 +231,7 @@ var writeMutants = []mutant{
 	{
 		name:   "leftovers are not sent",
 		breaks: "Nobody sends what a Write has left to others when its own bytes were out.",
-		edits:  []edit{{"settle.go", `if c.sender == roleFree && c.mustSendLocked() && !c.writeSendsLocked(l) {`, `if c.sender == roleFree && c.mustSendLocked() && false {`}},
+		edits:  []edit{{"settle.go", `if c.s.sender == roleFree && c.s.mustSend() && !c.s.writeSends(l) {`, `if c.s.sender == roleFree && c.s.mustSend() && false {`}},
 		pkg:    "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
@@ -259,7 +259,7 @@ var writeMutants = []mutant{
 	{
 		name:   "the fast path forgets who wrote beside it",
 		breaks: "What is written while a short Write is in the transport counts as sent and is lost.",
-		edits:  []edit{{"fastpath.go", `	c.fastWrite = false // the sender has something to do`, ``}},
+		edits:  []edit{{"fastpath.go", `	s.fastWrite = false // the sender has something to do`, ``}},
 		pkg:    "./internal/conntest", tests: "TestMeddlingWithAShortWrite",
 	},
 	{
@@ -277,7 +277,7 @@ var writeMutants = []mutant{
 		name:   "TryWrite takes a part",
 		breaks: "TryWrite takes what there is room for, and says that it took all.",
 		edits: []edit{
-			{"write.go", `c.send.Appending() || len(p) > c.send.Room()`, `c.send.Appending() || c.send.Room() == 0`},
+			{"write.go", `c.s.send.Appending() || len(p) > c.s.send.Room()`, `c.s.send.Appending() || c.s.send.Room() == 0`},
 			{"write.go", `	for n := 0; n < len(p); {`, `	p = p[:min(len(p), c.send.Room())]
 	for n := 0; n < len(p); {`},
 		},
@@ -286,13 +286,13 @@ var writeMutants = []mutant{
 	{
 		name:   "TryWrite beside a Write",
 		breaks: "TryWrite mixes its bytes with those of a Write that is being encrypted.",
-		edits:  []edit{{"write.go", `c.send.Appending() || len(p) > c.send.Room()`, `len(p) > c.send.Room()`}},
+		edits:  []edit{{"write.go", `c.s.send.Appending() || len(p) > c.s.send.Room()`, `len(p) > c.s.send.Room()`}},
 		pkg:    ".", tests: "TestTryWriteBesideWrite",
 	},
 	{
 		name:   "writers are not woken",
 		breaks: "A Write that waits for room is not told that there is some.",
-		edits:  []edit{{"settle.go", `!c.send.Appending() || c.wantsRoom && c.send.Room() > 0`, `!c.send.Appending()`}},
+		edits:  []edit{{"settle.go", `!s.send.Appending() || s.wantsRoom && s.send.Room() > 0`, `!s.send.Appending()`}},
 		pkg:    "./internal/conntest", tests: "TestHalfTheLimitIsFreeForASuspension",
 	},
 	{
@@ -304,7 +304,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a new deadline wakes nobody",
 		breaks: "A Read that waits goes by the deadline that it began with.",
-		edits: []edit{{"conn.go", `		c.readers.wake()
+		edits: []edit{{"conn.go", `		c.s.readers.wake()
 	}
 	if write {`, `	}
 	if write {`}},
@@ -361,7 +361,7 @@ var writeMutants = []mutant{
 	{
 		name:   "the fast path believes a short write",
 		breaks: "A Write of the transport that took a part counts as whole.",
-		edits:  []edit{{"write.go", `if err == nil && k == len(out) && c.fastWrite`, `if err == nil && c.fastWrite`}},
+		edits:  []edit{{"write.go", `if err == nil && k == len(out) && c.s.fastWrite`, `if err == nil && c.s.fastWrite`}},
 		pkg:    "./internal/conntest", tests: "TestRequestsAndAnswers TestOddTransports TestBadTransports",
 	},
 	{
@@ -369,32 +369,32 @@ var writeMutants = []mutant{
 		breaks: "A short Write is taken after Close.",
 		edits: []edit{
 			{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`},
-			{"fastpath.go", `c.ticking && !c.closed && c.writeDeadline == noDeadline &&`, `c.ticking && c.writeDeadline == noDeadline &&`},
+			{"fastpath.go", `s.ticking && !s.closed && s.writeDeadline == noDeadline &&`, `s.ticking && s.writeDeadline == noDeadline &&`},
 		},
 		pkg: "./internal/conntest", tests: "TestShortWriteAfterClose",
 	},
 	{
 		name:   "a Write beside the sender overtakes one",
 		breaks: "A short Write goes ahead beside somebody who is sending, although another is still adding to the buffer.",
-		edits:  []edit{{"fastpath.go", `if c.link == nil || c.send.Appending() || c.send.FinQueued()`, `if c.link == nil || c.send.FinQueued()`}},
+		edits:  []edit{{"fastpath.go", `if s.link == nil || s.send.Appending() || s.send.FinQueued()`, `if s.link == nil || s.send.FinQueued()`}},
 		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOneBesideSender",
 	},
 	{
 		name:   "a Write beside the sender takes more than there is room for",
 		breaks: "A short Write that the buffer has no room for loses its bytes, or passes the bound of what waits.",
-		edits:  []edit{{"fastpath.go", `len(p) == 0 || len(p) > stream.EncryptShort || len(p) > c.send.Room() {`, `len(p) == 0 || len(p) > stream.EncryptShort {`}},
+		edits:  []edit{{"fastpath.go", `len(p) == 0 || len(p) > stream.EncryptShort || len(p) > s.send.Room() {`, `len(p) == 0 || len(p) > stream.EncryptShort {`}},
 		pkg:    "./internal/conntest", tests: "TestShortWritesBesideSenderUntilFull",
 	},
 	{
 		name:   "a Write beside the sender after the end",
 		breaks: "A short Write is taken after Close while what went before it is still being sent.",
-		edits:  []edit{{"fastpath.go", `c.send.Appending() || c.send.FinQueued() || c.closed || c.send.Err() != nil ||`, `c.send.Appending() || c.send.Err() != nil ||`}},
+		edits:  []edit{{"fastpath.go", `s.send.Appending() || s.send.FinQueued() || s.closed || s.send.Err() != nil ||`, `s.send.Appending() || s.send.Err() != nil ||`}},
 		pkg:    ".", tests: "TestShortWriteBesideSenderAfterClose",
 	},
 	{
 		name:   "a record at once beyond the peer's limit",
 		breaks: "A short Write is sent although the peer has no room for it.",
-		edits:  []edit{{"fastpath.go", `if l.framing != nil && int64(len(p)) > c.send.Allowed() {`, `if false {`}},
+		edits:  []edit{{"fastpath.go", `if l.framing != nil && int64(len(p)) > s.send.Allowed() {`, `if false {`}},
 		pkg:    ".", tests: "TestShortWritesUpToThePeersLimit",
 	},
 	{
@@ -417,10 +417,10 @@ var writeMutants = []mutant{
 	{
 		name:   "a loan of sealed data is kept",
 		breaks: "What has been sealed and sent stays in memory for ever.",
-		edits: []edit{{"write.go", `	c.send.Return(loan)
+		edits: []edit{{"write.go", `	c.s.send.Return(loan)
 	if l.framing != nil {
 `, `	if l.framing == nil {
-		c.send.Return(loan)
+		c.s.send.Return(loan)
 	}
 	if l.framing != nil {
 `}},
@@ -456,13 +456,13 @@ var ackMutants = []mutant{
 	{
 		name:   "WaitAcked is early",
 		breaks: "WaitAcked returns when the peer has received the bytes, and not when its application has taken them.",
-		edits:  []edit{{"acked.go", `case c.send.Consumed() >= offset:`, `case c.send.Acked() >= offset:`}},
+		edits:  []edit{{"acked.go", `case c.s.send.Consumed() >= offset:`, `case c.s.send.Acked() >= offset:`}},
 		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{
 		name:   "WaitAcked is not woken",
 		breaks: "Nobody tells WaitAcked that an acknowledgement has come.",
-		edits:  []edit{{"settle.go", `progress{c.epoch, c.send.Acked(), c.send.Consumed(), `, `progress{c.epoch, 0, 0, `}},
+		edits:  []edit{{"settle.go", `progress{s.epoch, s.send.Acked(), s.send.Consumed(), `, `progress{s.epoch, 0, 0, `}},
 		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{

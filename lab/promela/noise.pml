@@ -13,7 +13,7 @@
  * unconfirmed ones, with the highest attempt seen under each. Each atomic block
  * is what the code does under a lock, with the one message that it takes or
  * sends. What the code does in two steps is two here: begin and answered, a
- * record in a receiver's hand and takeRecordLocked, an answer and its
+ * record in a receiver's hand and takeRecord, an answer and its
  * confirmation.
  *
  * What is abstracted, and why that is sound
@@ -57,58 +57,58 @@
  *
  * Names from the code
  *
- *   conn                 Conn                          conn.go
- *   link                 Conn.link                     conn.go
- *   epoch                Conn.epoch                    conn.go
- *   provisional          Conn.provisional              conn.go
- *   done                 Conn.done                     conn.go
- *   received             Receive.received              internal/stream/receive.go
- *   acked                Send.acked                    internal/stream/send.go
- *   ackPending           Receive.ackPending            internal/stream/receive.go
- *   pos                  Receive.pos                   internal/stream/receive.go
- *   sent                 Send.sent                     internal/stream/send.go
- *   outStart             Buffer.Start                  replay/replay.go
- *   outEnd               Buffer.End                    replay/replay.go
- *   StateConnected       StateConnected                conn.go
- *   StateSuspended       StateSuspended                conn.go
- *   StateClosed          StateClosed                   conn.go
- *   ErrSessionLost       ErrSessionLost                errors.go
- *   ErrCounters          ErrCounters                   errors.go
- *   ErrExpired           ErrExpired                    errors.go
- *   finishLocked         Conn.finishLocked             conn.go
- *   linkLostLocked       Conn.linkLostLocked           close.go
- *   attachLocked         Conn.attachLocked             resume.go
- *   Received             Send.Received                 internal/stream/send.go
- *   free                 Send.free                     internal/stream/send.go
- *   takeRecordLocked     Conn.takeRecordLocked         read.go
- *   earlyLocked          Conn.earlyLocked              handshake.go
- *   mayGiveEarlyLocked   Conn.mayGiveEarlyLocked       resume.go
- *   Handshake            handshake                     handshake.go
- *   retry              redialer.retry              resume.go
- *   Pending              target.Pending                handshake.go
- *   Claim                target.Claim                  handshake.go
- *   TakeOver             target.TakeOver               handshake.go
- *   Establish            handshake.Establish           handshake.go
- *   tombstone            tombstone                     tombstone.go
- *   closeTransport       closeTransport                link.go
- *   name                 clientSession.name            internal/noise/session.go
- *   attempt              clientSession.attempt         internal/noise/session.go
- *   current              serverSession.current         internal/noise/session.go
- *   unconfirmed          serverSession.unconfirmed     internal/noise/session.go
- *   maxUnconfirmed       maxUnconfirmed                internal/noise/session.go
- *   highest              kept.highest                  internal/noise/session.go
- *   pending              kept.pending                  internal/noise/session.go
- *   findLocked           serverSession.findLocked      internal/noise/session.go
- *   promoteLocked        serverSession.promoteLocked   internal/noise/session.go
- *   begin                serverSession.begin           internal/noise/session.go
- *   answered             serverSession.answered        internal/noise/session.go
- *   confirm              serverSession.confirm         internal/noise/session.go
- *   take                 clientSession.take            internal/noise/client.go
- *   serveResume          Protocol.serveResume          internal/noise/server.go
- *   serveQuery           Protocol.serveQuery           internal/noise/server.go
- *   readFirst            readFirst                     internal/noise/server.go
- *   hintUnknownSession   hintUnknownSession            internal/noise/status.go
- *   hintStale            hintStale                     internal/noise/status.go
+ *   conn                 Conn                         conn.go
+ *   link                 session.link                 session.go
+ *   epoch                session.epoch                session.go
+ *   provisional          session.provisional          session.go
+ *   done                 session.done                 session.go
+ *   received             Receive.received             internal/stream/receive.go
+ *   acked                Send.acked                   internal/stream/send.go
+ *   ackPending           Receive.ackPending           internal/stream/receive.go
+ *   pos                  Receive.pos                  internal/stream/receive.go
+ *   sent                 Send.sent                    internal/stream/send.go
+ *   outStart             Buffer.Start                 replay/replay.go
+ *   outEnd               Buffer.End                   replay/replay.go
+ *   StateConnected       StateConnected               conn.go
+ *   StateSuspended       StateSuspended               conn.go
+ *   StateClosed          StateClosed                  conn.go
+ *   ErrSessionLost       ErrSessionLost               errors.go
+ *   ErrCounters          ErrCounters                  errors.go
+ *   ErrExpired           ErrExpired                   errors.go
+ *   finishLocked         Conn.finishLocked            conn.go
+ *   linkLostLocked       Conn.linkLostLocked          close.go
+ *   attachLocked         Conn.attachLocked            resume.go
+ *   Received             Send.Received                internal/stream/send.go
+ *   free                 Send.free                    internal/stream/send.go
+ *   takeRecord           session.takeRecord           read.go
+ *   early                session.early                handshake.go
+ *   mayGiveEarly         session.mayGiveEarly         resume.go
+ *   Handshake            handshake                    handshake.go
+ *   retry                redialer.retry               resume.go
+ *   Pending              target.Pending               handshake.go
+ *   Claim                target.Claim                 handshake.go
+ *   TakeOver             target.TakeOver              handshake.go
+ *   Establish            handshake.Establish          handshake.go
+ *   tombstone            tombstone                    tombstone.go
+ *   closeTransport       closeTransport               link.go
+ *   name                 clientSession.name           internal/noise/session.go
+ *   attempt              clientSession.attempt        internal/noise/session.go
+ *   current              serverSession.current        internal/noise/session.go
+ *   unconfirmed          serverSession.unconfirmed    internal/noise/session.go
+ *   maxUnconfirmed       maxUnconfirmed               internal/noise/session.go
+ *   highest              kept.highest                 internal/noise/session.go
+ *   pending              kept.pending                 internal/noise/session.go
+ *   findLocked           serverSession.findLocked     internal/noise/session.go
+ *   promoteLocked        serverSession.promoteLocked  internal/noise/session.go
+ *   begin                serverSession.begin          internal/noise/session.go
+ *   answered             serverSession.answered       internal/noise/session.go
+ *   confirm              serverSession.confirm        internal/noise/session.go
+ *   take                 clientSession.take           internal/noise/client.go
+ *   serveResume          Protocol.serveResume         internal/noise/server.go
+ *   serveQuery           Protocol.serveQuery          internal/noise/server.go
+ *   readFirst            readFirst                    internal/noise/server.go
+ *   hintUnknownSession   hintUnknownSession           internal/noise/status.go
+ *   hintStale            hintStale                    internal/noise/status.go
  */
 
 #ifndef UP
@@ -258,8 +258,8 @@ inline attachLocked(who, new, from, peerHas)
 	}
 }
 
-/* takeRecordLocked takes the data of a record, and what it acknowledges. */
-inline takeRecordLocked(who, at, holds)
+/* takeRecord takes the data of a record, and what it acknowledges. */
+inline takeRecord(who, at, holds)
 {
 	if
 	:: at == NOTHING
@@ -277,8 +277,8 @@ inline takeRecordLocked(who, at, holds)
 	Received(who, holds)
 }
 
-/* earlyLocked takes data that came with a handshake. */
-inline earlyLocked(who, at)
+/* early takes data that came with a handshake. */
+inline early(who, at)
 {
 	if
 	:: at == conn[who].received && !(who == SERVER && provisional) &&
@@ -388,7 +388,7 @@ end:
 	   atomic {
 		if
 		:: conn[side].done || conn[side].link != l
-		:: else -> takeRecordLocked(side, offset, received)
+		:: else -> takeRecord(side, offset, received)
 		fi;
 		l = 0;
 		offset = 0;
@@ -425,7 +425,7 @@ end:
 		/* Pending */
 		start = (conn[CLIENT].outEnd > conn[CLIENT].acked -> conn[CLIENT].acked : NOTHING);
 		if
-		:: start = NOTHING /* mayGiveEarlyLocked */
+		:: start = NOTHING /* mayGiveEarly */
 		:: skip
 		fi;
 		number = conn[CLIENT].received;
@@ -460,7 +460,7 @@ answer:
 #endif
 			if
 			:: cuts > 0 -> cuts--; closeTransport(CLIENT, t) /* retry: the network has changed */
-			:: skip -> earlyLocked(CLIENT, offset);
+			:: skip -> early(CLIENT, offset);
 			   attachLocked(CLIENT, t, conn[CLIENT].received, number)
 			fi
 		fi
@@ -553,7 +553,7 @@ endIdle:
 		asked = received;
 #endif
 		assert(received <= conn[SERVER].outEnd /* agreed */);
-		earlyLocked(SERVER, offset);
+		early(SERVER, offset);
 		/* Pending */
 		offset = NOTHING;
 		if
@@ -639,7 +639,7 @@ readFirst:
 #else
 		attachLocked(SERVER, t, told, received);
 #endif
-		takeRecordLocked(SERVER, offset, received);
+		takeRecord(SERVER, offset, received);
 		goto out
 	   }
 	:: atomic { ended(SERVER, t) -> goto over }

@@ -13,7 +13,7 @@
  * sends; between two of them everything else may happen. Where the code gives
  * the lock up with something in hand, so does the model: a receiver holds a byte
  * of a link that is lost or superseded before the byte is counted
- * (arrivedLocked, loss.link), and a handshake waits for its proof while the
+ * (arrived, loss.link), and a handshake waits for its proof while the
  * session goes on without it (Claim, TakeOver).
  *
  * What is abstracted, and why that is sound
@@ -61,15 +61,15 @@
  * Names from the code
  *
  *   conn                 Conn                    conn.go
- *   link                 Conn.link               conn.go
- *   lost                 loss.link               conn.go
- *   epoch                Conn.epoch              conn.go
- *   provisional          Conn.provisional        conn.go
- *   done                 Conn.done               conn.go
+ *   link                 session.link            session.go
+ *   lost                 loss.link               session.go
+ *   epoch                session.epoch           session.go
+ *   provisional          session.provisional     session.go
+ *   done                 session.done            session.go
  *   received             Receive.received        internal/stream/receive.go
- *   receiver             Conn.receiver           conn.go
- *   roleInline           roleInline              conn.go
- *   roleFree             roleFree                conn.go
+ *   receiver             session.receiver        session.go
+ *   roleInline           roleInline              session.go
+ *   roleFree             roleFree                session.go
  *   outStart             Buffer.Start            replay/replay.go
  *   outEnd               Buffer.End              replay/replay.go
  *   pos                  Receive.pos             internal/stream/receive.go
@@ -84,9 +84,9 @@
  *   finishLocked         Conn.finishLocked       conn.go
  *   linkLostLocked       Conn.linkLostLocked     close.go
  *   attachLocked         Conn.attachLocked       resume.go
- *   arrivedLocked        Conn.arrivedLocked      read.go
+ *   arrived              session.arrived         read.go
  *   trim                 Send.trim               internal/stream/send.go
- *   checkLocked          Conn.checkLocked        resume.go
+ *   check                session.check           resume.go
  *   resumeLoop           Conn.resumeLoop         resume.go
  *   Offsets              clientView.Offsets      resume.go
  *   Handshake            handshake               handshake.go
@@ -231,8 +231,8 @@ inline convinced(by)
 		/* live: the client has given the old link up */)
 }
 
-/* checkLocked is two questions here: about the counts and about the buffer. */
-#define checkLocked(side, peerSent, peerReceived) \
+/* check is two questions here: about the counts and about the buffer. */
+#define check(side, peerSent, peerReceived) \
 	(peerReceived <= conn[side].outEnd && peerSent >= conn[side].received)
 #ifdef MUTANT_GAP
 #define gap(side, peerReceived) false
@@ -286,7 +286,7 @@ end:
 		inbox(side, l) ? DATA(offset, _, _, _);
 		conn[side].receiver = roleInline
 	   };
-	   /* arrivedLocked */
+	   /* arrived */
 	   atomic {
 		if
 		:: conn[side].done ||
@@ -356,7 +356,7 @@ end:
 		inbox(CLIENT, t) ? ANSWER(sent, received, challenge, _);
 		if
 		:: conn[CLIENT].done -> closeTransport(CLIENT, t)
-		:: !conn[CLIENT].done && !checkLocked(CLIENT, sent, received) ->
+		:: !conn[CLIENT].done && !check(CLIENT, sent, received) ->
 			finishLocked(CLIENT, ErrCounters);
 			closeTransport(CLIENT, t)
 		:: !conn[CLIENT].done && gap(CLIENT, received) ->
@@ -418,7 +418,7 @@ endIdle:
 			claimEpoch = epoch
 		fi;
 		if
-		:: !checkLocked(SERVER, sent, received) || gap(SERVER, received) -> goto refuse
+		:: !check(SERVER, sent, received) || gap(SERVER, received) -> goto refuse
 		:: else
 		fi;
 #ifdef MUTANT_COMMIT
@@ -458,7 +458,7 @@ endProof: /* its proof was given to another, and its time limit is not modelled 
 		:: else -> /* TakeOver */
 			if
 			:: conn[SERVER].done || gap(SERVER, received) ||
-			   !checkLocked(SERVER, sent, received) -> goto over
+			   !check(SERVER, sent, received) -> goto over
 			:: else
 			fi;
 #ifndef MUTANT_EPOCH
