@@ -47,7 +47,7 @@ type Config struct {
 	// grows with use; nothing is allocated in advance. On a wire without
 	// acknowledgements half of it stays filled with history once that much was
 	// sent, so a server of many sessions wants less; choose at least twice the
-	// socket buffers of every hop: see the README.
+	// socket buffers of every hop: see docs/sizing.md.
 	ReplayLimit int
 
 	// ResumeTimeout is how long a session may be without a transport before it

@@ -48,7 +48,7 @@
 //     for the next one.
 //   - There are no message boundaries and no priorities; it is one stream.
 //
-// # The way of a byte
+// # Data path
 //
 //	application Write → session cipher → replay buffer → link codec → transport
 //	        → peer's link codec → skipping what came before → session cipher → Read
@@ -141,9 +141,10 @@
 // Noise ([NoiseServer], [NoiseClient]) is the one to choose on the internet. The client has the server's
 // public key and knows that it speaks with the server; nobody on the path can
 // read the stream, change, repeat, reorder or cut it short unnoticed, end a session
-// by a forged refusal or end, or take it over. What was recorded stays closed when
-// the server's key is stolen later, and when a quantum computer breaks X25519, as
-// ML-KEM-768 is mixed in; who the server is is proven by X25519 alone. The path can
+// by a forged refusal or end, or take it over. There is forward secrecy:
+// a recording cannot be decrypted with the server's key stolen later, nor, as ML-KEM-768
+// is mixed in, by a quantum computer that breaks X25519. The server's identity is proven by
+// X25519 alone. The path can
 // still be cut off, delayed and measured: sizes, times and addresses are visible.
 // Section 18 of docs/spec/noise.md says all of this exactly.
 //
@@ -241,7 +242,7 @@
 // depends on what can be under way, which is what all socket buffers
 // between the two applications hold: at least twice their sum, or the session ends
 // with [ErrReplayGap] when a peer that has stalled is cut off. Smaller socket
-// buffers allow a smaller limit. The README has figures. [Conn.Stats] tells what a
+// buffers allow a smaller limit. docs/sizing.md has figures. [Conn.Stats] tells what a
 // session holds.
 //
 // # Deviations from a plain net.Conn

@@ -32,7 +32,7 @@ var (
 
 	// ErrReplayGap means that a side misses bytes that the other no longer
 	// buffers. Raise ReplayLimit, or lower the socket buffers between the two:
-	// see the README on sizes.
+	// see docs/sizing.md.
 	ErrReplayGap = suite.ErrReplayGap
 
 	// ErrCounters means that the two sides' counts of bytes contradict each

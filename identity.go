@@ -25,8 +25,8 @@ type Identity struct {
 	// its word alone: see [NoiseClient.Target] and [SCPClient.TargetServer].
 	Target string
 
-	// PostQuantum says that what is recorded of the session stays closed when
-	// X25519 falls: see [NoiseClient.Classical]. Who is there is proven by X25519 in any case.
+	// PostQuantum says that a recording of the session cannot be decrypted by breaking
+	// X25519 alone: see [NoiseClient.Classical]. Both sides are authenticated by X25519 in any case.
 	PostQuantum bool
 }
 

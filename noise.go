@@ -15,9 +15,9 @@ import (
 //
 // The client knows that it speaks with the server. The server admits everybody,
 // unless it requires a key of the client, or an invitation, or
-// [ListenConfig.Authorize] says no. Recorded traffic stays closed when the
-// server's key is stolen later, or X25519 falls. See docs/spec/noise.md for what
-// an attacker can and cannot do.
+// [ListenConfig.Authorize] says no. There is forward secrecy: a recording
+// cannot be decrypted with the server's key stolen later, nor by breaking X25519. See
+// docs/spec/noise.md for what an attacker can and cannot do.
 type NoiseServer struct {
 	// Keys are the server's private key, or up to four while it rotates them:
 	// a session stays with the key that it began with, so that a key should

@@ -12,7 +12,7 @@
 // [Relay] does over loopback TCP what a Path does in memory, as far as TCP
 // allows.
 //
-// # The way of a byte
+// # Data path
 //
 // A byte enters a direction when a Write has put it into that direction's
 // buffer. It has been delivered when a Read at the other end has returned it.

@@ -3,7 +3,7 @@
 //
 //	go run ./lab/mutation                              all mutants, some minutes
 //	go run ./lab/mutation -only '^Ends|epoch|nonce'    a group, or some of any
-//	go run ./lab/mutation -write docs/reliability.md   and put the table there
+//	go run ./lab/mutation -write docs/mutants.md       and put the table there
 //	go run ./lab/mutation -list                        name them, and run nothing
 //
 // The mutants stand in this directory's mutants_*.go. Each is a few characters

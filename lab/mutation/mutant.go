@@ -34,8 +34,8 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"The replay buffer and the ciphers", bufferMutants},
-		{"The way of a byte in", readMutants},
-		{"The way of a byte out", writeMutants},
+		{"Data path, receiving", readMutants},
+		{"Data path, sending", writeMutants},
 		{"Acknowledgements and limits", ackMutants},
 		{"Resuming, on both sides", resumeMutants},
 		{"The client's redial", redialMutants},

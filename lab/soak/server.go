@@ -14,7 +14,7 @@ import (
 const (
 	// socketBuffer is the size of all sockets' buffers, and replayLimit what
 	// the classic suites then need for a direction: four sockets, of which the
-	// kernel doubles each buffer, and the relay, twice. See the README.
+	// kernel doubles each buffer, and the relay, twice. See docs/sizing.md.
 	socketBuffer = 64 << 10
 	replayLimit  = 2 << 20
 
