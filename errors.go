@@ -19,7 +19,10 @@ import (
 var (
 	// ErrSessionLost means that the peer no longer has the session although it
 	// was not closed: the peer was restarted, has aborted the connection, or
-	// cannot resume. Dial again.
+	// cannot resume. Dial again. What was written may have arrived or not. On Noise the
+	// client of a server that was restarted learns it 10 seconds after the first answer
+	// of the new one: only the instance that has made a session can say for good that
+	// it is not there.
 	ErrSessionLost = errors.New("relink: session lost")
 
 	// ErrExpired means that no transport could resume the session within

@@ -266,8 +266,10 @@ func (c *Conn) resumeLoop() {
 			c.endedLocked(ended)
 			continue
 		case last && !c.redial.retry:
-			c.failLocked(fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, hideSentinel(err)))
+			c.failLocked(timeIsUp(err))
 			continue
+		case errors.Is(err, suite.ErrOtherInstance):
+			deadline = min(deadline, now().add(otherInstanceTime))
 		}
 		failure = err
 		pause := min(c.backoff(pauses), max(0, deadline.until()))
@@ -277,6 +279,18 @@ func (c *Conn) resumeLoop() {
 		}
 	}
 	c.redial.running = false
+}
+
+// otherInstanceTime is what is left of ResumeTimeout when another instance of the server
+// says that it does not know the session: enough for a balancer to find the right one.
+const otherInstanceTime = 10 * time.Second
+
+// timeIsUp returns why a session ends whose last attempt has failed.
+func timeIsUp(err error) error {
+	if errors.Is(err, suite.ErrOtherInstance) {
+		return fmt.Errorf("%w: %w", ErrSessionLost, err)
+	}
+	return fmt.Errorf("%w (the last attempt failed with: %w)", ErrExpired, hideSentinel(err))
 }
 
 // backoff returns the pause after a number of pauses: exponential, with full

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -451,37 +450,4 @@ func TestTombstoneOfAClosedSession(t *testing.T) {
 		require.Error(t, err)
 		r.Stop()
 	})
-}
-
-// A server that was restarted says with its key that it does not know the
-// session, and the client believes it at once.
-func TestRestartedServer(t *testing.T) {
-	for _, s := range []Suite{Noise, InsecureNoise} {
-		t.Run(s.String(), func(t *testing.T) {
-			n := newPipeListener()
-			l, err := relink.NewListener(n, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
-			require.NoError(t, err)
-			var at atomic.Pointer[pipeListener]
-			at.Store(n)
-			d := relink.Dialer{Suite: s}
-			d.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
-				return at.Load().dial(ctx, network, address)
-			}
-			c, err := d.DialConn(context.Background(), "tcp", "server")
-			require.NoError(t, err)
-			sc, err := l.AcceptConn()
-			require.NoError(t, err)
-			restarted := newPipeListener()
-			again, err := relink.NewListener(restarted, relink.ListenConfig{Suites: []relink.ServerSuite{s}})
-			require.NoError(t, err)
-			at.Store(restarted)
-			c.NetworkChanged()
-			_, err = c.Read(make([]byte, 1))
-			require.ErrorIs(t, err, relink.ErrSessionLost)
-			require.NotErrorIs(t, err, relink.ErrExpired)
-			require.NoError(t, sc.Abort())
-			require.NoError(t, l.Close())
-			require.NoError(t, again.Close())
-		})
-	}
 }

@@ -62,6 +62,7 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 		},
 		p:          p,
 		pinned:     pinned,
+		instance:   a.instance,
 		resumption: keys.resumption,
 		name:       keys.id,
 		node:       a.node,
@@ -206,7 +207,8 @@ func (s *clientSession) requestLocked(k kind) request {
 }
 
 // query asks whether the server really does not know the session. Only a server
-// with the session's key can say so, and only the node that was asked.
+// with the session's key can say so, and only the node that was asked; the instance
+// that has made the session says it for good.
 func (s *clientSession) query(t suite.Stream, about request) error {
 	s.mu.Lock()
 	r := s.requestLocked(queryNK)
@@ -224,8 +226,12 @@ func (s *clientSession) query(t suite.Stream, about request) error {
 	s.mu.Lock()
 	same := s.name == about.id
 	s.mu.Unlock()
-	if answer.status == statusUnknown && answer.node == about.node && same {
+	switch {
+	case answer.status != statusUnknown || answer.node != about.node || !same:
+	case answer.instance == s.instance:
 		return fmt.Errorf("%w: it does not know it", suite.ErrRefused)
+	default:
+		return suite.ErrOtherInstance
 	}
 	return fmt.Errorf("%w, but then it was not sure (status %d of node %d)", refusal{hint: hintUnknownSession}.err(about), answer.status, answer.node)
 }

@@ -293,3 +293,6 @@ func Agree(private PrivateKey, public PublicKey) ([]byte, error) {
 	shared, err := agree(&private, &public)
 	return shared[:], err
 }
+
+// InstanceOf returns the number by which a server knows itself.
+func InstanceOf(p suite.Protocol) uint32 { return p.(*Protocol).instance }

@@ -26,11 +26,11 @@ const (
 	tagSize = 16
 
 	newPayload1    = 6 // and the name of a target
-	newPayload2    = 11
+	newPayload2    = 15
 	resumePayload1 = 16 // and early data
 	resumePayload2 = 13 // and early data
 	queryPayload1  = 16
-	queryPayload2  = 5
+	queryPayload2  = 9
 
 	maxTarget = 80
 
@@ -197,16 +197,18 @@ type newAnswer struct {
 	node         uint32
 	window       uint32
 	capabilities uint16 // of the server
+	instance     uint32
 }
 
 func (a newAnswer) encode() []byte {
 	b := order.AppendUint32([]byte{byte(a.status)}, a.node)
 	b = order.AppendUint32(b, a.window)
-	return order.AppendUint16(b, a.capabilities)
+	b = order.AppendUint16(b, a.capabilities)
+	return order.AppendUint32(b, a.instance)
 }
 
 func decodeNewAnswer(b []byte) newAnswer {
-	return newAnswer{status(b[0]), order.Uint32(b[1:]), order.Uint32(b[5:]), order.Uint16(b[9:])}
+	return newAnswer{status(b[0]), order.Uint32(b[1:]), order.Uint32(b[5:]), order.Uint16(b[9:]), order.Uint32(b[11:])}
 }
 
 // A resumeClaim is payload 1 of a resume.
@@ -251,14 +253,15 @@ func decodeResumeAnswer(b []byte) resumeAnswer {
 
 // A queryAnswer is payload 2 of a query.
 type queryAnswer struct {
-	status status
-	node   uint32
+	status   status
+	node     uint32
+	instance uint32
 }
 
 func (a queryAnswer) encode() []byte {
-	return order.AppendUint32([]byte{byte(a.status)}, a.node)
+	return order.AppendUint32(order.AppendUint32([]byte{byte(a.status)}, a.node), a.instance)
 }
 
 func decodeQueryAnswer(b []byte) queryAnswer {
-	return queryAnswer{status(b[0]), order.Uint32(b[1:])}
+	return queryAnswer{status(b[0]), order.Uint32(b[1:]), order.Uint32(b[5:])}
 }

@@ -11,6 +11,7 @@
 package noise
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +74,10 @@ type Protocol struct {
 	ring *ring // a server's keys; each that is configured has its own
 
 	clientPublic PublicKey // of Options.ClientKey
+
+	// Whose word about a session is final: a random number of each server that is
+	// configured (Query).
+	instance uint32
 
 	// The versions that this side speaks: version, but in tests.
 	lowest, highest byte
@@ -171,8 +176,17 @@ func (p *Protocol) Configure(server bool, window int64) (suite.Protocol, error) 
 	}
 	q := *p
 	q.window = window
+	if server {
+		q.instance = newInstance()
+	}
 	q.setRing(ring)
 	return &q, nil
+}
+
+func newInstance() uint32 {
+	var b [4]byte
+	rand.Read(b[:]) // it never fails
+	return order.Uint32(b[:])
 }
 
 // SetServerKeys gives a server other keys for what begins from now on: new

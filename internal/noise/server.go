@@ -183,7 +183,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 		}
 		return false, p.deny(s, o.handshake, r, newAnswer{status: statusDenied, node: p.node}.encode(), err)
 	}
-	message, keys, err := answer(o.handshake, r, newAnswer{status: statusOK, node: p.node, window: uint32(p.window)}.encode())
+	message, keys, err := answer(o.handshake, r, newAnswer{status: statusOK, node: p.node, window: uint32(p.window), instance: p.instance}.encode())
 	if err != nil {
 		return false, p.refuse(s, hintFailed, err)
 	}
@@ -338,7 +338,7 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, ring *
 	if err != nil {
 		return again, err
 	}
-	a := queryAnswer{statusOK, p.node}
+	a := queryAnswer{statusOK, p.node, p.instance}
 	reason := fmt.Errorf("relink: a client has asked whether its session is here, and it is")
 	id := suite.Key(o.payload)
 	if r.node != p.node {

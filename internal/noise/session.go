@@ -74,6 +74,9 @@ type clientSession struct {
 	p      *Protocol
 	pinned PublicKey // the server's, for as long as the session lives
 
+	// instance is the server that has made the session, as it has called itself.
+	instance uint32
+
 	mu         sync.Mutex // guards everything below
 	resumption secret
 	name       suite.Key // the resume id of the secret

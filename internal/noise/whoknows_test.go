@@ -309,7 +309,7 @@ func TestBadKEMKeys(t *testing.T) {
 	good := key.EncapsulationKey().Bytes()
 	answer, err := p.send(noise.NewRaw(p.client, p.public, claim, good))
 	require.ErrorContains(t, err, "EOF") // the record that confirms it
-	require.Len(t, answer, 1168)
+	require.Len(t, answer, 1172)
 	for i, bad := range []func(b []byte){
 		func(b []byte) { copy(b, []byte{0x01, 0x0d}) },         // a coefficient of q = 3329
 		func(b []byte) { copy(b, []byte{0xff, 0xff, 0xff}) },   // of 4095
@@ -346,7 +346,7 @@ func TestBadKEMCiphertexts(t *testing.T) {
 		p := newPair(t, false)
 		remote := &peer{t: t, cipher: noise.AESGCM, private: p.key[:], public: p.public[:], ciphertext: answer[0], shared: answer[1]}
 		exchange(t, func(request []byte) []byte {
-			_, b, _ := remote.answer(request, 15, nil, unhex(t, "00"+"00000007"+"00400000"+"0000"))
+			_, b, _ := remote.answer(request, 15, nil, unhex(t, "00"+"00000007"+"00400000"+"0000"+"88888888"))
 			return b
 		}, func(s suite.Stream) {
 			_, _, err := noise.Fixed(p.client, noise.AESGCM, nil).Open(s)
@@ -382,7 +382,7 @@ func TestStolenServerKeyClaimsClients(t *testing.T) {
 	require.Error(t, err)
 	require.Len(t, p.host.asked, 1)
 	require.EqualValues(t, public, p.host.asked[0].ClientKey)
-	require.Len(t, answer, 64)
+	require.Len(t, answer, 68)
 	require.Zero(t, p.host.offered.epoch)
 }
 

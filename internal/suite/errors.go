@@ -11,6 +11,11 @@ var (
 	// ErrRefused is the server's final no to a resume.
 	ErrRefused = errors.New("relink: the server refused to resume the session")
 
+	// ErrOtherInstance means that a server with the session's key does not know the
+	// session, but is not the instance that has made it: that one may have crashed, or
+	// the attempt was led astray.
+	ErrOtherInstance = errors.New("relink: another instance of the server answers, which does not know the session: the one that had it was restarted, or cannot be reached")
+
 	// ErrReplayGap means that the peer misses bytes that are no longer
 	// buffered.
 	ErrReplayGap = errors.New("relink: bytes that the peer misses are no longer buffered")

@@ -128,7 +128,8 @@ type Session interface {
 
 	// Resume runs the client's side of one attempt to resume. An error that is
 	// [ErrRefused], [ErrReplayGap], [ErrCounters] or an [EndedError] is final, any other is a
-	// reason to try again on another transport. Whoever answers may be a stranger: on
+	// reason to try again on another transport; after an [ErrOtherInstance] not for
+	// long. Whoever answers may be a stranger: on
 	// a wire without authentication only what this session's server could have said
 	// is final.
 	Resume(s Stream, c Client) (Link, error)
