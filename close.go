@@ -31,6 +31,9 @@ func (c *Conn) Close() error {
 	if c.s.done {
 		return nil
 	}
+	if c.s.leaving {
+		return nil // nothing is left to deliver
+	}
 	c.s.ending().timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	// The end goes out once more, together with the news that nobody reads here
 	// any more: that it is acknowledged shows that the peer has heard both.
@@ -59,7 +62,8 @@ func (c *Conn) CloseWrite() error {
 
 // Abort ends the session at once and gives up what is not delivered. The peer
 // gets an error instead of the end of the stream, where the wire or the
-// transport can tell the two apart.
+// transport can tell the two apart. What was written may have arrived, or arrive yet: see
+// Delivery in the package documentation.
 func (c *Conn) Abort() error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -123,9 +127,12 @@ func (c *Conn) partNow(l *link) {
 	}
 }
 
-// peerFailedLocked ends the session for what the peer has sent. Who breaks the protocol
+// peerFailedLocked ends the session for what the peer has sent, if that is a failure. Who breaks the protocol
 // is told; who has reset the session, or sends more than there are offsets, is not.
 func (c *Conn) peerFailedLocked(err error) {
+	if c.farewellLocked(err) {
+		return
+	}
 	if errors.Is(err, suite.ErrProtocol) {
 		c.resetLocked(suite.ResetProtocol)
 	}
@@ -136,6 +143,10 @@ func (c *Conn) peerFailedLocked(err error) {
 func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.unlock()
+	if c.s.leaving || c.s.send.Traits.HalfClose && c.s.send.Finished() {
+		c.leftLocked()
+		return
+	}
 	var cause error
 	if !c.s.send.Delivered() && !c.s.handedAll() {
 		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.s.send.End()-c.s.send.Acked())
@@ -198,8 +209,11 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	switch {
 	case c.s.provisional:
 		return // its handshake's time limit decides
-	case c.s.recv.FinReceived() && c.s.send.Finished():
-		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+	case !c.s.client && c.s.send.Traits.HalfClose && c.s.send.Finished() && (c.s.closed || c.s.recv.FinReceived()):
+		c.leftLocked()
+		return
+	case c.s.closed && c.s.send.Traits.HalfClose && c.s.mayPart():
+		c.finishLocked(nil)
 		return
 	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.serverConfirmedEndLocked():
 		c.finishLocked(nil) // the server has read to our end
@@ -210,7 +224,9 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	}
 	c.reportLocked() // no tick does meanwhile
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
-	if c.redial != nil {
+	if c.redial != nil && c.s.recv.FinReceived() && c.s.send.Finished() {
+		c.leaveLocked()
+	} else if c.redial != nil {
 		c.redial.startLocked(c)
 	} else if !c.server.suspend(c, c.s.evictable()) {
 		c.expireLocked(ErrSessionLost)

@@ -72,6 +72,13 @@ type Config struct {
 	// sixth, each rounded up. A phone's radio wakes for each.
 	LivenessTimeout time.Duration
 
+	// NoEarlyData keeps data out of the requests for a resume: a client sends none
+	// in them, and a server drops what comes. On Noise a suspended client's bytes arrive with
+	// its request otherwise, a round trip sooner; but somebody on the path can hold that request
+	// back, and deliver it when the client has given the session up, for as long as the
+	// server's ResumeTimeout: see Delivery in the package documentation.
+	NoEarlyData bool
+
 	// Logger receives what OnEvent receives, as records. Nil means silence.
 	Logger *slog.Logger
 

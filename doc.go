@@ -44,6 +44,13 @@
 //     will arrive unless the session ends. Where an application has to know, its
 //     peer must answer, or the suite must acknowledge, as Noise does
 //     ([Conn.Flush], [Conn.WaitAcked]).
+//   - An end with [ErrExpired] or [ErrSessionLost], or [Conn.Abort], does not mean that
+//     what was written has not arrived, nor that it will not: see Delivery.
+//   - A process that is copied while it has sessions (a snapshot that is started
+//     twice, fork) must not use them in the copy: both would encrypt under the same
+//     keys and counters, and the peer merges what they write into one stream, without
+//     an error. That holds for clients and for servers, on every suite. Abort them
+//     before, or dial anew afterwards.
 //   - Latency is that of the transport. A byte that is lost with its link waits
 //     for the next one.
 //   - There are no message boundaries and no priorities; it is one stream.
@@ -188,7 +195,11 @@
 //
 // On Noise the end is exact. Close sends it after the last byte and waits in the
 // background for its acknowledgement; the peer's Read returns io.EOF after
-// everything, and never otherwise. [Conn.CloseWrite] ends one direction.
+// everything, and never otherwise. [Conn.CloseWrite] ends one direction. A client that
+// has read everything, and loses its transport before it knows that the server has heard
+// so, resumes once more in the background, within CloseTimeout; its session has ended, for
+// Done, when that is over. A server that calls bytes undelivered has thus not been
+// able to hear from the client since.
 // [Conn.Abort] is [ErrSessionLost] on the other side, and so is a Close that could
 // not deliver in time. A client that was away meanwhile learns it when it comes
 // back, for as long as the server's ResumeTimeout.
@@ -207,6 +218,21 @@
 //   - A clean end can be forged, and the kernel of a killed process makes one.
 //     Whoever has to know that a stream is complete sends its length.
 //   - [Conn.CloseWrite] is not supported, and does nothing.
+//
+// # Delivery
+//
+// A client that is told [ErrExpired] or [ErrSessionLost], or has called [Conn.Abort],
+// does not know what has become of the last bytes that it wrote. They may have
+// arrived; and somebody on the path may have held them back, and deliver them when
+// the client has repeated them in a new session. So a request that must not
+// be carried out twice has a name of its own, by which the server knows it again.
+//
+// How late they may come is bounded on Noise. A sealed record is taken as long as its
+// link lives at the server, which pings a link on which nothing has come for half
+// of its ResumeTimeout, and drops it if nothing comes within LivenessTimeout; with the
+// detection switched off there is no bound. What a request for a resume carries
+// ([Config.NoEarlyData] keeps it empty) is taken for as long as the session is there, and the
+// server's ResumeTimeout bounds that. The classic wires have neither pings nor bound.
 //
 // # Liveness
 //

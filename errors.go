@@ -26,7 +26,9 @@ var (
 	ErrSessionLost = errors.New("relink: session lost")
 
 	// ErrExpired means that no transport could resume the session within
-	// ResumeTimeout. Dial again, or raise ResumeTimeout on both sides.
+	// ResumeTimeout. Dial again, or raise ResumeTimeout on both sides. It does not mean
+	// that what was written has not arrived, or will not: see Delivery in the package
+	// documentation.
 	ErrExpired = errors.New("relink: session expired before it could be resumed")
 
 	// ErrPeerClosed is returned by a Write after the peer has closed the

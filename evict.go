@@ -49,7 +49,7 @@ func (l *Listener) evictLocked() {
 		delete(l.table, k)
 	}
 	c.registration.keys = nil
-	l.unsuspendLocked(c)
+	l.unscheduleLocked(c)
 	l.backlog.remove(c)
 	l.agelessLocked(c)
 	l.removeSessionLocked(c)
@@ -66,6 +66,6 @@ func (l *Listener) evictLocked() {
 func (l *Listener) reclaim(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unsuspendLocked(c)
+	l.unscheduleLocked(c)
 	return len(c.registration.keys) > 0
 }

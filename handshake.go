@@ -380,7 +380,9 @@ func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
 func (t target) Early(offset int64, data []byte) {
 	t.c.mu.Lock()
 	defer t.c.unlock()
-	t.c.s.early(offset, data)
+	if !t.c.set.NoEarlyData {
+		t.c.s.early(offset, data)
+	}
 }
 
 // early takes data that came with a handshake.

@@ -85,14 +85,15 @@ type framing struct {
 
 	// Guarded by the session's lock: for base, recordCap and counted see startPace.
 
-	base      int64    // the peer had acknowledged up to here when the link began, which sends from here
-	counted   int64    // the offset acknowledged at the last tick, while recordCap is set
-	recordCap int32    // data in a record while the network counts as slow, or zero
-	inputUse  inputUse // whether long is in use, and is still wanted
-	writing   bool     // the sender seals records, or the transport is taking them
-	stopSent  bool
-	parting   suite.ResetCode // what the peer is still to be told, by whoever writes
-	ackAsked  bool            // a ping is under way for the sake of its acknowledgement
+	base       int64    // the peer had acknowledged up to here when the link began, which sends from here
+	counted    int64    // the offset acknowledged at the last tick, while recordCap is set
+	recordCap  int32    // data in a record while the network counts as slow, or zero
+	inputUse   inputUse // whether long is in use, and is still wanted
+	writing    bool     // the sender seals records, or the transport is taking them
+	stopSent   bool
+	closedSaid bool            // the peer was told that the session is over
+	parting    suite.ResetCode // what the peer is still to be told, by whoever writes
+	ackAsked   bool            // a ping is under way for the sake of its acknowledgement
 }
 
 // An inputUse says what is known of a link's long record buffer.

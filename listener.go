@@ -1,7 +1,6 @@
 package relink
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -43,9 +42,10 @@ type Listener struct {
 
 	handshakes pendingHandshakes
 	origins    origins
-	suspended  *list.List // of *Conn, the first to expire first
-	evictable  evictable  // of these
-	watch      []*Conn    // sessions that want attention: see tick
+	agenda     agenda      // of the sweeper, with the suspended sessions
+	alarm      *time.Timer // ends a pause of the sweeper, which has no goroutine then
+	evictable  evictable   // of these
+	watch      []*Conn     // sessions that want attention: see tick
 	sweeping   bool
 	ended      endedSessions
 
@@ -65,10 +65,11 @@ type tableKey struct {
 // listener's lock, but offer by the session's.
 type registration struct {
 	keys      []tableKey
-	suspended *list.Element
-	expires   monoTime
+	due       monoTime   // see agenda, like at and suspended
 	offer     *handshake // whose session this is while it is provisional
 	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
+	at        uint32     // in the agenda, counted from 1; 0 for none
+	suspended bool
 }
 
 // Listen listens on the address with package net and accepts sessions of the
@@ -111,15 +112,14 @@ func NewListener(inner net.Listener, cfg ListenConfig) (*Listener, error) {
 
 func newListener(inner net.Listener, set *settings, keepAliveSet bool) *Listener {
 	l := &Listener{
-		addr:      inner,
-		set:       set,
-		notify:    newNotifier(set),
-		wake:      make(chan struct{}, 1),
-		quit:      make(chan struct{}),
-		table:     make(map[tableKey]*Conn),
-		left:      make(chan struct{}, 1),
-		suspended: list.New(),
-		asking:    make(chan struct{}, set.MaxHandshakes),
+		addr:   inner,
+		set:    set,
+		notify: newNotifier(set),
+		wake:   make(chan struct{}, 1),
+		quit:   make(chan struct{}),
+		table:  make(map[tableKey]*Conn),
+		left:   make(chan struct{}, 1),
+		asking: make(chan struct{}, set.MaxHandshakes),
 	}
 	if set.MaxHandshakesPerAddress < set.MaxHandshakes { // else an address may have all
 		l.origins.most = set.MaxHandshakesPerAddress
@@ -204,8 +204,10 @@ func (l *Listener) Close() error {
 	l.sources = nil
 	handshakes := l.handshakes.all()
 	var suspended []*Conn
-	for e := l.suspended.Front(); e != nil; e = e.Next() {
-		suspended = append(suspended, e.Value.(*Conn))
+	for _, c := range l.agenda.sessions {
+		if c.registration.suspended {
+			suspended = append(suspended, c)
+		}
 	}
 	l.acceptable.Broadcast()
 	l.mu.Unlock()
@@ -387,7 +389,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 		delete(l.table, k)
 	}
 	c.registration.keys = nil
-	l.unsuspendLocked(c)
+	l.unscheduleLocked(c)
 	l.agelessLocked(c)
 	l.backlog.remove(c)
 	if l.failure != nil {
@@ -422,24 +424,25 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	if l.closed {
 		return false
 	}
-	c.registration.expires = now().add(l.set.ResumeTimeout)
-	c.registration.suspended = l.suspended.PushBack(c) // all wait equally long: the list is in order
+	l.agenda.set(c, dueIn(c.s.resumeTimeout(c.set)), true)
 	if evictable {
 		l.evictable.add(c)
 	}
-	if l.suspended.Len() == 1 {
+	if l.agenda.first() == c {
 		l.sweepLocked()
 	}
 	return true
 }
 
-func (l *Listener) unsuspendLocked(c *Conn) {
-	if c.registration.suspended != nil {
-		l.evictable.remove(c)
-		l.suspended.Remove(c.registration.suspended)
-		c.registration.suspended = nil
-		if l.sweeping && l.suspended.Len() == 0 {
-			l.sweepLocked() // it may be the time that it waited for, and its end
-		}
+// unscheduleLocked takes a session off the sweeper's agenda.
+func (l *Listener) unscheduleLocked(c *Conn) {
+	l.evictable.remove(c)
+	l.agenda.remove(c)
+	switch {
+	case l.agenda.first() != nil:
+	case l.sweeping:
+		l.sweepLocked() // it may be the time that it waited for, and its end
+	case l.alarm != nil:
+		l.alarm.Stop()
 	}
 }

@@ -227,7 +227,7 @@ func (l *Listener) Stats() ListenerStats {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Suspended = l.suspended.Len()
+	s.Suspended = l.agenda.suspended
 	s.Connected = l.live - s.Suspended
 	s.Provisional = l.provisional
 	s.Handshakes = l.handshakes.len()

@@ -20,6 +20,7 @@ type probe struct {
 	timeout time.Duration // LivenessTimeout, or zero where nobody looks
 	tcp     *net.TCPConn  // below the transport, or nil
 	ping    bool          // a ping is under way
+	lately  bool          // something has arrived since proveAliveLocked has looked
 	quiet   monoTime      // since when an answer is due; zero if none is
 	next    monoTime      // when to look again
 }

@@ -450,7 +450,7 @@ func (s *session) takeRecord(l *link, rec suite.Record, p []byte) (n int, err er
 
 // takeControl does what a record's control says.
 func (s *session) takeControl(l *link, k suite.Control) error {
-	if k.Reset != 0 {
+	if k.Reset != 0 && k.Reset != suite.ResetClosed {
 		return fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Code: k.Reset})
 	}
 	if k.Ack {
@@ -473,5 +473,5 @@ func (s *session) takeControl(l *link, k suite.Control) error {
 		l.ackAsked = false
 		l.trips.answer()
 	}
-	return nil
+	return s.takeFarewell(k)
 }

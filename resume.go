@@ -52,6 +52,11 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
 		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
 	}
+	c.provenAliveLocked()
+	if c.s.leaving {
+		c.s.pingDue = true
+		c.s.hearAcks()
+	}
 	if c.s.epoch > 1 {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
 		if c.s.lost.at != 0 {
@@ -107,7 +112,7 @@ func (v clientView) Pending(p []byte) (int64, int) {
 	v.c.mu.Lock()
 	defer v.c.mu.Unlock()
 	offset := v.c.s.send.Acked()
-	if v.c.s.done || !v.c.s.mayGiveEarly() {
+	if v.c.s.done || v.c.set.NoEarlyData || !v.c.s.mayGiveEarly() {
 		return offset, 0 // Abort has given the buffer up, or the attempt must be short
 	}
 	n := v.c.s.send.Early(p, offset)
@@ -237,7 +242,7 @@ func (c *Conn) resumeLoop() {
 	defer c.unlock()
 	for fresh := true; c.s.link == nil && !c.s.done; {
 		if fresh {
-			deadline, failure, pauses, fresh = c.s.lost.at.add(c.set.ResumeTimeout), nil, 0, false
+			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set)), nil, 0, false
 			if pause := c.redial.redialDelayLocked(c); pause > 0 {
 				c.redial.pauseLocked(c, pause)
 				continue
@@ -255,6 +260,9 @@ func (c *Conn) resumeLoop() {
 			c.redial.linkedLocked(c)
 			continue
 		case c.s.done:
+			continue
+		case c.s.leaving && finalAnswer(err):
+			c.leftLocked()
 			continue
 		case errors.Is(err, suite.ErrReplayGap), errors.Is(err, suite.ErrCounters):
 			c.failLocked(err)
@@ -279,6 +287,13 @@ func (c *Conn) resumeLoop() {
 		}
 	}
 	c.redial.running = false
+}
+
+// finalAnswer reports whether an attempt's error is the server's last word.
+func finalAnswer(err error) bool {
+	var ended *suite.EndedError
+	return errors.As(err, &ended) || errors.Is(err, suite.ErrRefused) ||
+		errors.Is(err, suite.ErrReplayGap) || errors.Is(err, suite.ErrCounters)
 }
 
 // otherInstanceTime is what is left of ResumeTimeout when another instance of the server

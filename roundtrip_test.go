@@ -35,7 +35,7 @@ func TestRoundTripOfHandshake(t *testing.T) {
 func TestRoundTripFollows(t *testing.T) {
 	conntest.InAckBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := conntest.New(t, s, conntest.WithPath(faultnet.Options{Delay: 10 * time.Millisecond}),
-			conntest.WithBoth(func(c *relink.Config) { c.LivenessTimeout = 24 * time.Hour }))
+			conntest.WithBoth(func(c *relink.Config) { c.LivenessTimeout, c.ResumeTimeout = 24*time.Hour, 1000*time.Hour }))
 		r.Net.Last().SetDelay(100 * time.Millisecond)
 		echo := conntest.Background(func() (int, error) {
 			_, err := io.Copy(r.Server, r.Server)

@@ -44,6 +44,7 @@ type session struct {
 	client      bool     // constant
 	closed      bool     // Close or Abort was called
 	done        bool     // nothing is left but what Read may still take
+	leaving     bool     // client: over, and the server is to learn it
 	provisional bool     // server: the handshake is not complete
 	unaccepted  bool     // server: the application does not have it yet
 	slowNetwork bool     // the last link carried too little
@@ -85,11 +86,14 @@ func (s *session) detach() {
 	s.send.Detach()
 }
 
-// An ending is that of a session which is about to end, or has.
+// An ending is that of a session which is about to end, or has; and what few sessions have
+// before.
 type ending struct {
 	done  chan struct{} // made by Done
 	err   error
 	timer *time.Timer // bounds the time after Close
+
+	resumeTimeout time.Duration // if not that of the settings
 }
 
 // ending returns it, and makes it where there is none.

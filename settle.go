@@ -122,7 +122,7 @@ func (s *session) writeSends(l *link) bool {
 
 // controlDue says whether there is control that does not wait for data.
 func (s *session) controlDue(l *link) bool {
-	return l.framing != nil && (s.recv.AckUrgent() || s.pongDue || s.pingDue || s.closed && !l.stopSent)
+	return l.framing != nil && (s.recv.AckUrgent() || s.pongDue || s.pingDue || s.closed && !l.stopSent || s.saysClosed(l))
 }
 
 // halfCloseDue says whether the transport's own end is all that is left
@@ -152,9 +152,7 @@ func (c *Conn) lingerLocked() {
 		return
 	}
 	if c.s.send.Traits.HalfClose {
-		if c.s.send.Finished() {
-			c.finishLocked(nil)
-		}
+		c.lingerToPartLocked()
 		return
 	}
 	// Without acknowledgements only a resume tells what has arrived, unless

@@ -38,6 +38,7 @@ func (c *Conn) tick() bool {
 	}
 	heard := l.heard
 	l.heard = false
+	l.probe.lately = l.probe.lately || heard
 	s.recv.Tick(heard)
 	s.tickAbsence()
 	if l.framing != nil {
@@ -99,8 +100,8 @@ func (l *Listener) sweepLocked() {
 	}
 }
 
-// sweep is the sweeper's goroutine. It exists only while a session wants ticks
-// or is suspended.
+// sweep is the sweeper's goroutine. It exists only while a session wants ticks, or
+// something on the agenda is due; a timer waits for the next.
 func (l *Listener) sweep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -134,9 +135,12 @@ func (l *Listener) sweep() {
 			batch[i] = nil
 		}
 		l.mu.Unlock()
-		for c := l.nextExpired(); c != nil; c = l.nextExpired() {
+		for c := l.nextDue(); c != nil; c = l.nextDue() {
 			c.mu.Lock()
-			if c.s.lost.at.since() >= l.set.ResumeTimeout { // else it was resumed, and lost its link once more
+			switch {
+			case c.s.link != nil:
+				c.proveAliveLocked()
+			case c.s.lost.at.since() >= c.s.resumeTimeout(c.set): // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.unlock()
@@ -145,34 +149,49 @@ func (l *Listener) sweep() {
 }
 
 // nextSweep returns the time until there is something to do, or false when
-// there is nothing and the sweeper ends. Ticks go by the time of the last one,
+// there is nothing, or not soon, and the sweeper ends. Ticks go by the time of the last one,
 // so that being woken again and again does not put them off.
 func (l *Listener) nextSweep(ticked monoTime) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch first := l.suspended.Front(); {
+	first := l.agenda.first()
+	switch {
 	case len(l.watch) > 0:
 		return tickEvery - ticked.since(), true
-	case first != nil:
-		return first.Value.(*Conn).registration.expires.until(), true
-	default:
+	case first == nil:
 		l.sweeping = false
 		return 0, false
 	}
+	left := first.registration.due.until()
+	if left <= 0 {
+		return 0, true
+	}
+	l.sweeping = false // until then there is no goroutine
+	if l.alarm == nil {
+		l.alarm = time.AfterFunc(left, l.alarmed)
+	} else {
+		l.alarm.Reset(left)
+	}
+	return 0, false
 }
 
-// nextExpired takes the next session whose time is up off the list.
-func (l *Listener) nextExpired() *Conn {
+// alarmed is called when the first on the agenda is due.
+func (l *Listener) alarmed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.suspended.Front()
-	if first == nil {
+	if l.agenda.first() != nil {
+		l.sweepLocked()
+	}
+}
+
+// nextDue takes the next session whose time has come off the agenda.
+func (l *Listener) nextDue() *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.agenda.first()
+	if c == nil || c.registration.due.until() > 0 {
 		return nil
 	}
-	c := first.Value.(*Conn)
-	if c.registration.expires.until() > 0 {
-		return nil
-	}
-	l.unsuspendLocked(c)
+	l.unscheduleLocked(c)
 	return c
 }

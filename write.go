@@ -523,5 +523,9 @@ func (s *session) collectControl(l *link) suite.Control {
 	if s.closed {
 		k.Stop, l.stopSent = true, true
 	}
+	if s.saysClosed(l) {
+		s.recv.TakeAck(&k)
+		k.Reset, l.closedSaid = suite.ResetClosed, true
+	}
 	return k
 }

@@ -369,6 +369,9 @@ func (s *Send) Stopped() bool { return s.stopped }
 // or its application reads no more.
 func (s *Send) Finished() bool { return s.finAcked || s.stopped }
 
+// FinAcked reports whether the peer has everything and the end.
+func (s *Send) FinAcked() bool { return s.finAcked }
+
 // Delivered reports whether the peer is known to have all that was appended.
 func (s *Send) Delivered() bool { return s.acked >= s.buf.End() }
 

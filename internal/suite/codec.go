@@ -69,4 +69,5 @@ const (
 	ResetProtocol ResetCode = 2 // the peer broke the protocol
 	ResetLinger   ResetCode = 3 // closed, and not delivered in time
 	ResetDenied   ResetCode = 4 // the server does not admit the client any more
+	ResetClosed   ResetCode = 6 // closed: the peer has everything, or reads no more
 )
