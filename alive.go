@@ -20,7 +20,7 @@ func (c *Conn) provenAliveLocked() {
 	if !c.s.ticking {
 		l.heard = false
 	} // else the next tick needs it, and notes it once more, which costs a tick
-	c.server.schedule(c, c.s.resumeTimeout(c.set)/4)
+	c.server.schedule(c, c.s.resumeTimeout(c.set.ResumeTimeout)/4)
 }
 
 // proveAliveLocked is called a quarter of ResumeTimeout after the last time, and pings a
@@ -34,10 +34,11 @@ func (c *Conn) proveAliveLocked() {
 	c.provenAliveLocked()
 }
 
-// resumeTimeout is how long the session may be without a transport.
-func (s *session) resumeTimeout(set *settings) time.Duration {
+// resumeTimeout is how long the session may be without a transport, which is usual unless
+// it was told otherwise.
+func (s *session) resumeTimeout(usual time.Duration) time.Duration {
 	if s.ended != nil && s.ended.resumeTimeout != 0 {
 		return s.ended.resumeTimeout
 	}
-	return set.ResumeTimeout
+	return usual
 }

@@ -424,7 +424,7 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	if l.closed {
 		return false
 	}
-	l.agenda.set(c, dueIn(c.s.resumeTimeout(c.set)), true)
+	l.agenda.set(c, dueIn(c.s.resumeTimeout(c.set.ResumeTimeout)), true)
 	if evictable {
 		l.evictable.add(c)
 	}

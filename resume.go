@@ -242,7 +242,7 @@ func (c *Conn) resumeLoop() {
 	defer c.unlock()
 	for fresh := true; c.s.link == nil && !c.s.done; {
 		if fresh {
-			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set)), nil, 0, false
+			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set.ResumeTimeout)), nil, 0, false
 			if pause := c.redial.redialDelayLocked(c); pause > 0 {
 				c.redial.pauseLocked(c, pause)
 				continue

@@ -140,7 +140,7 @@ func (l *Listener) sweep() {
 			switch {
 			case c.s.link != nil:
 				c.proveAliveLocked()
-			case c.s.lost.at.since() >= c.s.resumeTimeout(c.set): // else it was resumed, and lost its link once more
+			case c.s.lost.at.since() >= c.s.resumeTimeout(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.unlock()
