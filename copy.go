@@ -113,7 +113,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 
 // ReadFrom writes what it reads from r, to its end, as io.Copy has it, which calls
 // it. It returns the error of the first Read, unless that is io.EOF, or Write. While it waits for
-// a TCP connection or a Unix socket of package net it holds no buffer, but for Windows.
+// a TCP connection or a Unix socket of package net it holds no buffer, except on Windows.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 	if other, ok := r.(*Conn); ok {
 		return other.WriteTo(writerOnly{c})

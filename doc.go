@@ -12,13 +12,16 @@
 //
 //	conn, err := relink.Dial("tcp", "example.com:7000", relink.NoiseClient{ServerKeys: []relink.PublicKey{publicKey}})
 //
-// [Listen] and [Dial] use TCP and the defaults. [NewListener] takes the
-// transports of any net.Listener, and [Listener.AddListener] those of more, between
-// which sessions move; [Listener.Acceptor] is what servers such as http.Server are
-// given; [Dialer.DialTransport] makes them on the
-// client; [ListenConfig] and the [Dialer] hold the settings of each side, and [Config]
-// in them those of both. Each suite has a struct for each side: a [ServerSuite] for
-// listeners, a [ClientSuite] for dialers.
+// [Listen] and [Dial] use TCP and default settings. A [ListenConfig] and a [Dialer]
+// hold the settings of a server and a client, and in both there is a [Config] for what
+// they have in common. Each suite, which is a wire protocol, has a struct for each side:
+// a [ServerSuite] for listeners, a [ClientSuite] for dialers.
+//
+// A transport is the connection that a session currently runs over. [NewListener]
+// takes transports from any net.Listener, [Listener.AddListener] from further ones, and
+// a session may move between them. On the client [Dialer.DialTransport] makes them.
+// Servers that close their listener themselves, such as http.Server, are given a
+// [Listener.Acceptor].
 //
 // # What is guaranteed
 //
@@ -35,7 +38,7 @@
 //     Conn is left: no goroutine, no timer, no socket. What closes the transport
 //     may take a moment, on Noise up to 100 ms for the last words.
 //
-// # What is not
+// # What is not guaranteed
 //
 //   - A session lives in the memory of two processes. When either process
 //     ends, the session ends, and the other side gets [ErrSessionLost] or
@@ -107,8 +110,8 @@
 // transport has resumed the session within ResumeTimeout it ends with
 // [ErrExpired]; a client whose device has slept meanwhile makes one attempt first.
 // What a server says is final: a refusal ends the session. What no server of the
-// session can have said (a login page of a hotel's network, a balancer's error)
-// fails the attempt.
+// session can have said (the login page of a hotel's network, a balancer's error)
+// fails only the attempt.
 //
 // [Conn.Stats], [Listener.Stats] and [Listener.Sessions] tell what there is now;
 // [Config.OnEvent] and [Config.Logger] are told about each change. Neither can
@@ -116,24 +119,24 @@
 //
 // # Deadlines
 //
-// Deadlines belong to the session, and a resume does not move them. One that
-// passes is not the loss of a link: the call returns an error that is
-// os.ErrDeadlineExceeded and can be repeated. Write returns how many bytes it has taken
+// Deadlines belong to the session, and a resume does not move them. A deadline that
+// passes costs nothing else: the call returns an error that is os.ErrDeadlineExceeded,
+// the transport stays, and the call can be repeated. Write returns how many bytes it has taken
 // into the buffer; these are sent all the same.
 //
 // # Errors
 //
 // Errors are compared with errors.Is. Read and Write wrap them in a *net.OpError.
-// The first one that ends a session stays.
+// A session keeps the first error that ended it.
 //
 //   - io.EOF, from Read alone and bare: the peer has ended the stream.
 //   - net.ErrClosed: closed on this side.
 //   - os.ErrDeadlineExceeded: a deadline has passed, and the session goes on.
 //   - [ErrPeerClosed]: from Write, after the peer has closed.
-//   - [ErrExpired], [ErrSessionLost]: the session is gone. Dial again, and bring
-//     the application's state in line.
-//   - [ErrReplayGap]: bytes are missing that nobody has any more. The buffers
-//     are too small for the path: see Memory.
+//   - [ErrExpired], [ErrSessionLost]: the session is gone. Dial again, and
+//     resynchronise the application's state.
+//   - [ErrReplayGap]: bytes are missing that neither side has any more. The
+//     buffers are too small for the path: see Memory.
 //   - [ErrCounters], [ErrProtocol], [ErrAuthentication]: the peer is broken or
 //     hostile.
 //   - [ErrDenied]: the server does not admit the client, or not any more.
@@ -155,8 +158,8 @@
 // still be cut off, delayed and measured: sizes, times and addresses are visible.
 // Section 18 of docs/spec/noise.md says all of this exactly.
 //
-// Who may come is the server's choice. By itself it admits everybody, and clients
-// log in inside the stream, bound to it by [Conn.ChannelBinding]. A client may have
+// The server decides who may connect. By default it admits everybody, and clients
+// log in inside the stream, a login being bound to it by [Conn.ChannelBinding]. A client may have
 // a key of its own ([NoiseClient.Key]), the server may require one, or invite by
 // pre-shared keys ([NoiseServer.PresharedKeys]); [ListenConfig.Authorize] is asked
 // about every client and every resume, and [Listener.Revoke] ends the sessions of a
@@ -178,10 +181,10 @@
 // DH64RC4 ([DH64RC4Server]) and SCP ([SCPServer]) are obfuscation, not protection. They exist for deployed
 // clients and servers that speak them. Their Diffie-Hellman group has 64 bits, and
 // p − 1 = 4·11·137·547·5594472617641 has only small factors, so a recorded session is
-// opened in under a second of plain Go on one core. Both directions share one
+// decrypted in under a second of plain Go on one core. Both directions share one
 // RC4 key stream. Nothing authenticates the server or detects a changed byte, and
-// anyone on the path can end a session or its stream. They keep a stranger who
-// sees nothing of the connection from taking it over, and no one else. Where that is not
+// anyone on the path can end a session or its stream. They stop a stranger
+// who does not see the connection from taking it over, and nobody else. Where that is not
 // enough, run them over a TLS transport, or run TLS over the Conn:
 // [FromConn] finds the Conn below a *tls.Conn.
 //
@@ -273,8 +276,8 @@
 //
 // # Deviations from a plain net.Conn
 //
-// Write returns when the bytes are in the buffer, and does not wait for the
-// transport; an error of that is repaired, not returned. LocalAddr and RemoteAddr are those of the newest
-// transport, and change. Close does not wait; [Conn.CloseContext]
-// does. The rest is as net.Conn and golang.org/x/net/nettest have it.
+// Write returns when the bytes are in the buffer, and does not wait for the transport,
+// whose errors lead to a resume and are not returned. LocalAddr and RemoteAddr are those
+// of the newest transport, and change. Close does not wait; [Conn.CloseContext] does.
+// Everything else is as net.Conn documents it and golang.org/x/net/nettest tests it.
 package relink

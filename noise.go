@@ -67,8 +67,8 @@ type NoiseClient struct {
 
 	// Classical leaves ML-KEM out of the key exchange, for a tiny device or a very
 	// narrow path: it saves 1.2 KB each way and half of a new session's
-	// processor time. Whoever records such a session opens it on the day that X25519
-	// falls. The server has to allow it.
+	// processor time. A recording of such a session can be decrypted once X25519 is
+	// broken. The server has to allow it.
 	Classical bool
 }
 

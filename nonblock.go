@@ -7,7 +7,7 @@ import "net"
 // itself, in one attempt, and leaves the rest to a goroutine of the library.
 // Over any other transport all is sent by that goroutine, so that no Write ever
 // waits for a peer that does not read. *net.TCPConn and *net.UnixConn are known and
-// need not implement it, but for Windows, where they count as any other.
+// need not implement it, except on Windows, where they count as any other.
 //
 // A type that embeds a NonblockingWriter and has a Write of its own must have a
 // WriteNonblock of its own too: otherwise bytes would go past its Write. A wrapper

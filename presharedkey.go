@@ -13,7 +13,7 @@ import (
 
 // A PresharedKey is a secret that a server with the suite Noise shares with the
 // clients whom it invites: 32 random bytes. Make one with
-// [GeneratePresharedKey]; a password is none, because whoever sees a request
+// [GeneratePresharedKey]; a password will not do, because whoever sees a request
 // could try passwords.
 //
 // It keeps itself out of logs as a [PrivateKey] does: printed, logged or encoded
