@@ -42,6 +42,7 @@ var layers = []layer{
 	{dir: "internal/conntest", own: []string{".", "internal/faultnet", "internal/stream", "internal/suite"}, other: []string{"github.com/stretchr/testify"}},
 	{dir: "internal/transport"},
 	{dir: "internal/transport/transporttest", own: []string{".", "internal/faultnet"}, other: []string{"golang.org/x/net/nettest"}},
+	{dir: "browser", own: []string{".", "transport/browser"}},
 	{dir: "transport/*", own: []string{"internal/transport"}},
 	{dir: "internal/rc4pair", own: []string{"rc4stream"}, never: []string{"net", "time"}},
 	{dir: "internal/suite", never: []string{"net", "time"}},

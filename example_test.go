@@ -1104,6 +1104,16 @@ func ExampleDH64RC4Server() {
 
 // A client of goscon's protocol says which back end it prefers, and the server's
 // application decides what to make of it.
+// A binding whose callers cannot look into a Go error, and a metric's label, need a word.
+func ExampleErrorCode() {
+	_, err := relink.Dial("tcp", "127.0.0.1:1", relink.InsecureNoiseClient{})
+	fmt.Println(relink.ErrorCode(err))
+	fmt.Println(relink.ErrorCode(fmt.Errorf("reading the greeting: %w", relink.ErrExpired)))
+	// Output:
+	// network
+	// expired
+}
+
 func ExampleSCPClient() {
 	client, server := session(relink.SCPServer{}, relink.SCPClient{
 		TargetServer: "zone_7",

@@ -1,12 +1,8 @@
 package relink
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"strings"
 
 	core "github.com/relink-go/relink"
@@ -68,28 +64,6 @@ func argument(format string, args ...any) error {
 	return &codedError{CodeArgument, fmt.Errorf(format, args...)}
 }
 
-// codes are looked through from the top: what is more exact comes first.
-var codes = []struct {
-	err  error
-	code string
-}{
-	{core.ErrAuthentication, CodeAuthentication},
-	{core.ErrBusy, CodeBusy},
-	{core.ErrDenied, CodeDenied},
-	{core.ErrExpired, CodeExpired},
-	{core.ErrSessionLost, CodeLost},
-	{core.ErrPeerClosed, CodePeerClosed},
-	{core.ErrReplayGap, CodeReplayGap},
-	{core.ErrCounters, CodeProtocol},
-	{core.ErrProtocol, CodeProtocol},
-	{core.ErrHandshakeTimeout, CodeTimeout},
-	{errors.ErrUnsupported, CodeUnsupported},
-	{net.ErrClosed, CodeClosed},
-	{os.ErrDeadlineExceeded, CodeTimeout},
-	{context.DeadlineExceeded, CodeTimeout},
-	{io.EOF, CodeEnd},
-}
-
 // coded gives an error of the library its code.
 func coded(err error) error {
 	if err == nil {
@@ -98,15 +72,7 @@ func coded(err error) error {
 	if has, ok := errors.AsType[*codedError](err); ok {
 		return &codedError{has.code, plain{err}}
 	}
-	if _, ok := errors.AsType[*core.UndeliveredError](err); ok {
-		return &codedError{CodeUndelivered, err}
-	}
-	for _, c := range codes {
-		if errors.Is(err, c.err) {
-			return &codedError{c.code, err}
-		}
-	}
-	return &codedError{CodeNetwork, err}
+	return &codedError{core.ErrorCode(err), err}
 }
 
 // plain is an error that has a code somewhere within it: only the first counts.
