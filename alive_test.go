@@ -28,7 +28,7 @@ func TestIdleLinkIsKnownAlive(t *testing.T) {
 			reading := conntest.Background(func() (int, error) { return r.Server.Read(make([]byte, 1)) })
 			time.Sleep(idle)
 			require.Equal(t, relink.StateConnected, r.Server.State())
-			require.Empty(t, r.ServerEvents.All(relink.EventSuspended))
+			require.Empty(t, r.Server.Events.All(relink.EventSuspended))
 			last := time.Now()
 			r.Net.SetDown(faultnet.Refuse)
 			path := r.Net.Last()

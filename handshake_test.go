@@ -11,7 +11,6 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/conntest"
-	"github.com/relink-go/relink/internal/faultnet"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -34,7 +33,7 @@ func (p lengthy) Serve(s suite.Stream, _ suite.Host) error {
 func TestHandshakeMemoryFollowsWhatArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := lengthy{new(conntest.RecordProtocol), make(chan []byte, 1)}
-		sc := conntest.NewScene(t, conntest.Spoken{Protocol: p}, conntest.Setup{}, faultnet.Options{})
+		sc := conntest.NewIdle(t, conntest.Spoken{Protocol: p})
 		message := conntest.Data(suite.MaxMessage)
 		c, err := sc.Net.Dial(t.Context(), "tcp", "server")
 		require.NoError(t, err)

@@ -34,13 +34,13 @@ func TestFirstRecordWithoutACount(t *testing.T) {
 		r.Net.SetDown(faultnet.NotDown)
 		tr, err := r.Net.Dial(context.Background(), "tcp", "server")
 		require.NoError(t, err)
-		p := relink.PresentResume(r.Client, tr)
+		p := relink.PresentResume(r.Client.Conn, tr)
 		require.NoError(t, p.Err)
 		p.SayFirst(suite.Control{Ping: true})
 		require.NoError(t, p.Err)
 		synctest.Wait()
-		require.EqualValues(t, 1, conntest.LinksOf(r.Server))
-		refused := r.ServerEvents.All(relink.EventRefused)
+		require.EqualValues(t, 1, conntest.LinksOf(r.Server.Conn))
+		refused := r.Server.Events.All(relink.EventRefused)
 		require.Len(t, refused, 1)
 		require.ErrorIs(t, refused[0].Err, relink.ErrProtocol)
 		require.NoError(t, tr.Close())
@@ -60,12 +60,12 @@ func TestResumeRace(t *testing.T) {
 				continue // such a client counts its attempts, and the server keeps the keys of the last few only
 			}
 			cfg := conntest.Setup{MinBackoff: time.Hour, MaxBackoff: time.Hour, ResumeTimeout: 3 * time.Hour}
-			conntest.InScene(t, s, cfg, faultnet.Options{}, func(sc *conntest.Scene) { testResumeRace(sc, s, order) })
+			conntest.InRig(t, s, cfg, faultnet.Options{}, func(sc *conntest.Rig) { testResumeRace(sc, s, order) })
 		}
 	})
 }
 
-func testResumeRace(sc *conntest.Scene, s conntest.Suite, order bool) {
+func testResumeRace(sc *conntest.Rig, s conntest.Suite, order bool) {
 	const n = 8
 	t := sc.T
 	sc.Echo(10, time.Second)

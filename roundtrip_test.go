@@ -19,10 +19,10 @@ func TestRoundTripOfHandshake(t *testing.T) {
 	const delay = 25 * time.Millisecond
 	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := conntest.New(t, s, conntest.WithPath(faultnet.Options{Delay: delay}))
-		smoothed, _ := relink.RoundTrip(r.Client)
+		smoothed, _ := relink.RoundTrip(r.Client.Conn)
 		require.Equal(t, 2*delay, smoothed)
 		r.Exchange(10) // SCP's server has asked nothing, so that it knows only what pings tell
-		smoothed, _ = relink.RoundTrip(r.Server)
+		smoothed, _ = relink.RoundTrip(r.Server.Conn)
 		if !strings.HasPrefix(s.String(), "SCP") {
 			require.Equal(t, 2*delay, smoothed)
 		}
@@ -38,7 +38,7 @@ func TestRoundTripFollows(t *testing.T) {
 			conntest.WithBoth(func(c *relink.Config) { c.LivenessTimeout, c.ResumeTimeout = 24*time.Hour, 1000*time.Hour }))
 		r.Net.Last().SetDelay(100 * time.Millisecond)
 		echo := conntest.Background(func() (int, error) {
-			_, err := io.Copy(r.Server, r.Server)
+			_, err := io.Copy(r.Server.Conn, r.Server.Conn)
 			return 0, err
 		})
 		for range 600 {

@@ -3,6 +3,7 @@ package relink_test
 import (
 	"bytes"
 	"io"
+	"net"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -36,7 +37,7 @@ func newLeftRig(t *testing.T, s conntest.Suite) *leftRig {
 	for range 5 {
 		r.write(40)
 	}
-	require.Equal(t, r.leaves(200), relink.LeftOf(r.Client))
+	require.Equal(t, r.leaves(200), relink.LeftOf(r.Client.Conn))
 	return r
 }
 
@@ -72,7 +73,7 @@ func (r *leftRig) requireAll() {
 	_, err := io.ReadFull(r.Server, got)
 	require.NoError(r.T, err)
 	require.Equal(r.T, r.data[:r.next], got)
-	require.Zero(r.T, relink.LeftOf(r.Client))
+	require.Zero(r.T, relink.LeftOf(r.Client.Conn))
 }
 
 func TestSenderEnciphersWhatWritesLeave(t *testing.T) {
@@ -89,7 +90,7 @@ func TestLongWriteBehindShortOnes(t *testing.T) {
 	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := newLeftRig(t, s)
 		r.write(100 << 10)
-		require.Equal(t, r.leaves(200+100<<10), relink.LeftOf(r.Client))
+		require.Equal(t, r.leaves(200+100<<10), relink.LeftOf(r.Client.Conn))
 		r.write(1)
 		r.requireAll()
 		r.Stop()
@@ -105,11 +106,11 @@ func TestLeftCipherOutlivesTransport(t *testing.T) {
 			r.Net.SetDown(faultnet.Refuse)
 			r.Net.Last().Cut(faultnet.Reset)
 			synctest.Wait()
-			conntest.RequireSuspended(t, r.Client)
+			conntest.RequireSuspended(t, r.Client.Conn)
 			if between > 0 {
 				r.write(between)
 			}
-			require.Equal(t, r.leaves(int64(200+between)), relink.LeftOf(r.Client))
+			require.Equal(t, r.leaves(int64(200+between)), relink.LeftOf(r.Client.Conn))
 			r.Net.SetDown(faultnet.NotDown)
 			r.requireAll()
 			r.Exchange(1000)
@@ -146,13 +147,13 @@ func TestPeerClaimsWhatIsLeft(t *testing.T) {
 	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := newLeftRig(t, s)
 		end := r.Client.Stats().BytesWritten
-		fit := end - relink.LeftOf(r.Client)
-		require.NoError(t, relink.CheckOf(r.Client, fit))
-		require.ErrorIs(t, relink.CheckOf(r.Client, fit+1), relink.ErrCounters)
+		fit := end - relink.LeftOf(r.Client.Conn)
+		require.NoError(t, relink.CheckOf(r.Client.Conn, fit))
+		require.ErrorIs(t, relink.CheckOf(r.Client.Conn, fit+1), relink.ErrCounters)
 		r.requireAll()
 		time.Sleep(time.Second)
-		require.NoError(t, relink.CheckOf(r.Client, end))
-		require.ErrorIs(t, relink.CheckOf(r.Client, end+1), relink.ErrCounters)
+		require.NoError(t, relink.CheckOf(r.Client.Conn, end))
+		require.ErrorIs(t, relink.CheckOf(r.Client.Conn, end+1), relink.ErrCounters)
 		r.Stop()
 	})
 }
@@ -170,7 +171,7 @@ func TestReadLetsItsAcknowledgementOut(t *testing.T) {
 		for range reads {
 			_, err := io.ReadFull(r.Server, make([]byte, every))
 			require.NoError(t, err)
-			if relink.AckWaits(r.Server) {
+			if relink.AckWaits(r.Server.Conn) {
 				late++
 			}
 		}
@@ -191,10 +192,10 @@ func TestLongWriteSendsItself(t *testing.T) {
 			r := conntest.New(t, s, conntest.WithPath(faultnet.Options{Buffer: 2 << 20}))
 			r.Exchange(10)
 			synctest.Wait()
-			release := relink.HoldFlusher(r.Client)
+			release := relink.HoldFlusher(r.Client.Conn)
 			data := conntest.Data(size)
 			conntest.RequireWrite(t, r.Client, data)
-			require.EqualValues(t, 10+size, relink.TakenAlong(r.Client), "of %d bytes", size)
+			require.EqualValues(t, 10+size, relink.TakenAlong(r.Client.Conn), "of %d bytes", size)
 			conntest.RequireRead(t, r.Server, data)
 
 			r.Net.Last().Stall(faultnet.Up)
@@ -218,7 +219,7 @@ func TestShortWriteBehindOneThatWaitedForRoom(t *testing.T) {
 	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := conntest.New(t, s)
 		r.Exchange(10) // the ordinary case but for this
-		release := relink.HoldWriting(r.Client)
+		release := relink.HoldWriting(r.Client.Conn)
 		short := conntest.Background(func() (int, error) { return r.Client.Write([]byte("x")) })
 		conntest.StillBlocked(t, short)
 		release()
@@ -243,7 +244,7 @@ func TestShortWritesUpToThePeersLimit(t *testing.T) {
 			conntest.RequireWrite(t, r.Client, data[at:at+size])
 			synctest.Wait()
 		}
-		require.Equal(t, int64(10+limit), relink.TakenAlong(r.Client))
+		require.Equal(t, int64(10+limit), relink.TakenAlong(r.Client.Conn))
 		conntest.RequireRead(t, r.Server, data)
 		r.Exchange(1000)
 		r.Finish()
@@ -260,7 +261,7 @@ func TestShortWriteBesideSenderAfterClose(t *testing.T) {
 		}
 		require.NoError(t, end())
 		_, err := r.Client.Write([]byte("x"))
-		require.ErrorIs(t, err, conntest.ErrClosed)
+		require.ErrorIs(t, err, net.ErrClosed)
 		r.requireAll()
 		r.Stop()
 	})
@@ -270,11 +271,11 @@ func TestShortWriteBesideSenderAfterClose(t *testing.T) {
 func TestTryWriteBesideWrite(t *testing.T) {
 	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := conntest.New(t, s)
-		release := relink.HoldWriting(r.Client)
+		release := relink.HoldWriting(r.Client.Conn)
 		require.Zero(t, r.Client.Room())
-		require.False(t, conntest.RequireTryWrite(t, r.Client, []byte("x")))
+		require.False(t, conntest.RequireTryWrite(t, r.Client.Conn, []byte("x")))
 		release()
-		require.True(t, conntest.RequireTryWrite(t, r.Client, []byte("x")))
+		require.True(t, conntest.RequireTryWrite(t, r.Client.Conn, []byte("x")))
 		conntest.RequireRead(t, r.Server, []byte("x"))
 		r.Stop()
 	})

@@ -76,7 +76,7 @@ func TestAdmissionIsJudgedLast(t *testing.T) {
 				close(gate)
 				synctest.Wait()
 				refused := 0
-				for _, e := range r.ServerEvents.All(relink.EventRefused) {
+				for _, e := range r.Server.Events.All(relink.EventRefused) {
 					require.Error(t, e.Err)
 					require.False(t, isInternal(e.Err), "%v", e.Err)
 					if errors.Is(e.Err, relink.ErrUnknownSession) {
@@ -126,7 +126,7 @@ func TestKeyIsTaken(t *testing.T) {
 		r := New(t, Spoken{wrappedHost{new(RecordProtocol), wrap}})
 		_, err := r.Dialer.DialConn(t.Context(), "tcp", "server")
 		require.Error(t, err)
-		require.ErrorIs(t, r.ServerEvents.All(relink.EventRefused)[0].Err, suite.ErrKeyTaken)
+		require.ErrorIs(t, r.Server.Events.All(relink.EventRefused)[0].Err, suite.ErrKeyTaken)
 		r.Exchange(100)
 		r.Stop()
 	})
@@ -167,7 +167,7 @@ func TestProtocolIsLate(t *testing.T) {
 		r := New(t, Spoken{wrappedHost{new(RecordProtocol), wrap}})
 		r.Exchange(100)
 		transport := r.Net.Last()
-		refusals := func() []relink.Event { return r.ServerEvents.All(relink.EventRefused) }
+		refusals := func() []relink.Event { return r.Server.Events.All(relink.EventRefused) }
 
 		isLate.Store(true)
 		_, err := r.Dialer.DialConn(t.Context(), "tcp", "server")
@@ -232,8 +232,8 @@ func (greedy) Serve(s suite.Stream, _ suite.Host) error {
 // for.
 func TestMessageIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sc := NewScene(t, Spoken{greedy{new(RecordProtocol)}}, Setup{}, faultnet.Options{})
-		_, err := sc.dialer.DialConn(t.Context(), "tcp", "server")
+		sc := NewIdle(t, Spoken{greedy{new(RecordProtocol)}})
+		_, err := sc.Dialer.DialConn(t.Context(), "tcp", "server")
 		require.Error(t, err)
 		require.ErrorIs(t, sc.Server.Events.All(relink.EventRefused)[0].Err, relink.ErrProtocol)
 		require.NoError(t, sc.Listener.Close())
@@ -496,7 +496,7 @@ func TestEndedBeforeAccept(t *testing.T) {
 		require.Zero(t, stats.Memory)
 		_ = r.Client.Abort()
 		_ = r.Server.Abort()
-		r.Client, r.Server = r.Open()
+		r.Client.Conn, r.Server.Conn = r.Open()
 		r.Exchange(100)
 		r.Stop()
 	})
@@ -631,7 +631,7 @@ func TestYoungSuspendedSessionsGiveWay(t *testing.T) {
 		require.ErrorIs(t, dropped[0].Err(), relink.ErrDisplaced)
 		RequireSuspended(t, dropped[1])
 		synctest.Wait()
-		closed := r.ServerEvents.All(relink.EventClosed)
+		closed := r.Server.Events.All(relink.EventClosed)
 		require.Len(t, closed, 1)
 		require.Same(t, dropped[0], closed[0].Conn)
 		require.ErrorIs(t, closed[0].Err, relink.ErrDisplaced)
@@ -640,7 +640,7 @@ func TestYoungSuspendedSessionsGiveWay(t *testing.T) {
 		require.Equal(t, 1, r.Listener.Stats().Suspended)
 		r.Exchange(100)
 		time.Sleep(2 * DefaultResumeTimeout) // nothing is left of it that expires once more
-		require.Len(t, r.ServerEvents.All(relink.EventClosed), 2)
+		require.Len(t, r.Server.Events.All(relink.EventClosed), 2)
 		require.Equal(t, 2, live(r.Listener))
 		_, _ = client.Abort(), server.Abort()
 		r.Stop()

@@ -69,7 +69,7 @@ func TestAuthorizeIsAsked(t *testing.T) {
 			r.Exchange(100)
 			asked = g.asked()
 			require.Len(t, asked, 1)
-			require.Same(t, r.Server, asked[0].Resumes)
+			require.Same(t, r.Server.Conn, asked[0].Resumes)
 			require.Equal(t, r.Net.Last().Client().LocalAddr(), asked[0].Remote)
 			require.Equal(t, s.String(), asked[0].Suite)
 		}
@@ -92,11 +92,11 @@ func TestAuthorizeRefusesNewSessions(t *testing.T) {
 			require.Error(t, err)
 			require.Nil(t, c.Close())
 		}
-		refused := r.ServerEvents.All(relink.EventRefused)
+		refused := r.Server.Events.All(relink.EventRefused)
 		require.NotEmpty(t, refused)
 		require.ErrorIs(t, refused[0].Err, relink.ErrDenied)
 		require.ErrorIs(t, refused[0].Err, errBanned)
-		require.Len(t, r.ServerEvents.All(relink.EventOpened), 1)
+		require.Len(t, r.Server.Events.All(relink.EventOpened), 1)
 		require.EqualValues(t, 1, r.Listener.Stats().Refused.Denied)
 		g.say(fmt.Errorf("%w: ask later", relink.ErrBusy))
 		if c, err := r.Dialer.DialConn(t.Context(), "tcp", "server"); err == nil {
@@ -131,7 +131,7 @@ func TestAuthorizeRefusesResumes(t *testing.T) {
 			require.ErrorIs(t, err, relink.ErrSessionLost)
 			require.ErrorIs(t, err, relink.ErrDenied)
 		}
-		closed := r.ServerEvents.All(relink.EventClosed)
+		closed := r.Server.Events.All(relink.EventClosed)
 		require.Len(t, closed, 1)
 		require.ErrorIs(t, closed[0].Err, relink.ErrDenied)
 		r.Stop()
@@ -182,7 +182,7 @@ func TestAuthorizeMisbehaves(t *testing.T) {
 					r.Net.Last().Cut(faultnet.Reset)
 					r.Net.Paths()[0].Cut(faultnet.Reset)
 					time.Sleep(20 * time.Second)
-					require.NotErrorIs(t, r.ServerEvents.All(relink.EventRefused)[0].Err, relink.ErrDenied)
+					require.NotErrorIs(t, r.Server.Events.All(relink.EventRefused)[0].Err, relink.ErrDenied)
 					set(false)
 					r.Exchange(100)
 					r.Stop()
@@ -513,7 +513,7 @@ func TestRevoke(t *testing.T) {
 		require.Zero(t, r.Listener.Revoke(relink.GenerateKey().PublicKey()))
 		require.Equal(t, 2, r.Listener.Revoke(u.client.Key.PublicKey()))
 		RequireInstant(t, func() {
-			for _, c := range []*relink.Conn{r.Server, suspendedThere, r.Client} {
+			for _, c := range []*relink.Conn{r.Server.Conn, suspendedThere, r.Client.Conn} {
 				_, err := c.Read(make([]byte, 1))
 				require.ErrorIs(t, err, relink.ErrDenied)
 			}

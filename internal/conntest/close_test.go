@@ -38,8 +38,8 @@ func TestEndWhileTheTransportHolds(t *testing.T) {
 					}
 					StillBlocked(t, reader)
 					RequireInstant(t, func() {
-						require.NoError(t, end(r.Client))
-						require.ErrorIs(t, (<-reader).Err, ErrClosed)
+						require.NoError(t, end(r.Client.Conn))
+						require.ErrorIs(t, (<-reader).Err, net.ErrClosed)
 					})
 					p.Release(faultnet.Up)
 					_ = r.Server.Abort()
@@ -78,7 +78,7 @@ func TestMethodsWhileTheDialerHangs(t *testing.T) {
 			})
 			hang = true
 			r.Exchange(100)
-			c := r.Client
+			c := r.Client.Conn
 			address := c.RemoteAddr()
 			r.Net.Last().Cut(faultnet.Reset)
 			read := Background(func() (int, error) { return c.Read(make([]byte, 1)) })
@@ -99,9 +99,9 @@ func TestMethodsWhileTheDialerHangs(t *testing.T) {
 				require.NoError(t, end(c))
 				for _, blocked := range []<-chan Outcome{read, write} {
 					o := <-blocked
-					require.ErrorIs(t, o.Err, ErrClosed)
+					require.ErrorIs(t, o.Err, net.ErrClosed)
 				}
-				require.ErrorIs(t, end(c), ErrClosed)
+				require.ErrorIs(t, end(c), net.ErrClosed)
 			})
 			start := time.Now()
 			<-c.Done()
@@ -127,7 +127,7 @@ func TestMethodsWhileTheClientIsAway(t *testing.T) {
 		r := New(t, s)
 		r.Exchange(100)
 		r.Suspend(faultnet.Refuse, faultnet.Reset)
-		c := r.Server
+		c := r.Server.Conn
 		RequireInstant(t, func() {
 			require.Equal(t, "10.0.0.1", strings.Split(c.RemoteAddr().String(), ":")[0])
 			require.NoError(t, c.SetDeadline(time.Now().Add(time.Second)))
@@ -140,7 +140,7 @@ func TestMethodsWhileTheClientIsAway(t *testing.T) {
 		<-c.Done()
 		require.Equal(t, 5*time.Second, time.Since(start))
 		synctest.Wait()
-		closed := r.ServerEvents.All(relink.EventClosed)
+		closed := r.Server.Events.All(relink.EventClosed)
 		require.Len(t, closed, 1)
 		require.ErrorIs(t, closed[0].Err, relink.ErrExpired) // it was not delivered
 		r.Stop()
@@ -163,7 +163,7 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 				wg.Go(func() {
 					for range 60 {
 						if _, err := c.Write(piece); err != nil {
-							if !errors.Is(err, ErrClosed) && !errors.Is(err, relink.ErrPeerClosed) && !IsLoss(err) {
+							if !errors.Is(err, net.ErrClosed) && !errors.Is(err, relink.ErrPeerClosed) && !IsLoss(err) {
 								t.Error(err)
 							}
 							return
@@ -177,7 +177,7 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 							now.Do(func() { close(moment) })
 						}
 						if _, err := c.Read(b); err != nil {
-							if !errors.Is(err, io.EOF) && !errors.Is(err, ErrClosed) && !IsLoss(err) {
+							if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !IsLoss(err) {
 								t.Error(err)
 							}
 							return
@@ -186,9 +186,9 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 				})
 			}
 			<-moment
-			c := r.Client
+			c := r.Client.Conn
 			if i%2 == 0 {
-				c = r.Server
+				c = r.Server.Conn
 			}
 			var closers sync.WaitGroup
 			var mu sync.Mutex
@@ -199,7 +199,7 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 						mu.Lock()
 						ok++
 						mu.Unlock()
-					} else if !errors.Is(err, ErrClosed) {
+					} else if !errors.Is(err, net.ErrClosed) {
 						t.Error(err)
 					}
 				})
@@ -218,7 +218,7 @@ func TestReaderWriterAndCloserAtOnce(t *testing.T) {
 func TestStates(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		r := New(t, s)
-		c := r.Client
+		c := r.Client.Conn
 		require.Equal(t, relink.StateConnected, c.State())
 		require.Contains(t, c.String(), c.ID())
 		require.Contains(t, c.String(), "connected")
@@ -292,7 +292,7 @@ func TestSuite(t *testing.T) {
 }
 
 func nilOrClosed(err error) error {
-	if errors.Is(err, ErrClosed) {
+	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
@@ -340,11 +340,11 @@ func TestFromConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(t, SCP)
 		for _, conn := range []net.Conn{
-			r.Client, netConnWrapper{r.Client}, netConnWrapper{netConnWrapper{r.Client}}, tls.Client(r.Client, nil),
+			r.Client.Conn, netConnWrapper{r.Client.Conn}, netConnWrapper{netConnWrapper{r.Client.Conn}}, tls.Client(r.Client.Conn, nil),
 		} {
 			c, ok := relink.FromConn(conn)
 			require.True(t, ok)
-			require.Same(t, r.Client, c)
+			require.Same(t, r.Client.Conn, c)
 		}
 		for _, conn := range []net.Conn{nil, r.Net.Last().Client(), netConnWrapper{}, &selfWrapper{}} {
 			c, ok := relink.FromConn(conn)
@@ -367,7 +367,7 @@ func TestUnsupported(t *testing.T) {
 			}
 		}
 		r.Exchange(100)
-		_, ok := relink.SCPRequestOf(r.Server)
+		_, ok := relink.SCPRequestOf(r.Server.Conn)
 		require.Equal(t, IsSCP(s), ok)
 		r.Stop()
 	})
@@ -423,7 +423,7 @@ func TestClosedServerHasBeenAsked(t *testing.T) {
 		old.Cut(faultnet.Reset)
 		<-r.Server.Done()
 		require.Less(t, time.Since(start), time.Second)
-		require.NoError(t, r.ServerEvents.All(relink.EventClosed)[0].Err)
+		require.NoError(t, r.Server.Events.All(relink.EventClosed)[0].Err)
 		r.Stop()
 	})
 }
@@ -458,7 +458,7 @@ func TestCloseOverOpaqueTransport(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, data, got)
 				<-r.Client.Done()
-				require.NoError(t, r.ClientEvents.All(relink.EventClosed)[0].Err)
+				require.NoError(t, r.Client.Events.All(relink.EventClosed)[0].Err)
 				require.Equal(t, 1, r.Net.Dials())
 				r.Stop()
 			})
@@ -470,7 +470,7 @@ func TestCloseOverOpaqueTransport(t *testing.T) {
 // server gets in this order: that of the first resume, which takes the session
 // over, and when release is called that of the second, which loses. The client
 // takes the second for its session's.
-func superseded(sc *Scene) (release func()) {
+func superseded(sc *Rig) (release func()) {
 	sc.Net.OnDial(func(i int, p *faultnet.Path) error {
 		if i <= 2 {
 			p.Stall(faultnet.Down)
@@ -501,8 +501,8 @@ func superseded(sc *Scene) (release func()) {
 // over the loser are nowhere.
 func TestCloseOnASupersededTransport(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
-		sc := NewScene(t, s, Setup{ResumeTimeout: 20 * time.Second}, faultnet.Options{})
-		sc.open()
+		sc := NewIdle(t, s, With(Setup{ResumeTimeout: 20 * time.Second}))
+		sc.Connect()
 		sc.Echo(100, time.Minute)
 		release := superseded(sc)
 		sc.Client.Send(300)
@@ -526,8 +526,8 @@ func TestCloseOnASupersededTransport(t *testing.T) {
 func TestALostRaceSwallowsLittle(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		const capacity = 4 << 10
-		sc := NewScene(t, s, Setup{ReplayLimit: 4 * capacity}, faultnet.Options{Buffer: capacity})
-		sc.open()
+		sc := NewIdle(t, s, With(Setup{ReplayLimit: 4 * capacity}), WithPath(faultnet.Options{Buffer: capacity}))
+		sc.Connect()
 		sc.Echo(100, time.Minute)
 		release := superseded(sc)
 		const amount = 60 << 10
@@ -536,7 +536,7 @@ func TestALostRaceSwallowsLittle(t *testing.T) {
 		release()
 		sc.Server.Receive(amount)
 		<-written
-		sc.end()
+		sc.Finish()
 	})
 }
 

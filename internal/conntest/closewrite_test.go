@@ -25,7 +25,7 @@ func TestCloseWrite(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/client=%v", kind, fromClient), func(t *testing.T) {
 				InAckBubble(t, func(t *testing.T, s Suite) {
 					r := New(t, s)
-					from, to := r.Client, r.Server
+					from, to := r.Client.Conn, r.Server.Conn
 					if !fromClient {
 						from, to = to, from
 					}
@@ -85,7 +85,7 @@ func TestCloseDuringWrite(t *testing.T) {
 				<-r.Server.Done()
 				_ = r.Listener.Close()
 				synctest.Wait() // the events are delivered
-				require.NoError(t, r.ClientEvents.All(relink.EventClosed)[0].Err)
+				require.NoError(t, r.Client.Events.All(relink.EventClosed)[0].Err)
 			})
 		})
 	}
@@ -100,7 +100,7 @@ func TestCloseDelivers(t *testing.T) {
 				t.Run(fmt.Sprintf("%v/client=%v/unread=%v", kind, fromClient, unread), func(t *testing.T) {
 					InAckBubble(t, func(t *testing.T, s Suite) {
 						r := New(t, s, WithPath(faultnet.Options{ResetOnUnread: true, Buffer: 16 << 10}))
-						from, to := r.Client, r.Server
+						from, to := r.Client.Conn, r.Server.Conn
 						if !fromClient {
 							from, to = to, from
 						}
@@ -182,8 +182,8 @@ func TestCloseAfterCloseWrite(t *testing.T) {
 				<-r.Client.Done()
 				_ = r.Listener.Close()
 				synctest.Wait()
-				require.NoError(t, r.ServerEvents.All(relink.EventClosed)[0].Err)
-				require.NoError(t, r.ClientEvents.All(relink.EventClosed)[0].Err)
+				require.NoError(t, r.Server.Events.All(relink.EventClosed)[0].Err)
+				require.NoError(t, r.Client.Events.All(relink.EventClosed)[0].Err)
 			})
 		})
 	}
@@ -195,7 +195,7 @@ func TestAbortIsTyped(t *testing.T) {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, fromClient), func(t *testing.T) {
 				InAckBubble(t, func(t *testing.T, s Suite) {
 					r := New(t, s, WithPath(faultnet.Options{Opaque: opaque}))
-					from, to := r.Client, r.Server
+					from, to := r.Client.Conn, r.Server.Conn
 					if !fromClient {
 						from, to = to, from
 					}

@@ -77,11 +77,11 @@ func TestSeveralInnerListeners(t *testing.T) {
 			RequireExchange(t, client, server, 500)
 			synctest.Wait()
 			require.Equal(t, []string{"side door", "front"}[i%2], server.Label())
-			resumed := r.ServerEvents.All(relink.EventResumed)
+			resumed := r.Server.Events.All(relink.EventResumed)
 			require.Len(t, resumed, i+1)
 			require.Equal(t, server.Label(), resumed[i].Label)
 		}
-		require.Equal(t, "front", r.ServerEvents.All(relink.EventOpened)[1].Label)
+		require.Equal(t, "front", r.Server.Events.All(relink.EventOpened)[1].Label)
 
 		// Sessions open over it too.
 		r.Dialer.DialTransport = n.Dial
@@ -93,7 +93,7 @@ func TestSeveralInnerListeners(t *testing.T) {
 		stranger, err := n.Dial(t.Context(), "tcp", "server")
 		require.NoError(t, err)
 		require.NoError(t, stranger.Close())
-		require.Equal(t, "side door", r.ServerEvents.All(relink.EventRefused)[0].Label)
+		require.Equal(t, "side door", r.Server.Events.All(relink.EventRefused)[0].Label)
 
 		// Close closes all.
 		require.NoError(t, r.Listener.Close())
@@ -101,7 +101,7 @@ func TestSeveralInnerListeners(t *testing.T) {
 			_, err = l.Accept()
 			require.ErrorIs(t, err, net.ErrClosed)
 		}
-		require.Empty(t, r.ServerEvents.All(relink.EventListenerFailed))
+		require.Empty(t, r.Server.Events.All(relink.EventListenerFailed))
 		late := faultnet.New().Listen()
 		require.ErrorIs(t, r.Listener.AddListener(late, "late"), net.ErrClosed)
 		late.FailNext(errTestListener) // which an Accept would not reach if it were closed
@@ -128,7 +128,7 @@ func TestInnerListenerFails(t *testing.T) {
 		StillBlocked(t, accepting)
 
 		r.inner.FailNext(errTestListener)
-		failed := r.ServerEvents.All(relink.EventListenerFailed)
+		failed := r.Server.Events.All(relink.EventListenerFailed)
 		require.Len(t, failed, 1)
 		require.Equal(t, "first", failed[0].Label)
 		require.ErrorIs(t, failed[0].Err, errTestListener)
@@ -142,7 +142,7 @@ func TestInnerListenerFails(t *testing.T) {
 		// Its owner takes the other away.
 		require.NoError(t, second.Close())
 		require.ErrorIs(t, (<-accepting).Err, net.ErrClosed)
-		failed = r.ServerEvents.All(relink.EventListenerFailed)
+		failed = r.Server.Events.All(relink.EventListenerFailed)
 		require.Len(t, failed, 2)
 		require.Equal(t, "second", failed[1].Label)
 		_, err = r.Listener.Accept()

@@ -111,7 +111,7 @@ func TestBadTransports(t *testing.T) {
 					if m.harmless {
 						require.Zero(t, r.Client.Stats().Resumes)
 					} else {
-						require.EqualValues(t, 1, r.Client.Stats().Resumes, "%v", r.ClientEvents.errors())
+						require.EqualValues(t, 1, r.Client.Stats().Resumes, "%v", r.Client.Events.errors())
 					}
 					r.Stop()
 				}
@@ -393,7 +393,7 @@ func TestTransportPanicsOnTheClient(t *testing.T) {
 					bad.Store(true)
 				}
 				if p.provoke != nil {
-					p.provoke(r.Client)
+					p.provoke(r.Client.Conn)
 				}
 				time.Sleep(time.Second) // so that a Write is none of several
 				r.Exchange(100)
@@ -402,7 +402,7 @@ func TestTransportPanicsOnTheClient(t *testing.T) {
 				require.Equal(t, relink.StateConnected, r.Client.State())
 				require.EqualValues(t, 1, r.Client.Stats().Resumes)
 				if !p.silent {
-					require.True(t, panickedIn(p.call, r.ClientEvents.errors()...), "%v", r.ClientEvents.errors())
+					require.True(t, panickedIn(p.call, r.Client.Events.errors()...), "%v", r.Client.Events.errors())
 				}
 				r.Exchange(500)
 				r.Stop()
@@ -433,7 +433,7 @@ func TestTransportPanicsOnTheServer(t *testing.T) {
 				r.Exchange(500)
 				bad.Store(true)
 				if p.provoke != nil {
-					p.provoke(r.Server)
+					p.provoke(r.Server.Conn)
 				}
 				if p.silent {
 					r.Client.NetworkChanged() // a server does not redial
@@ -449,7 +449,7 @@ func TestTransportPanicsOnTheServer(t *testing.T) {
 				}
 				require.EqualValues(t, resumes, r.Server.Stats().Resumes)
 				if !p.silent && p.provoke == nil { // else the client may be back before the server has seen it
-					require.True(t, panickedIn(p.call, r.ServerEvents.errors()...), "%v", r.ServerEvents.errors())
+					require.True(t, panickedIn(p.call, r.Server.Events.errors()...), "%v", r.Server.Events.errors())
 				}
 				r.Exchange(500)
 				r.Stop()
@@ -490,7 +490,7 @@ func TestTransportPanicsAtTheEnd(t *testing.T) {
 					})
 					r.Exchange(500)
 					bad.Store(true)
-					require.NoError(t, end(r.Client))
+					require.NoError(t, end(r.Client.Conn))
 					select {
 					case <-r.Client.Done():
 					case <-time.After(time.Minute):

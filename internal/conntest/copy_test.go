@@ -67,7 +67,7 @@ func TestCopyToTheEnd(t *testing.T) {
 		RequireWrite(t, r.Server, data)
 		require.NoError(t, r.Server.Close())
 		var got bytes.Buffer
-		n, err := io.Copy(&got, r.Client)
+		n, err := io.Copy(&got, r.Client.Conn)
 		require.NoError(t, err)
 		require.EqualValues(t, len(data), n)
 		require.Equal(t, data, got.Bytes())
@@ -306,7 +306,7 @@ func TestCopyFromSession(t *testing.T) {
 		data := Data(100_000)
 		RequireWrite(t, r.Client, data)
 		done := Background(func() (int, error) {
-			n, err := client.ReadFrom(r.Server)
+			n, err := client.ReadFrom(r.Server.Conn)
 			return int(n), err
 		})
 		RequireRead(t, server, data)

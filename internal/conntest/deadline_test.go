@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,7 +56,7 @@ func TestDeadlineAtTheBeginningOfUnixTime(t *testing.T) {
 				require.NoError(t, c.SetReadDeadline(epoch))
 				synctest.Wait()
 				require.Len(t, read, 1)
-				require.ErrorIs(t, (<-read).Err, errDeadline)
+				require.ErrorIs(t, (<-read).Err, os.ErrDeadlineExceeded)
 				require.NoError(t, c.SetReadDeadline(time.Time{}))
 				r.Exchange(100)
 			}
@@ -69,11 +70,11 @@ func TestDeadlineAtTheBeginningOfUnixTime(t *testing.T) {
 			require.NoError(t, r.Client.SetWriteDeadline(epoch))
 			synctest.Wait()
 			require.Len(t, write, 1)
-			require.ErrorIs(t, (<-write).Err, errDeadline)
+			require.ErrorIs(t, (<-write).Err, os.ErrDeadlineExceeded)
 			require.NoError(t, r.Client.SetWriteDeadline(time.Time{}))
 		}
 		path.Release(faultnet.Up)
-		go func() { _, _ = io.Copy(io.Discard, r.Server) }()
+		go func() { _, _ = io.Copy(io.Discard, r.Server.Conn) }()
 		synctest.Wait()
 		require.Zero(t, r.Client.Stats().BytesPending)
 		RequireExchange(t, r.Server, r.Client, 0)
@@ -348,7 +349,7 @@ func TestDeadlineAfterClose(t *testing.T) {
 		requireTimeout(t, err)
 		require.NoError(t, r.Client.Close())
 		for _, set := range []func(time.Time) error{r.Client.SetDeadline, r.Client.SetReadDeadline, r.Client.SetWriteDeadline} {
-			require.ErrorIs(t, set(time.Time{}), ErrClosed)
+			require.ErrorIs(t, set(time.Time{}), net.ErrClosed)
 		}
 		_, err = r.Server.Read(make([]byte, 1))
 		require.Equal(t, io.EOF, err)

@@ -52,14 +52,14 @@ func (c *afterSecondWrite) Write(p []byte) (int, error) {
 // dial fails, and the session it has made is not left behind.
 func TestDialEndsInTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sc := NewScene(t, DH64RC4, Setup{}, faultnet.Options{})
+		sc := NewIdle(t, DH64RC4)
 		ctx, cancel := context.WithCancel(t.Context())
-		dial := sc.dialer.DialTransport
-		sc.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dial := sc.Dialer.DialTransport
+		sc.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := dial(ctx, network, address)
 			return &afterSecondWrite{Conn: c, call: cancel}, err
 		}
-		c, err := sc.dialer.DialConn(ctx, "tcp", "server")
+		c, err := sc.Dialer.DialConn(ctx, "tcp", "server")
 		require.Nil(t, c)
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotErrorIs(t, err, relink.ErrHandshakeTimeout)
@@ -197,7 +197,7 @@ func TestRedialMistakes(t *testing.T) {
 		r.Net.Last().Cut(faultnet.Reset)
 		r.Exchange(1000)
 		// A failed attempt is told with the next one.
-		attempts := r.ClientEvents.All(relink.EventResuming)
+		attempts := r.Client.Events.All(relink.EventResuming)
 		require.Len(t, attempts, len(dialMistakes)+1)
 		require.NoError(t, attempts[0].Err)
 		for i, m := range dialMistakes {
@@ -263,7 +263,7 @@ func TestResumeAtServerThatNeverAccepts(t *testing.T) {
 		time.AfterFunc(9*time.Second, func() { accepting.Store(true) })
 		r.Exchange(1000)
 		require.LessOrEqual(t, time.Since(start), 11*time.Second)
-		attempts := r.ClientEvents.All(relink.EventResuming)
+		attempts := r.Client.Events.All(relink.EventResuming)
 		require.Len(t, attempts, 6)
 		require.ErrorIs(t, attempts[1].Err, relink.ErrHandshakeTimeout)
 		r.Stop()
@@ -279,7 +279,7 @@ func TestBackoffBounds(t *testing.T) {
 		lost := time.Now()
 		r.Net.Last().Cut(faultnet.Reset)
 		time.Sleep(115 * time.Second)
-		attempts := r.ClientEvents.All(relink.EventResuming)
+		attempts := r.Client.Events.All(relink.EventResuming)
 		require.Greater(t, len(attempts), 30) // 3 s at most, and 1.5 s on average
 		// A client that is not reading finds the loss with its standby.
 		require.LessOrEqual(t, attempts[0].Time.Sub(lost), 200*time.Millisecond)
@@ -358,7 +358,7 @@ func TestNetworkChanged(t *testing.T) {
 				r.Net.OnDial(func(_ int, p *faultnet.Path) error { p.Stall(faultnet.Up); return nil })
 				r.Net.SetDown(faultnet.NotDown)
 				synctest.Wait() // in the handshake
-				RequireSuspended(t, r.Client)
+				RequireSuspended(t, r.Client.Conn)
 				r.Net.OnDial(nil)
 				for range 3 { // also while the last call is being followed
 					r.Client.NetworkChanged()
@@ -423,7 +423,7 @@ func TestAttemptAfterTheDeadline(t *testing.T) {
 				} else {
 					time.Sleep(2 * limit)
 				}
-				RequireSuspended(t, r.Client)
+				RequireSuspended(t, r.Client.Conn)
 				r.Net.OnDial(nil)
 				if where != "dial" {
 					r.Net.SetDown(faultnet.NotDown)
@@ -452,12 +452,12 @@ func TestClientExpiry(t *testing.T) {
 		require.ErrorIs(t, o.Err, syscall.ECONNREFUSED) // what the last attempt met
 		require.True(t, IsLoss(o.Err))
 		require.Equal(t, limit, o.At.Sub(start))
-		attempts := r.ClientEvents.All(relink.EventResuming)
+		attempts := r.Client.Events.All(relink.EventResuming)
 		require.GreaterOrEqual(t, attempts[len(attempts)-1].Time.Sub(start), limit)
 		_, err := r.Client.Write([]byte("x"))
 		require.ErrorIs(t, err, relink.ErrExpired)
 		require.Equal(t, relink.StateClosed, r.Client.State())
-		closed := r.ClientEvents.All(relink.EventClosed)
+		closed := r.Client.Events.All(relink.EventClosed)
 		require.Len(t, closed, 1)
 		require.ErrorIs(t, closed[0].Err, relink.ErrExpired)
 		dials := r.Net.Dials()

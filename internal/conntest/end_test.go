@@ -48,7 +48,7 @@ func TestAbortDuringWrite(t *testing.T) {
 		close(gate)
 		o := <-done
 		require.Zero(t, o.N)
-		require.ErrorIs(t, o.Err, ErrClosed)
+		require.ErrorIs(t, o.Err, net.ErrClosed)
 		require.Zero(t, r.Client.Stats().Memory)
 		r.Stop()
 	})
@@ -67,7 +67,7 @@ func TestCloseTimeoutWithATransport(t *testing.T) {
 				require.NoError(t, r.Client.Close())
 				<-r.Client.Done()
 				require.Equal(t, DefaultCloseTimeout, time.Since(start))
-				require.NoError(t, r.ClientEvents.All(relink.EventClosed)[0].Err)
+				require.NoError(t, r.Client.Events.All(relink.EventClosed)[0].Err)
 				r.Stop()
 			})
 		})
@@ -111,7 +111,7 @@ func TestCloseDeliversToTheEnd(t *testing.T) {
 				InBubble(t, func(t *testing.T, s Suite) {
 					for _, name := range []string{"client", "server"} {
 						r := New(t, s, WithPath(faultnet.Options{ResetOnUnread: true, Delay: time.Millisecond}))
-						c, peer := r.Client, r.Server
+						c, peer := r.Client.Conn, r.Server.Conn
 						if name == "server" {
 							c, peer = peer, c
 						}
@@ -181,7 +181,7 @@ func TestClientEnd(t *testing.T) {
 				require.NoError(t, err)
 				start := time.Now()
 				path.Cut(tt.kind)
-				at := requireEnd(t, r.Client, data, tt.eof && IsClassic(s))
+				at := requireEnd(t, r.Client.Conn, data, tt.eof && IsClassic(s))
 				most := time.Second
 				if !IsClassic(s) { // it may have been another server
 					most += 10 * time.Second
@@ -194,7 +194,7 @@ func TestClientEnd(t *testing.T) {
 					require.ErrorIs(t, err, relink.ErrSessionLost)
 				}
 				synctest.Wait()
-				closed := r.ClientEvents.All(relink.EventClosed)
+				closed := r.Client.Events.All(relink.EventClosed)
 				require.Len(t, closed, 1)
 				require.Equal(t, tt.eof && IsClassic(s), closed[0].Err == nil)
 				r.Stop()
@@ -220,7 +220,7 @@ func TestServerExpiry(t *testing.T) {
 				start := time.Now()
 				r.Net.Last().Cut(k)
 				eof := k == faultnet.End && IsClassic(s)
-				at := requireEnd(t, r.Server, data, eof)
+				at := requireEnd(t, r.Server.Conn, data, eof)
 				require.Equal(t, limit, at.Sub(start).Round(time.Second))
 				_, err = r.Server.Write([]byte("x"))
 				if eof {
@@ -338,9 +338,9 @@ func TestCleanEndWithinReplay(t *testing.T) {
 		for _, dir := range []faultnet.Dir{faultnet.Up, faultnet.Down} {
 			r := New(t, s)
 			r.Exchange(100)
-			from, to, lost := r.Client, r.Server, relink.ErrExpired
+			from, to, lost := r.Client.Conn, r.Server.Conn, relink.ErrExpired
 			if dir == faultnet.Down {
-				from, to, lost = r.Server, r.Client, relink.ErrSessionLost
+				from, to, lost = r.Server.Conn, r.Client.Conn, relink.ErrSessionLost
 			}
 			r.Suspend(faultnet.Refuse, faultnet.Reset)
 			_, err := from.Write(Data(5000))
@@ -432,13 +432,13 @@ func TestLateProofOfALinkGivenUp(t *testing.T) {
 		second := resume()
 		first.Release(faultnet.Up)
 		synctest.Wait()
-		require.EqualValues(t, 1, LinksOf(r.Server), "the link that was given up")
+		require.EqualValues(t, 1, LinksOf(r.Server.Conn), "the link that was given up")
 		second.Release(faultnet.Up)
 		r.Exchange(100)
 		time.Sleep(time.Second)
 		require.EqualValues(t, 1, r.Server.Stats().Resumes)
 		require.Len(t, r.Net.Paths(), 3)
-		refused := r.ServerEvents.All(relink.EventRefused)
+		refused := r.Server.Events.All(relink.EventRefused)
 		require.Len(t, refused, 1)
 		require.ErrorIs(t, refused[0].Err, relink.ErrSuperseded)
 		r.Finish()
@@ -453,7 +453,7 @@ func TestLateProofOfANewSession(t *testing.T) {
 		if IsSCP(s) {
 			t.Skip("an SCP client's first message is its last one")
 		}
-		sc := NewScene(t, s, Setup{}, faultnet.Options{})
+		sc := NewIdle(t, s)
 		sc.Net.OnDial(func(i int, p *faultnet.Path) error {
 			if i == 0 {
 				p.Stall(faultnet.Down)
@@ -461,7 +461,7 @@ func TestLateProofOfANewSession(t *testing.T) {
 			return nil
 		})
 		dialled := Background(func() (n int, err error) {
-			sc.Client.Conn, err = sc.dialer.DialConn(context.Background(), "tcp", "server")
+			sc.Client.Conn, err = sc.Dialer.DialConn(context.Background(), "tcp", "server")
 			return 0, err
 		})
 		synctest.Wait()
@@ -481,7 +481,7 @@ func TestLateProofOfANewSession(t *testing.T) {
 		require.Len(t, sc.Server.Events.All(relink.EventOpened), 1)
 		require.Equal(t, 1, live(sc.Listener))
 		require.Equal(t, [2]int{}, unfinished(sc.Listener))
-		sc.end()
+		sc.Finish()
 	})
 }
 
@@ -596,7 +596,7 @@ func TestNoiseCloseOverTCP(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		for _, byClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("cut=%v/client=%v", cut, byClient), func(t *testing.T) {
-				sc, relay := relayed(t, Noise, Setup{})
+				sc, relay := relayed(t, Noise)
 				from, to := sc.Client, sc.Server
 				if !byClient {
 					from, to = to, from
@@ -628,7 +628,7 @@ func TestNoiseCloseWriteAcrossResumes(t *testing.T) {
 	for _, when := range []string{"before", "while suspended", "while resuming"} {
 		for _, byClient := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/client=%v", when, byClient), func(t *testing.T) {
-				InScene(t, Noise, Setup{}, faultnet.Options{Delay: time.Millisecond}, func(sc *Scene) {
+				InRig(t, Noise, Setup{}, faultnet.Options{Delay: time.Millisecond}, func(sc *Rig) {
 					from, to := sc.Client, sc.Server
 					if !byClient {
 						from, to = to, from
@@ -708,8 +708,8 @@ func TestNoiseLateResumeOfAClosedSession(t *testing.T) {
 				<-r.Client.Done()
 				require.Less(t, time.Since(closed), time.Second)
 				require.Len(t, r.Net.Paths(), 2) // it was told, and did not have to guess
-				require.NoError(t, r.ServerEvents.All(relink.EventClosed)[0].Err)
-				err := r.ClientEvents.All(relink.EventClosed)[0].Err
+				require.NoError(t, r.Server.Events.All(relink.EventClosed)[0].Err)
+				err := r.Client.Events.All(relink.EventClosed)[0].Err
 				if undelivered {
 					require.ErrorIs(t, err, relink.ErrSessionLost)
 				} else {
@@ -762,7 +762,7 @@ func TestNoiseAbortAfterCloseWrite(t *testing.T) {
 			<-r.Client.Done()
 			_, err = r.Client.Write([]byte("x"))
 			require.ErrorIs(t, err, relink.ErrSessionLost)
-			require.ErrorIs(t, r.ClientEvents.All(relink.EventClosed)[0].Err, relink.ErrSessionLost)
+			require.ErrorIs(t, r.Client.Events.All(relink.EventClosed)[0].Err, relink.ErrSessionLost)
 			r.Stop()
 		})
 	}
@@ -807,10 +807,10 @@ func TestNoiseClosesMeetAndAreCut(t *testing.T) {
 				require.NoError(t, r.Server.Close())
 				<-r.Client.Done()
 				<-r.Server.Done()
-				require.NoError(t, r.ClientEvents.All(relink.EventClosed)[0].Err, "%v after %v", kind, at)
+				require.NoError(t, r.Client.Events.All(relink.EventClosed)[0].Err, "%v after %v", kind, at)
 				// A client that has heard all that it waits for is gone, and a server
 				// that has not waits in vain.
-				err := r.ServerEvents.All(relink.EventClosed)[0].Err
+				err := r.Server.Events.All(relink.EventClosed)[0].Err
 				if took := time.Since(closed); took < DefaultCloseTimeout {
 					require.LessOrEqual(t, took, time.Second, "%v after %v", kind, at)
 					require.NoError(t, err, "%v after %v", kind, at)

@@ -55,7 +55,7 @@ func TestEventsInOrder(t *testing.T) {
 		require.NoError(t, r.Server.Abort())
 		synctest.Wait()
 
-		for name, events := range map[string]*EventLog{"client": r.ClientEvents, "server": r.ServerEvents} {
+		for name, events := range map[string]*EventLog{"client": &r.Client.Events, "server": &r.Server.Events} {
 			c := r.Ends()[name]
 			all := events.All()
 			var at time.Time
@@ -113,14 +113,14 @@ func TestReplayedBytes(t *testing.T) {
 		_, err = io.ReadFull(r.Server, make([]byte, 777))
 		require.NoError(t, err)
 		synctest.Wait()
-		resumed := r.ClientEvents.All(relink.EventResumed)
+		resumed := r.Client.Events.All(relink.EventResumed)
 		require.Len(t, resumed, 1)
 		if IsClassic(s) { // otherwise it goes along with the handshake
 			require.EqualValues(t, 777, resumed[0].Replayed)
 			require.EqualValues(t, 777, r.Client.Stats().Replayed)
 		}
 		// The server was never without a transport.
-		resumed = r.ServerEvents.All(relink.EventResumed)
+		resumed = r.Server.Events.All(relink.EventResumed)
 		require.Len(t, resumed, 1)
 		require.Zero(t, resumed[0].Gap)
 		r.Stop()
@@ -349,7 +349,7 @@ func TestLoggerGetsTheEvents(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		var want []string
-		for _, k := range r.ClientEvents.kinds() {
+		for _, k := range r.Client.Events.kinds() {
 			want = append(want, "relink: "+k.String())
 		}
 		require.Equal(t, want, messages)

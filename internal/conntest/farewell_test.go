@@ -154,7 +154,7 @@ func TestLastWordFindsNobody(t *testing.T) {
 				require.LessOrEqual(t, time.Since(start), limit+time.Second) // it may notice the loss some ticks later
 				require.NoError(t, r.Client.Err())
 				synctest.Wait()
-				closed := r.ClientEvents.All(relink.EventClosed)
+				closed := r.Client.Events.All(relink.EventClosed)
 				require.Len(t, closed, 1)
 				require.NoError(t, closed[0].Err)
 				if closes == "never" {
@@ -196,8 +196,8 @@ func TestLastWordTakesNoAttempt(t *testing.T) {
 				require.NoError(t, second.Err())
 				time.Sleep(time.Minute)
 				require.Equal(t, 1, r.Net.Dials())
-				require.Empty(t, r.ClientEvents.All(relink.EventSuspended))
-				require.Empty(t, r.ServerEvents.All(relink.EventSuspended))
+				require.Empty(t, r.Client.Events.All(relink.EventSuspended))
+				require.Empty(t, r.Server.Events.All(relink.EventSuspended))
 				r.Stop()
 			}
 		}

@@ -40,9 +40,9 @@ func TestFlush(t *testing.T) {
 		r := New(t, s, WithPath(faultnet.Options{Buffer: 1000}))
 		require.NoError(t, r.Client.Flush(t.Context())) // of nothing
 		for name, c := range r.Ends() {
-			peer, dir := r.Server, faultnet.Up
+			peer, dir := r.Server.Conn, faultnet.Up
 			if name == "server" {
-				peer, dir = r.Client, faultnet.Down
+				peer, dir = r.Client.Conn, faultnet.Down
 			}
 			data := Data(50_000)
 			r.Net.Last().Stall(dir)
@@ -109,12 +109,12 @@ func TestFlushEnds(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(start))
 
 		ctx, cancel = context.WithCancel(t.Context())
-		done := flushing(ctx, r.Client)
+		done := flushing(ctx, r.Client.Conn)
 		StillBlocked(t, done)
 		cancel()
 		requireUndelivered(t, (<-done).Err, 1234, context.Canceled)
 
-		done = flushing(t.Context(), r.Client)
+		done = flushing(t.Context(), r.Client.Conn)
 		StillBlocked(t, done)
 		require.NoError(t, r.Client.Abort())
 		requireUndelivered(t, (<-done).Err, 1234, net.ErrClosed)
@@ -136,7 +136,7 @@ func TestCloseContext(t *testing.T) {
 		for _, by := range []string{"client", "server"} {
 			for _, cut := range []bool{false, true} {
 				r := New(t, s, WithPath(faultnet.Options{Buffer: 1000, Delay: time.Millisecond}))
-				c, peer := r.Client, r.Server
+				c, peer := r.Client.Conn, r.Server.Conn
 				if by == "server" {
 					c, peer = peer, c
 				}
@@ -232,7 +232,7 @@ func TestErr(t *testing.T) {
 		for _, c := range r.Ends() {
 			require.ErrorIs(t, c.Err(), relink.ErrExpired)
 		}
-		for _, log := range []*EventLog{r.ClientEvents, r.ServerEvents} {
+		for _, log := range []*EventLog{&r.Client.Events, &r.Server.Events} {
 			closed := log.All(relink.EventClosed)
 			require.Len(t, closed, 1)
 			require.Equal(t, closed[0].Err, closed[0].Conn.Err())

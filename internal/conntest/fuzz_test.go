@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -132,7 +133,7 @@ func requireHandshakeError(t *testing.T, err error) {
 // requireTypedEnd requires of the end of a session that a program can tell why.
 func requireTypedEnd(t *testing.T, err error) {
 	t.Helper()
-	for _, known := range []error{relink.ErrProtocol, relink.ErrPeerClosed, relink.ErrSessionLost, errDeadline, io.EOF} {
+	for _, known := range []error{relink.ErrProtocol, relink.ErrPeerClosed, relink.ErrSessionLost, os.ErrDeadlineExceeded, io.EOF} {
 		if errors.Is(err, known) {
 			return
 		}
@@ -360,10 +361,10 @@ func FuzzTamper(f *testing.F) {
 
 func fuzzTamper(t *testing.T, s Suite, way *tamperedConn) {
 	cfg := Setup{ResumeTimeout: 30 * time.Second, LivenessTimeout: 4 * time.Second}
-	sc := NewScene(t, s, cfg, faultnet.Options{})
+	sc := NewIdle(t, s, With(cfg))
 	tamper := false
-	dial := sc.dialer.DialTransport
-	sc.dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := sc.Dialer.DialTransport
+	sc.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
 		if err != nil || !tamper {
 			return c, err
@@ -372,7 +373,7 @@ func fuzzTamper(t *testing.T, s Suite, way *tamperedConn) {
 		way.Conn = c
 		return way, nil
 	}
-	sc.open()
+	sc.Connect()
 	sc.Echo(100, time.Minute)
 	tamper = true
 	sc.ReplayBoth(300, faultnet.ResetNow)
@@ -385,7 +386,7 @@ func fuzzTamper(t *testing.T, s Suite, way *tamperedConn) {
 		sc.Server.Receive(400)
 		sc.Client.Receive(300)
 		sc.Echo(50, time.Minute)
-		sc.end()
+		sc.Finish()
 		return
 	}
 	for _, e := range []*Side{sc.Client, sc.Server} {

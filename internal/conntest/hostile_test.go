@@ -141,7 +141,7 @@ func TestHostileHandshakes(t *testing.T) {
 		require.Zero(t, r.Client.Stats().Resumes)
 		require.Zero(t, r.Server.Stats().Resumes)
 		time.Sleep(time.Minute)
-		refused := r.ServerEvents.All(relink.EventRefused)
+		refused := r.Server.Events.All(relink.EventRefused)
 		require.Len(t, refused, count)
 		for _, e := range refused {
 			require.False(t, isInternal(e.Err), "%v", e.Err)
@@ -175,7 +175,7 @@ func TestGarbage(t *testing.T) {
 		time.Sleep(time.Minute) // what was provisional is over
 		require.Equal(t, [2]int{}, unfinished(r.Listener))
 		require.Less(t, HeapNow()-before, int64(8<<20))
-		for _, e := range r.ServerEvents.All(relink.EventRefused) {
+		for _, e := range r.Server.Events.All(relink.EventRefused) {
 			require.False(t, isInternal(e.Err), "%v", e.Err)
 		}
 		r.Stop()
@@ -229,7 +229,7 @@ func TestSlowloris(t *testing.T) {
 		for _, c := range slow {
 			_ = c.Close()
 		}
-		for _, e := range r.ServerEvents.All(relink.EventRefused) {
+		for _, e := range r.Server.Events.All(relink.EventRefused) {
 			if !errors.Is(e.Err, relink.ErrProtocol) { // where the first byte is wrong already
 				require.ErrorIs(t, e.Err, relink.ErrHandshakeTimeout)
 			}
@@ -249,7 +249,7 @@ func TestResumeFlood(t *testing.T) {
 				unknown := map[string]string{"DH64RC4": "00000000000000ff", "SCP": "7"}[s.String()]
 				want := map[string]error{unknown: relink.ErrUnknownSession, r.Server.ID(): relink.ErrAuthentication}
 				for _, id := range []string{unknown, r.Server.ID()} {
-					known := len(r.ServerEvents.All(relink.EventRefused))
+					known := len(r.Server.Events.All(relink.EventRefused))
 					for i := range 500 {
 						request := snetResume(id, uint64(i), uint64(i))
 						if IsSCP(s) {
@@ -269,7 +269,7 @@ func TestResumeFlood(t *testing.T) {
 						}
 					}
 					synctest.Wait()
-					for _, e := range r.ServerEvents.All(relink.EventRefused)[known:] {
+					for _, e := range r.Server.Events.All(relink.EventRefused)[known:] {
 						require.ErrorIs(t, e.Err, want[id])
 					}
 				}
@@ -323,10 +323,10 @@ func TestReplayedHandshakes(t *testing.T) {
 	const maxHandshakes = 32
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		synctest.Test(t, func(t *testing.T) {
-			sc := NewScene(t, s, Setup{
+			sc := NewIdle(t, s, With(Setup{
 				MaxHandshakes: maxHandshakes,
 				ResumeTimeout: 24 * time.Hour, MinBackoff: 24 * time.Hour, MaxBackoff: 24 * time.Hour,
-			}, faultnet.Options{})
+			}))
 			captured := captureHandshakes(sc)
 			path := sc.Net.Last()
 			epoch := LinksOf(sc.Server.Conn)
@@ -372,7 +372,7 @@ func TestReplayedHandshakes(t *testing.T) {
 			for _, e := range sc.Server.Events.All(relink.EventRefused) {
 				require.True(t, isTyped(e.Err), "%v", e.Err)
 			}
-			sc.end()
+			sc.Finish()
 		})
 	})
 }
@@ -412,13 +412,13 @@ func TestReplayedResumeWhileClosing(t *testing.T) {
 
 // captureHandshakes opens a session, resumes it twice, once with nothing and
 // once with much to replay, and returns all that the client has said.
-func captureHandshakes(sc *Scene) (captured [][]byte) {
+func captureHandshakes(sc *Rig) (captured [][]byte) {
 	sc.T.Helper()
 	sc.Net.OnDial(func(_ int, p *faultnet.Path) error {
 		p.Record()
 		return nil
 	})
-	sc.open()
+	sc.Connect()
 	synctest.Wait()
 	captured = append(captured, sc.Net.Last().Bytes(faultnet.Up))
 	sc.Echo(10, time.Second)
@@ -438,7 +438,7 @@ func captureHandshakes(sc *Scene) (captured [][]byte) {
 }
 
 // attack sends bytes to the listener and leaves, or stays.
-func attack(sc *Scene, b []byte, leave bool) {
+func attack(sc *Rig, b []byte, leave bool) {
 	sc.T.Helper()
 	tr, err := sc.Net.Dial(context.Background(), "tcp", "server")
 	require.NoError(sc.T, err)
@@ -453,7 +453,7 @@ func attack(sc *Scene, b []byte, leave bool) {
 
 // replayAgainst attacks while the server waits in Read, and requires that the
 // session goes on without the loss of a moment.
-func replayAgainst(sc *Scene, b []byte, leave bool) {
+func replayAgainst(sc *Rig, b []byte, leave bool) {
 	sc.T.Helper()
 	begin := time.Now()
 	read := sc.Server.reading(4)
@@ -471,7 +471,7 @@ func replayAgainst(sc *Scene, b []byte, leave bool) {
 // holdingsAtRest waits until the time of all handshakes is up and returns what
 // the listener holds. A wire may be unable to tell a replayed request for a new
 // session from an honest one; such sessions are accepted and ended first.
-func holdingsAtRest(sc *Scene) Holdings {
+func holdingsAtRest(sc *Rig) Holdings {
 	sc.T.Helper()
 	synctest.Wait()
 	opened := len(sc.Server.Events.All(relink.EventOpened))
@@ -543,7 +543,7 @@ func testStranger(t *testing.T, s Suite, says string, end func(net.Conn)) {
 	r := New(t, s, func(r *Rig, _ *relink.ListenConfig) {
 		own := r.Dialer.DialTransport
 		r.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if r.Client == nil || answers == times {
+			if r.Client.Conn == nil || answers == times {
 				return own(ctx, network, address)
 			}
 			answers++
@@ -643,7 +643,7 @@ func TestNothingButStrangers(t *testing.T) {
 		r := New(t, s, WithBoth(func(c *relink.Config) { c.ResumeTimeout = 10 * time.Second }), func(r *Rig, _ *relink.ListenConfig) {
 			own := r.Dialer.DialTransport
 			r.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
-				if r.Client == nil {
+				if r.Client.Conn == nil {
 					return own(ctx, network, address)
 				}
 				return p.net.Dial(ctx, network, address)
@@ -696,7 +696,7 @@ func TestViolations(t *testing.T) {
 					// Two records leave before the first is answered.
 					r := New(t, s, WithLimit(window), WithPath(faultnet.Options{Delay: 10 * time.Millisecond}))
 					other, otherServer := r.Open()
-					from, to := r.Client, r.Server
+					from, to := r.Client.Conn, r.Server.Conn
 					if !byClient {
 						from, to = to, from
 					}

@@ -32,9 +32,9 @@ func TestWriteBeyondLimitWhileSuspended(t *testing.T) {
 			InBubble(t, func(t *testing.T, s Suite) {
 				r := New(t, s, WithBoth(func(c *relink.Config) { c.ReplayLimit = limit }))
 				for name, c := range r.Ends() {
-					peer := r.Client
+					peer := r.Client.Conn
 					if name == "client" {
-						peer = r.Server
+						peer = r.Server.Conn
 					}
 					r.Suspend(faultnet.Refuse, faultnet.Reset)
 					data := Data(3*limit + 17)
@@ -99,7 +99,7 @@ func TestBlockedWriteIsWoken(t *testing.T) {
 					if name == "expiry" {
 						require.ErrorIs(t, o.Err, relink.ErrExpired)
 					} else {
-						require.ErrorIs(t, o.Err, ErrClosed)
+						require.ErrorIs(t, o.Err, net.ErrClosed)
 					}
 				}
 				require.Equal(t, limit, sum)

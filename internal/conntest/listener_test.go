@@ -181,7 +181,7 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 		last := logged[len(logged)-1]
 		require.Equal(t, slog.LevelWarn, last.Level)
 		require.Contains(t, last.Message, "accept failed")
-		require.Equal(t, []relink.EventKind{relink.EventOpened}, r.ServerEvents.kinds())
+		require.Equal(t, []relink.EventKind{relink.EventOpened}, r.Server.Events.kinds())
 		r.Stop()
 	})
 }
@@ -534,7 +534,7 @@ func TestMaxSessions(t *testing.T) {
 		}
 		require.Error(t, try())
 		synctest.Wait()
-		refused := r.ServerEvents.All(relink.EventRefused)
+		refused := r.Server.Events.All(relink.EventRefused)
 		require.Len(t, refused, 1)
 		require.ErrorIs(t, refused[0].Err, relink.ErrTooManySessions)
 		r.Net.Paths()[0].Cut(faultnet.Reset)

@@ -175,9 +175,9 @@ func TestFirstRecordIsStuck(t *testing.T) {
 			stuck, end := 0, int64(math.MaxInt64)
 			for off := int64(-1); off < end; off++ {
 				synctest.Test(t, func(t *testing.T) {
-					sc := NewScene(t, s, Setup{}, faultnet.Options{Buffer: -1, Opaque: true})
+					sc := NewIdle(t, s, WithPath(faultnet.Options{Buffer: -1, Opaque: true}))
 					if off < 0 {
-						sc.open()
+						sc.Connect()
 						synctest.Wait()
 						end = sc.Net.Last().Sent(faultnet.Up)
 						return
@@ -188,7 +188,7 @@ func TestFirstRecordIsStuck(t *testing.T) {
 						}
 						return nil
 					})
-					c, err := sc.dialer.DialConn(t.Context(), "tcp", "server")
+					c, err := sc.Dialer.DialConn(t.Context(), "tcp", "server")
 					if err != nil {
 						return // the handshake was cut, which Dial reports
 					}
@@ -277,7 +277,7 @@ func TestPauseIsNotDeath(t *testing.T) {
 			t.Run(fmt.Sprintf("opaque=%v/client=%v", opaque, clientPauses), func(t *testing.T) {
 				InAckBubble(t, func(t *testing.T, s Suite) {
 					r := New(t, s, WithLimit(64<<10), WithPath(faultnet.Options{Opaque: opaque}))
-					from, to := r.Client, r.Server
+					from, to := r.Client.Conn, r.Server.Conn
 					if clientPauses {
 						from, to = to, from
 					}

@@ -192,7 +192,7 @@ func TestNoiseResumesInOneRoundTrip(t *testing.T) {
 		r.Suspend(faultnet.Refuse, faultnet.ResetNow)
 		RequireWrite(t, r.Client, Data(100_000))
 		RequireWrite(t, r.Server, Data(100_000))
-		up, down := arrival(t, r.Server, n), arrival(t, r.Client, n)
+		up, down := arrival(t, r.Server.Conn, n), arrival(t, r.Client.Conn, n)
 		var connected time.Time
 		r.Net.SetOptions(firstFlight)
 		r.Net.OnDial(func(int, *faultnet.Path) error {
@@ -215,7 +215,7 @@ func TestNoiseFirstRecordFitsTCP(t *testing.T) {
 			go func() { _, _ = c.Write(Data(100_000)) }()
 		}
 		start := time.Now()
-		up, down := arrival(t, r.Server, 8<<10), arrival(t, r.Client, 8<<10)
+		up, down := arrival(t, r.Server.Conn, 8<<10), arrival(t, r.Client.Conn, 8<<10)
 		require.Equal(t, oneWay, (<-up).Sub(start))
 		require.Equal(t, oneWay, (<-down).Sub(start))
 		r.Stop()
@@ -236,7 +236,7 @@ func TestNoiseLeavesABlackHole(t *testing.T) {
 					synctest.Wait()
 					r.Net.Last().Cut(kind)
 					lost := time.Now().Add(oneWay) // what was under way has arrived by then
-					up, down := arrival(t, r.Server, n), arrival(t, r.Client, n)
+					up, down := arrival(t, r.Server.Conn, n), arrival(t, r.Client.Conn, n)
 					RequireWrite(t, r.Client, Data(n))
 					RequireWrite(t, r.Server, Data(n))
 					const most = DefaultLivenessTimeout + 2*roundTrip
@@ -255,7 +255,7 @@ func TestNoiseNetworkChanged(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const n = 1000
 			r := newDistantRig(t)
-			up, down := arrival(t, r.Server, n), arrival(t, r.Client, n)
+			up, down := arrival(t, r.Server.Conn, n), arrival(t, r.Client.Conn, n)
 			synctest.Wait()
 			r.Net.Last().Cut(kind)
 			RequireWrite(t, r.Client, Data(n))
@@ -352,10 +352,10 @@ func TestRecordsOverSlowNetwork(t *testing.T) {
 						arrived = append(arrived, arrival(t, to, size))
 					}
 					if directions != "down" {
-						send(r.Client, r.Server)
+						send(r.Client.Conn, r.Server.Conn)
 					}
 					if directions != "up" {
-						send(r.Server, r.Client)
+						send(r.Server.Conn, r.Client.Conn)
 					}
 					best := time.Duration(size/bytes) * delay
 					for _, a := range arrived {
@@ -363,7 +363,7 @@ func TestRecordsOverSlowNetwork(t *testing.T) {
 						case at := <-a:
 							require.Less(t, at.Sub(start), best*3/2+2*time.Minute)
 						case <-time.After(time.Hour):
-							t.Fatalf("client %v, server %v", r.Client, r.Server)
+							t.Fatalf("client %v, server %v", r.Client.Conn, r.Server.Conn)
 						}
 					}
 					require.Less(t, r.Client.Stats().Resumes, int64(8))
@@ -419,7 +419,7 @@ func TestTombstones(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := New(t, Noise)
 				r.Suspend(faultnet.Refuse, faultnet.Reset)
-				require.NoError(t, c.end(r.Server))
+				require.NoError(t, c.end(r.Server.Conn))
 				time.Sleep(2 * DefaultCloseTimeout)
 				require.Equal(t, relink.StateClosed, r.Server.State())
 				r.Net.SetDown(faultnet.NotDown)

@@ -511,7 +511,7 @@ func TestNoiseOverFragileTransports(t *testing.T) {
 				r.Net.Last().Cut(faultnet.Reset)
 				for len(r.Net.Paths()) <= cuts {
 					var wg sync.WaitGroup
-					for _, ends := range [][2]*relink.Conn{{r.Client, r.Server}, {r.Server, r.Client}} {
+					for _, ends := range [][2]*relink.Conn{{r.Client.Conn, r.Server.Conn}, {r.Server.Conn, r.Client.Conn}} {
 						wg.Go(func() { writeImpatiently(t, ends[0], Data(size)) })
 						wg.Go(func() { readImpatiently(t, ends[1], Data(size)) })
 					}

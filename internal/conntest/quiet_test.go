@@ -38,7 +38,7 @@ func TestHalfOpenServer(t *testing.T) {
 				}
 				t.Run(name, func(t *testing.T) {
 					ForEachSuite(t, func(t *testing.T, s Suite) {
-						InScene(t, s, Setup{}, o.opts, func(sc *Scene) { testHalfOpen(sc, kind, writing) })
+						InRig(t, s, Setup{}, o.opts, func(sc *Rig) { testHalfOpen(sc, kind, writing) })
 					})
 				})
 			}
@@ -46,7 +46,7 @@ func TestHalfOpenServer(t *testing.T) {
 	}
 }
 
-func testHalfOpen(sc *Scene, kind faultnet.Kind, writing bool) {
+func testHalfOpen(sc *Rig, kind faultnet.Kind, writing bool) {
 	t := sc.T
 	sc.Echo(100, time.Second)
 	const big = 20 << 10 // more than the path holds
@@ -90,7 +90,7 @@ func testHalfOpen(sc *Scene, kind faultnet.Kind, writing bool) {
 func TestHalfOpenServerTCP(t *testing.T) {
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		t.Parallel()
-		sc, relay := relayed(t, s, Setup{})
+		sc, relay := relayed(t, s)
 		sc.Echo(1000, 10*time.Second)
 		read := sc.Server.reading(1000)
 		relay.Cut(faultnet.BlackHole)
@@ -111,7 +111,7 @@ func TestOldTransportDelivers(t *testing.T) {
 				continue // nothing is ever under way on it
 			}
 			t.Run(o.name, func(t *testing.T) {
-				InScene(t, s, Setup{}, o.opts, func(sc *Scene) {
+				InRig(t, s, Setup{}, o.opts, func(sc *Rig) {
 					sc.Echo(100, time.Second)
 					old := sc.Net.Last()
 					old.Stall(faultnet.Up)
@@ -142,7 +142,7 @@ func TestOldTransportDeliversDuringResume(t *testing.T) {
 	const total = 40
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		for k := 0; k <= total; k += int(strideOf(s)) {
-			InScene(t, s, Setup{}, faultnet.Options{}, func(sc *Scene) {
+			InRig(t, s, Setup{}, faultnet.Options{}, func(sc *Rig) {
 				sc.label("k = %d", k)
 				sc.Echo(10, time.Second)
 				old := sc.Net.Last()
@@ -266,7 +266,7 @@ func TestQuietClient(t *testing.T) {
 					if kind >= faultnet.BlackHole && !TraitsOf(s).Pings {
 						t.Skip("without pings only the kernel finds a silent transport dead, and in memory there is none")
 					}
-					InScene(t, s, Setup{}, o, func(sc *Scene) {
+					InRig(t, s, Setup{}, o, func(sc *Rig) {
 						sc.label("%+v", o)
 						sc.Echo(10, time.Second)
 						p := sc.Net.Last()
@@ -290,7 +290,7 @@ func TestQuietClient(t *testing.T) {
 func TestQuietClientNeverRead(t *testing.T) {
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		for _, kind := range losses {
-			InScene(t, s, Setup{}, faultnet.Options{}, func(sc *Scene) {
+			InRig(t, s, Setup{}, faultnet.Options{}, func(sc *Rig) {
 				sc.label("%v", kind)
 				p := sc.Net.Last()
 				p.Stall(faultnet.Up)
@@ -311,7 +311,7 @@ func TestQuietClientNeverRead(t *testing.T) {
 func TestQuietServer(t *testing.T) {
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		for _, kind := range losses {
-			InScene(t, s, Setup{}, faultnet.Options{}, func(sc *Scene) {
+			InRig(t, s, Setup{}, faultnet.Options{}, func(sc *Rig) {
 				sc.label("%v", kind)
 				sc.Echo(10, time.Second)
 				p := sc.Net.Last()
@@ -341,7 +341,7 @@ func TestPausedReader(t *testing.T) {
 	const size = 400 << 10
 	for _, o := range []faultnet.Options{{}, {Buffer: -1}, {Opaque: true}} {
 		ForEachSuite(t, func(t *testing.T, s Suite) {
-			InScene(t, s, Setup{ReplayLimit: 64 << 10}, o, func(sc *Scene) {
+			InRig(t, s, Setup{ReplayLimit: 64 << 10}, o, func(sc *Rig) {
 				sc.label("%+v", o)
 				sc.Echo(10, time.Second)
 				up, down := sc.Client.writing(size), sc.Server.writing(size)

@@ -60,11 +60,11 @@ func TestEarlyDataBeyondTheRoom(t *testing.T) {
 		r.Net.SetDown(faultnet.NotDown)
 		r.Client.NetworkChanged()
 		synctest.Wait()
-		require.EqualValues(t, 2, LinksOf(r.Server))
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
 		RequireRead(t, r.Server, data)
 		r.Exchange(100)
-		require.EqualValues(t, 2, LinksOf(r.Server))
-		for _, e := range r.ServerEvents.All(relink.EventRefused) {
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
+		for _, e := range r.Server.Events.All(relink.EventRefused) {
 			require.False(t, isInternal(e.Err), "%v", e.Err)
 		}
 		r.Finish()
@@ -259,7 +259,7 @@ func TestLateDataBesideANewLink(t *testing.T) {
 		h.pending.Store(&pending)
 		r.Client.NetworkChanged()
 		StillBlocked(t, got)
-		require.EqualValues(t, 2, LinksOf(r.Server))
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
 		deaf.Store(false)
 		old.Release(faultnet.Up)
 		o := <-got
@@ -350,7 +350,7 @@ func TestLostProof(t *testing.T) {
 					if off < 0 && kind != faultnet.Reset {
 						continue // without a cut all are alike
 					}
-					inBubbleScene(t, s, Setup{}, func(sc *Scene) {
+					inIdleRig(t, s, func(sc *Rig) {
 						sc.label("%v cut at byte %d of the handshake, direction %v", kind, off, d)
 						n := testLostProof(sc, d, off, kind)
 						if off < 0 {
@@ -364,7 +364,7 @@ func TestLostProof(t *testing.T) {
 }
 
 // testLostProof returns how long the direction of the handshake was.
-func testLostProof(sc *Scene, d faultnet.Dir, off int64, kind faultnet.Kind) (length int64) {
+func testLostProof(sc *Rig, d faultnet.Dir, off int64, kind faultnet.Kind) (length int64) {
 	t := sc.T
 	sc.Net.OnDial(func(i int, p *faultnet.Path) error {
 		if i == 0 && off >= 0 {
@@ -372,7 +372,7 @@ func testLostProof(sc *Scene, d faultnet.Dir, off int64, kind faultnet.Kind) (le
 		}
 		return nil
 	})
-	c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
+	c, err := sc.Dialer.DialConn(context.Background(), "tcp", "server")
 	length = sc.Net.Last().Sent(d)
 	if err != nil {
 		require.True(t, isTyped(err), "%v", err)
@@ -400,14 +400,14 @@ func testLostProof(sc *Scene, d faultnet.Dir, off int64, kind faultnet.Kind) (le
 	require.LessOrEqual(t, sc.Net.Dials(), 3)
 	h := HoldingsOf(sc.Listener)
 	require.Equal(t, 1, h.Live)
-	sc.end()
+	sc.Finish()
 	return length
 }
 
 // requireForgotten requires that nothing is left of a handshake whose client
 // has given up. A server that spoke last may have accepted the session; it
 // expires like any other.
-func requireForgotten(sc *Scene) {
+func requireForgotten(sc *Rig) {
 	t := sc.T
 	synctest.Wait()
 	for range sc.Server.Events.All(relink.EventOpened) {
@@ -429,15 +429,15 @@ func requireForgotten(sc *Scene) {
 func TestLostProofTooLate(t *testing.T) {
 	ForEachSuite(t, func(t *testing.T, s Suite) {
 		var up int64 // the length of the client's part
-		InScene(t, s, Setup{}, faultnet.Options{}, func(sc *Scene) { up = sc.Net.Last().Sent(faultnet.Up) })
-		inBubbleScene(t, s, Setup{}, func(sc *Scene) {
+		InRig(t, s, Setup{}, faultnet.Options{}, func(sc *Rig) { up = sc.Net.Last().Sent(faultnet.Up) })
+		inIdleRig(t, s, func(sc *Rig) {
 			sc.Net.OnDial(func(i int, p *faultnet.Path) error {
 				if i == 0 {
 					p.CutAt(faultnet.Up, up-1, faultnet.BlackHole) // so that it hears nothing of the end either
 				}
 				return nil
 			})
-			c, err := sc.dialer.DialConn(context.Background(), "tcp", "server")
+			c, err := sc.Dialer.DialConn(context.Background(), "tcp", "server")
 			if err != nil {
 				return // it does not speak last, and so it knows at once
 			}
@@ -468,7 +468,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		h.encrypting.Store(&beforeEncrypt)
 		r.Client.NetworkChanged()
 		synctest.Wait()
-		RequireSuspended(t, r.Client)
+		RequireSuspended(t, r.Client.Conn)
 
 		// A Write that encrypts a little holds the lock. The report waits for it
 		// first, and then the attempt, whose handshake is complete.
@@ -485,7 +485,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		RequireRead(t, r.Server, []byte("x"))
 		r.Exchange(100)
 		require.Equal(t, 3, r.Net.Dials())
-		require.EqualValues(t, 2, LinksOf(r.Client))
+		require.EqualValues(t, 2, LinksOf(r.Client.Conn))
 		r.Stop()
 	})
 }
@@ -628,12 +628,12 @@ func TestUnprovenResumeChangesNothing(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, relink.StateConnected, r.Server.State())
-		require.EqualValues(t, 1, LinksOf(r.Server))
+		require.EqualValues(t, 1, LinksOf(r.Server.Conn))
 
 		// The client's own request comes too late now; its next attempt works.
 		stolen.Release(faultnet.Up)
 		r.Exchange(1000)
-		require.EqualValues(t, 2, LinksOf(r.Server))
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
 		_ = thief.Close()
 		r.Finish()
 	})
@@ -665,7 +665,7 @@ func TestOldTransportDeliversToRecords(t *testing.T) {
 		for r.Client.State() != relink.StateConnected {
 			time.Sleep(delay)
 		}
-		require.EqualValues(t, 1, LinksOf(r.Server))
+		require.EqualValues(t, 1, LinksOf(r.Server.Conn))
 		old.Release(faultnet.Up)
 		require.True(t, string(<-got) == string(data), "the stream differs")
 		r.Exchange(1000)
@@ -708,7 +708,7 @@ func TestReplayedProof(t *testing.T) {
 		})
 		r.Client.NetworkChanged()
 		time.Sleep(time.Second)
-		require.EqualValues(t, 2, LinksOf(r.Server))
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
 		said := r.Net.Last().Bytes(faultnet.Up)
 		require.NotEmpty(t, said)
 
@@ -717,11 +717,11 @@ func TestReplayedProof(t *testing.T) {
 		_, err = c.Write(said)
 		require.NoError(t, err)
 		synctest.Wait()
-		require.EqualValues(t, 2, LinksOf(r.Server), "the session has gone to whoever has recorded it")
-		require.Len(t, r.ServerEvents.All(relink.EventRefused), 1)
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn), "the session has gone to whoever has recorded it")
+		require.Len(t, r.Server.Events.All(relink.EventRefused), 1)
 		require.NoError(t, c.Close())
 		r.Exchange(100)
-		require.EqualValues(t, 2, LinksOf(r.Server))
+		require.EqualValues(t, 2, LinksOf(r.Server.Conn))
 		r.Stop()
 	})
 }
@@ -829,7 +829,7 @@ func TestResumeAgainUnread(t *testing.T) {
 		for _, o := range []faultnet.Options{{}, {Opaque: true}, {Segment: 700}} {
 			t.Run(fmt.Sprintf("%v/%+v", kind, o), func(t *testing.T) {
 				ForEachSuite(t, func(t *testing.T, s Suite) {
-					InScene(t, s, Setup{}, o, func(sc *Scene) {
+					InRig(t, s, Setup{}, o, func(sc *Rig) {
 						sc.Echo(10, time.Second)
 						for i := range rounds {
 							sc.ReplayBoth(size, kind)
@@ -866,7 +866,7 @@ func TestResumeCutEverywhere(t *testing.T) {
 		for _, d := range directions {
 			for off := int64(-1); off <= length[d]; off += strideOf(s) {
 				for _, kind := range cutsAt(off) {
-					InScene(t, s, Setup{}, faultnet.Options{}, func(sc *Scene) {
+					InRig(t, s, Setup{}, faultnet.Options{}, func(sc *Rig) {
 						sc.label("%v cut at byte %d of the resume, direction %v", kind, off, d)
 						sc.Echo(10, time.Second)
 						sc.Net.OnDial(func(i int, p *faultnet.Path) error {

@@ -2,14 +2,8 @@ package conntest
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"io"
 	"net"
 	"os"
-	"runtime"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,139 +14,32 @@ import (
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
-// LibraryGoroutines returns the stacks of the library's own goroutines that
-// belong to sessions.
-func LibraryGoroutines() []string {
-	b := make([]byte, 1<<20)
-	var found []string
-	for _, g := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
-		_, by, ok := strings.Cut(g, "created by github.com/relink-go/relink.")
-		if ok && !strings.HasPrefix(by, "(*Listener).addLocked") {
-			found = append(found, g)
-		}
-	}
-	return found
-}
-
-// HeapNow returns the bytes of living heap.
-func HeapNow() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-// InAckBubble runs a test in a bubble of its own for every suite with
-// acknowledgements.
-func InAckBubble(t *testing.T, f func(t *testing.T, s Suite)) {
-	t.Helper()
-	for _, s := range ackSuites {
-		t.Run(s.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, s) })
-		})
-	}
-}
-
-// ackSuites are the suites with acknowledgements.
-var ackSuites = func() (found []Suite) {
-	for _, s := range Suites {
-		if TraitsOf(s).Acks {
-			found = append(found, s)
-		}
-	}
-	return found
-}()
-
-// Lengths are those of a suite's handshakes, in bytes.
-type lengths struct {
-	request, answer             int64 // of a new session
-	resumeRequest, resumeAnswer int64 // of a resume without early data
-}
-
-// lengthsOf returns the lengths of the handshakes of a suite with
-// acknowledgements.
-func lengthsOf(s Suite) lengths {
-	switch s.String() {
-	case Records.String():
-		return lengths{recNewLen, recNewAnswerLen, recResumeHead + 4, recResumeAnswerLen}
-	case Noise.String():
-		return lengths{1269, 1172, 99, 66}
-	default: // without the server's key
-		return lengths{1237, 1172, 99, 66}
-	}
-}
-
-// inRecordBubble runs a test in a bubble of its own with a protocol of its own.
-func inRecordBubble(t *testing.T, f func(t *testing.T, p *RecordProtocol, s Suite)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p, s := newRecords()
-		f(t, p, s)
-	})
-}
-
-// WithLimit sets both sides' ReplayLimit.
-func WithLimit(n int) Option {
-	return WithBoth(func(c *relink.Config) { c.ReplayLimit = n })
-}
-
-// Finish closes both sides and requires that nothing is left undelivered.
-func (r *Rig) Finish() {
-	r.T.Helper()
-	require.NoError(r.T, r.Client.Close())
-	require.NoError(r.T, r.Server.Close())
-	<-r.Client.Done()
-	<-r.Server.Done()
-	_ = r.Listener.Close()
-	for name, l := range map[string]*EventLog{"client": r.ClientEvents, "server": r.ServerEvents} {
-		synctest.Wait()
-		for _, e := range l.All(relink.EventClosed) {
-			require.NoError(r.T, e.Err, name)
-		}
-	}
-}
-
-func RequireRead(t *testing.T, c net.Conn, want []byte) {
-	t.Helper()
-	got := make([]byte, len(want))
-	_, err := io.ReadFull(c, got)
-	require.NoError(t, err)
-	require.True(t, string(got) == string(want), "the stream differs")
-}
-
-func RequireWrite(t *testing.T, c net.Conn, b []byte) {
-	t.Helper()
-	n, err := c.Write(b)
-	require.NoError(t, err)
-	require.Equal(t, len(b), n)
-}
-
-// RequireEOF requires io.EOF, and again.
-func RequireEOF(t *testing.T, c net.Conn) {
-	t.Helper()
-	for range 2 {
-		n, err := c.Read(make([]byte, 10))
-		require.Zero(t, n)
-		require.Equal(t, io.EOF, err)
-	}
-}
-
-// A Rig is a network with a listener, a session, and all events of both sides.
+// A Rig is a listener and a dialer on a network that fails on command, and a
+// session between them, with all events of both sides.
 type Rig struct {
-	T        *testing.T
-	Net      *faultnet.Network
-	inner    *faultnet.Listener
+	T        testing.TB
+	Net      *faultnet.Network // nil where the transports are others
 	Listener *relink.Listener
 	Dialer   *relink.Dialer
-	Wrap     func(net.Listener) net.Listener // nil, or what lies between inner and l
+	Wrap     func(net.Listener) net.Listener // nil, or what lies between the network and Listener
 
-	Client, Server *relink.Conn
-	ClientEvents   *EventLog
-	ServerEvents   *EventLog
+	Client, Server *Side
+
+	inner *faultnet.Listener // the network's
 }
 
-// A Option changes a rig before it is put up.
+// An Option changes a rig before it is put up.
 type Option func(r *Rig, server *relink.ListenConfig)
+
+// With sets what a setup has. What other options set comes behind it.
+func With(cfg Setup) Option {
+	return func(r *Rig, server *relink.ListenConfig) {
+		clientEvents, serverEvents := r.Dialer.OnEvent, server.OnEvent
+		*r.Dialer = *cfg.dialer(r.Dialer.Suite, r.Dialer.DialTransport)
+		*server = cfg.listener(server.Suites...)
+		r.Dialer.OnEvent, server.OnEvent = clientEvents, serverEvents
+	}
+}
 
 // WithBoth changes what both sides have.
 func WithBoth(f func(*relink.Config)) Option {
@@ -162,40 +49,90 @@ func WithBoth(f func(*relink.Config)) Option {
 	}
 }
 
+// WithLimit sets both sides' ReplayLimit.
+func WithLimit(n int) Option {
+	return WithBoth(func(c *relink.Config) { c.ReplayLimit = n })
+}
+
+// WithClient changes what the dialer has.
 func WithClient(f func(*relink.Dialer)) Option {
 	return func(r *Rig, _ *relink.ListenConfig) { f(r.Dialer) }
 }
 
+// WithServer changes what the listener has.
 func WithServer(f func(*relink.ListenConfig)) Option {
 	return func(_ *Rig, server *relink.ListenConfig) { f(server) }
 }
 
+// WithPath sets what the network's paths are like.
 func WithPath(o faultnet.Options) Option {
 	return func(r *Rig, _ *relink.ListenConfig) { r.Net.SetOptions(o) }
 }
 
 // New opens a session in the bubble of the caller.
-func New(t *testing.T, s Suite, options ...Option) *Rig {
+func New(t testing.TB, s Suite, options ...Option) *Rig {
 	t.Helper()
-	r := &Rig{T: t, Net: faultnet.New(), ClientEvents: new(EventLog), ServerEvents: new(EventLog)}
+	r := NewIdle(t, s, options...)
+	r.Connect()
+	return r
+}
+
+// NewIdle returns a rig without a session.
+func NewIdle(t testing.TB, s Suite, options ...Option) *Rig {
+	t.Helper()
+	n := faultnet.New()
+	r := &Rig{T: t, Net: n}
+	r.setUp(s, n.Dial, func() net.Listener { r.inner = n.Listen(); return r.inner }, options)
+	t.Cleanup(func() {
+		for _, p := range n.Paths() {
+			p.Cut(faultnet.ResetNow)
+		}
+	})
+	return r
+}
+
+// newIdleOn returns a rig without a session on any kind of transport.
+func newIdleOn(t testing.TB, s Suite, inner net.Listener, dial func(context.Context, string, string) (net.Conn, error), options ...Option) *Rig {
+	t.Helper()
+	r := &Rig{T: t}
+	r.setUp(s, dial, func() net.Listener { return inner }, options)
+	return r
+}
+
+func (r *Rig) setUp(s Suite, dial func(context.Context, string, string) (net.Conn, error), listen func() net.Listener, options []Option) {
+	r.T.Helper()
+	r.Client = &Side{t: r.T, name: "client", salt: clientSalt, peerSalt: serverSalt}
+	r.Server = &Side{t: r.T, name: "server", salt: serverSalt, peerSalt: clientSalt}
 	cfg := relink.ListenConfig{Suites: []relink.ServerSuite{s}}
-	r.Dialer = &relink.Dialer{Suite: s, DialTransport: r.Net.Dial}
-	r.Dialer.OnEvent = r.ClientEvents.add
-	cfg.OnEvent = r.ServerEvents.add
+	cfg.OnEvent = r.Server.Events.add
+	r.Dialer = &relink.Dialer{Suite: s, DialTransport: dial}
+	r.Dialer.OnEvent = r.Client.Events.add
 	for _, o := range options {
 		o(r, &cfg)
 	}
-	r.inner = r.Net.Listen()
-	var err error
-	inner := net.Listener(r.inner)
+	inner := listen()
 	if r.Wrap != nil {
 		inner = r.Wrap(inner)
 	}
-	r.Listener, err = relink.NewListener(inner, cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Listener.Close() })
-	r.Client, r.Server = r.Open()
-	return r
+	l, err := relink.NewListener(inner, cfg)
+	require.NoError(r.T, err)
+	r.Listener = l
+	// A bubble cannot end before its goroutines have, also after a failure.
+	r.T.Cleanup(func() {
+		for _, e := range []*Side{r.Client, r.Server} {
+			if e.Conn != nil {
+				_ = e.Abort()
+			}
+		}
+		_ = l.Close()
+	})
+}
+
+// Connect opens the session.
+func (r *Rig) Connect() {
+	r.T.Helper()
+	r.Client.Conn, r.Server.Conn = r.Open()
+	require.Equal(r.T, r.Client.ID(), r.Server.ID())
 }
 
 // Open opens one more session.
@@ -205,14 +142,46 @@ func (r *Rig) Open() (client, server *relink.Conn) {
 	require.NoError(r.T, err)
 	server, err = r.Listener.AcceptConn()
 	require.NoError(r.T, err)
-	// A test that fails says so only if nothing is left in its bubble.
 	r.T.Cleanup(func() { _, _ = client.Abort(), server.Abort() })
 	return client, server
 }
 
 // Ends returns both ends, for tests that hold for either.
 func (r *Rig) Ends() map[string]*relink.Conn {
-	return map[string]*relink.Conn{"client": r.Client, "server": r.Server}
+	return map[string]*relink.Conn{"client": r.Client.Conn, "server": r.Server.Conn}
+}
+
+// Stop ends everything. Whatever goroutine is left after it makes the bubble
+// fail.
+func (r *Rig) Stop() {
+	_ = r.Client.Abort()
+	_ = r.Server.Abort()
+	_ = r.Listener.Close()
+}
+
+// Finish closes both sides and requires that nothing is left, undelivered or else.
+func (r *Rig) Finish() {
+	r.T.Helper()
+	for _, e := range []*Side{r.Client, r.Server} {
+		require.NoError(r.T, e.Close())
+	}
+	for _, e := range []*Side{r.Client, r.Server} {
+		e.awaitDone()
+		for _, ended := range e.Events.All(relink.EventClosed) {
+			require.NoError(r.T, ended.Err, e.name)
+		}
+	}
+	require.NoError(r.T, r.Listener.Close())
+	requireNothingLeft(r.T)
+}
+
+// label says, after a failure, which of many like it this scene was.
+func (r *Rig) label(format string, a ...any) {
+	r.T.Cleanup(func() {
+		if r.T.Failed() {
+			r.T.Logf(format, a...)
+		}
+	})
 }
 
 // Suspend takes the network away and waits until both sides have noticed.
@@ -230,203 +199,72 @@ func (r *Rig) Suspend(down faultnet.DownKind, k faultnet.Kind) {
 	}
 }
 
-// RequireSuspended requires a session without a transport. A client may be just
-// trying to get one.
-func RequireSuspended(t testing.TB, c *relink.Conn) {
-	t.Helper()
-	require.Contains(t, []relink.State{relink.StateSuspended, relink.StateResuming}, c.State())
-}
-
-// Stop ends everything. Whatever goroutine is left after it makes the bubble
-// fail.
-func (r *Rig) Stop() {
-	_ = r.Client.Abort()
-	_ = r.Server.Abort()
-	_ = r.Listener.Close()
-}
-
 // Exchange proves that both directions work and are exact.
 func (r *Rig) Exchange(n int) {
 	r.T.Helper()
 	RequireExchange(r.T, r.Client, r.Server, n)
 }
 
-func RequireExchange(t *testing.T, a, b net.Conn, n int) {
-	t.Helper()
-	for _, ends := range [][2]net.Conn{{a, b}, {b, a}} {
-		data := Data(n)
-		sent := make(chan error, 1)
-		go func() {
-			_, err := ends[0].Write(data)
-			sent <- err
-		}()
-		got := make([]byte, n)
-		_, err := io.ReadFull(ends[1], got)
-		require.NoError(t, err)
-		require.NoError(t, <-sent)
-		require.Equal(t, sha256.Sum256(data), sha256.Sum256(got))
+// Echo sends bytes both ways and requires that they arrive within the time.
+func (r *Rig) Echo(n int, within time.Duration) {
+	r.T.Helper()
+	for _, e := range []*Side{r.Client, r.Server} {
+		require.NoError(r.T, e.SetDeadline(time.Now().Add(within)))
+	}
+	done := r.Client.writing(n)
+	r.Server.Receive(n)
+	<-done
+	done = r.Server.writing(n)
+	r.Client.Receive(n)
+	<-done
+	for _, e := range []*Side{r.Client, r.Server} {
+		require.NoError(r.T, e.SetDeadline(time.Time{}))
 	}
 }
 
-// Data returns n bytes that tell a place from those nearby.
-func Data(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16*7)
-	}
-	return b
+// ReplayBoth makes each side write n bytes that the current transport takes and
+// never delivers, and cuts it.
+func (r *Rig) ReplayBoth(n int, k faultnet.Kind) {
+	r.T.Helper()
+	r.replayBothAfter(r.Net.Last(), n, k)
 }
 
-// InBubble runs a test for every suite in a bubble of its own.
-func InBubble(t *testing.T, f func(t *testing.T, s Suite)) {
-	ForEachSuite(t, func(t *testing.T, s Suite) {
-		synctest.Test(t, func(t *testing.T) { f(t, s) })
-	})
-}
-
-// RequireInstant runs f and requires that no time of the bubble passes.
-func RequireInstant(t *testing.T, f func()) {
-	t.Helper()
-	before := time.Now()
-	f()
-	require.Zero(t, time.Since(before))
-}
-
-// An EventLog collects events.
-type EventLog struct {
-	mu     sync.Mutex
-	events []relink.Event
-}
-
-func (l *EventLog) add(e relink.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events = append(l.events, e)
-}
-
-// All returns the events so far, of those kinds if any are given. It waits for
-// what is being delivered.
-func (l *EventLog) All(kinds ...relink.EventKind) []relink.Event {
+// replayBothAfter is replayBoth where the session's transport is not the newest
+// of the network.
+func (r *Rig) replayBothAfter(p *faultnet.Path, n int, k faultnet.Kind) {
+	r.T.Helper()
+	p.Stall(faultnet.Up)
+	p.Stall(faultnet.Down)
+	r.Client.Send(n)
+	r.Server.Send(n)
 	synctest.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []relink.Event
-	for _, e := range l.events {
-		for _, k := range kinds {
-			if e.Kind == k {
-				found = append(found, e)
-			}
-		}
-		if len(kinds) == 0 {
-			found = append(found, e)
-		}
+	p.Cut(k)
+}
+
+// NothingMore requires that neither side has a byte to read.
+func (r *Rig) NothingMore() {
+	r.T.Helper()
+	for _, e := range []*Side{r.Client, r.Server} {
+		require.NoError(r.T, e.SetReadDeadline(time.Now().Add(time.Second)))
+		n, err := e.Read(make([]byte, 64))
+		require.ErrorIs(r.T, err, os.ErrDeadlineExceeded, "%s", e.name)
+		require.Zero(r.T, n, "%s: bytes that nobody has sent", e.name)
+		require.NoError(r.T, e.SetReadDeadline(time.Time{}))
 	}
-	return found
 }
 
-// kinds returns the kinds of the events so far.
-func (l *EventLog) kinds() []relink.EventKind {
-	var kinds []relink.EventKind
-	for _, e := range l.All() {
-		kinds = append(kinds, e.Kind)
-	}
-	return kinds
-}
-
-// errors returns what the events so far have as reasons.
-func (l *EventLog) errors() []error {
-	var errs []error
-	for _, e := range l.All() {
-		errs = append(errs, e.Err)
-	}
-	return errs
-}
-
-// LinksOf returns how many links a session has had.
-func LinksOf(c *relink.Conn) int64 { return 1 + c.Stats().Resumes }
-
-// live returns how many sessions the listener has that have not ended.
-func live(l *relink.Listener) int {
-	s := l.Stats()
-	return s.Connected + s.Suspended
-}
-
-// unfinished returns how many handshakes and provisional sessions the listener has.
-func unfinished(l *relink.Listener) [2]int {
-	s := l.Stats()
-	return [2]int{s.Handshakes, s.Provisional}
-}
-
-// Holdings count what a listener holds.
-type Holdings struct{ Live, Provisional, Handshakes, Suspended int }
-
-func HoldingsOf(l *relink.Listener) Holdings {
-	s := l.Stats()
-	return Holdings{live(l), s.Provisional, s.Handshakes, s.Suspended}
-}
-
-// isInternal reports whether the library found a fault of its own, or of a callback.
-func isInternal(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "relink: internal error")
-}
-
-// requireTimeout requires what net.Conn has for a deadline.
-func requireTimeout(t *testing.T, err error) {
+// relayed opens a session over TCP through a relay that fails on command. It is
+// for what a kernel does and a path in memory does not.
+func relayed(t *testing.T, s Suite, options ...Option) (*Rig, *faultnet.Relay) {
 	t.Helper()
-	var ne net.Error
-	require.ErrorAs(t, err, &ne)
-	require.True(t, ne.Timeout())
-	require.ErrorIs(t, err, errDeadline)
-}
-
-// An Outcome is what a Read, Write or Dial in the background has returned.
-type Outcome struct {
-	N   int
-	Err error
-	At  time.Time
-}
-
-// Background calls f in a goroutine.
-func Background(f func() (int, error)) <-chan Outcome {
-	done := make(chan Outcome, 1)
-	go func() {
-		n, err := f()
-		done <- Outcome{n, err, time.Now()}
-	}()
-	return done
-}
-
-// StillBlocked requires that nothing has come, with everything else at rest.
-func StillBlocked(t *testing.T, done <-chan Outcome) {
-	t.Helper()
-	synctest.Wait()
-	select {
-	case o := <-done:
-		require.Failf(t, "returned early", "%d, %v", o.N, o.Err)
-	default:
-	}
-}
-
-// IsLoss reports whether err is a typed end of a session, which is neither a
-// deadline nor a local Close.
-func IsLoss(err error) bool {
-	lost := errors.Is(err, relink.ErrSessionLost) || errors.Is(err, relink.ErrExpired) ||
-		errors.Is(err, relink.ErrReplayGap) || errors.Is(err, relink.ErrCounters)
-	return lost && !errors.Is(err, net.ErrClosed) && !errors.Is(err, errDeadline)
-}
-
-var (
-	errDeadline = os.ErrDeadlineExceeded
-	ErrClosed   = net.ErrClosed
-)
-
-// RequireTryWrite requires that TryWrite decides at once, and returns how.
-func RequireTryWrite(t *testing.T, c *relink.Conn, p []byte) (ok bool) {
-	t.Helper()
-	RequireInstant(t, func() {
-		var err error
-		ok, err = c.TryWrite(p)
-		require.NoError(t, err)
-	})
-	return ok
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	relay, err := faultnet.NewRelay(inner.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = relay.Close() })
+	r := newIdleOn(t, s, inner, func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, relay.Addr())
+	}, options...)
+	r.Connect()
+	return r, relay
 }

@@ -28,7 +28,7 @@ func TestListenerStats(t *testing.T) {
 		require.Equal(t, relink.ListenerStats{Connected: 1, Opened: 1}, statsWithoutMemory(r.Listener))
 		client, server := r.Open()
 		data := Data(50_000)
-		for _, c := range [][2]*relink.Conn{{r.Client, r.Server}, {client, server}, {r.Server, r.Client}} {
+		for _, c := range [][2]*relink.Conn{{r.Client.Conn, r.Server.Conn}, {client, server}, {r.Server.Conn, r.Client.Conn}} {
 			sent := Background(func() (int, error) { return c[0].Write(data) })
 			RequireRead(t, c[1], data)
 			require.NoError(t, (<-sent).Err)
@@ -68,7 +68,7 @@ func TestListenerStats(t *testing.T) {
 		require.EqualValues(t, 100_010, got.BytesWritten)
 
 		// What has ended stays in the totals, and nothing else of it.
-		for _, c := range []*relink.Conn{r.Client, client, r.Server, server} {
+		for _, c := range []*relink.Conn{r.Client.Conn, client, r.Server.Conn, server} {
 			_ = c.Abort()
 		}
 		synctest.Wait()
@@ -203,7 +203,7 @@ func TestListenerSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 600 // more than are looked up at once
 		r := New(t, SCP)
-		servers := map[*relink.Conn]bool{r.Server: true}
+		servers := map[*relink.Conn]bool{r.Server.Conn: true}
 		var clients []*relink.Conn
 		for range many {
 			c, s := r.Open()

@@ -41,8 +41,10 @@ func (s sides) ClientProtocol() (suite.Protocol, error) { return s.client.Client
 // Spoken is the suite of a protocol that exists only in tests.
 type Spoken struct{ suite.Protocol }
 
+// ServerProtocol implements [relink.ServerSuite].
 func (s Spoken) ServerProtocol() (suite.Protocol, error) { return s.Protocol, nil }
 
+// ClientProtocol implements [relink.ClientSuite].
 func (s Spoken) ClientProtocol() (suite.Protocol, error) { return s.Protocol, nil }
 
 // The suites, with both sides' keys.
@@ -55,7 +57,7 @@ var (
 	Noise         = newNoiseSuite(relink.GenerateKey())
 
 	// Records has what the classic wires have not: see records.
-	_, Records = newRecords()
+	Records Suite = Spoken{new(RecordProtocol)}
 )
 
 func newNoiseSuite(k relink.PrivateKey) Suite {
@@ -148,5 +150,34 @@ func (s Setup) dialer(suite relink.ClientSuite, dial func(ctx context.Context, n
 	return &relink.Dialer{
 		Config: s.shared(), Suite: suite, DialTransport: dial,
 		AttemptTimeout: s.AttemptTimeout, MinBackoff: s.MinBackoff, MaxBackoff: s.MaxBackoff,
+	}
+}
+
+// ackSuites are the suites with acknowledgements.
+var ackSuites = func() (found []Suite) {
+	for _, s := range Suites {
+		if TraitsOf(s).Acks {
+			found = append(found, s)
+		}
+	}
+	return found
+}()
+
+// Lengths are those of a suite's handshakes, in bytes.
+type lengths struct {
+	request, answer             int64 // of a new session
+	resumeRequest, resumeAnswer int64 // of a resume without early data
+}
+
+// lengthsOf returns the lengths of the handshakes of a suite with
+// acknowledgements.
+func lengthsOf(s Suite) lengths {
+	switch s.String() {
+	case Records.String():
+		return lengths{recNewLen, recNewAnswerLen, recResumeHead + 4, recResumeAnswerLen}
+	case Noise.String():
+		return lengths{1269, 1172, 99, 66}
+	default: // without the server's key
+		return lengths{1237, 1172, 99, 66}
 	}
 }

@@ -18,6 +18,7 @@ type TransportKind struct {
 	open func(t testing.TB) (net.Listener, func(context.Context, string, string) (net.Conn, error))
 }
 
+// TransportKinds are those that net.Conn's contract is tested on.
 var TransportKinds = []TransportKind{
 	{"TCP", func(t testing.TB) (net.Listener, func(context.Context, string, string) (net.Conn, error)) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

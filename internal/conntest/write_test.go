@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -221,7 +222,7 @@ func TestMeddlingWithAShortWrite(t *testing.T) {
 				return Data(30_000), false
 			},
 			"TryWrite": func(r *Rig) ([]byte, bool) {
-				require.True(r.T, RequireTryWrite(r.T, r.Client, []byte("more")))
+				require.True(r.T, RequireTryWrite(r.T, r.Client.Conn, []byte("more")))
 				return []byte("more"), false
 			},
 			"Close": func(r *Rig) ([]byte, bool) { require.NoError(r.T, r.Client.Close()); return nil, true },
@@ -377,7 +378,7 @@ func TestEndWhileSealing(t *testing.T) {
 			"close write": (*relink.Conn).CloseWrite,
 		} {
 			whileSealing(t, s, what, func(r *Rig, data []byte, release func(), write <-chan Outcome) {
-				require.NoError(t, end(r.Client))
+				require.NoError(t, end(r.Client.Conn))
 				release()
 				require.NoError(t, (<-write).Err)
 				RequireRead(t, r.Server, data)
@@ -434,7 +435,7 @@ func TestRequestsAndAnswers(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		for _, o := range []faultnet.Options{{}, {ShortWrites: true}, {Segment: 7}, {Buffer: -1}, {Opaque: true}} {
 			r := New(t, s, WithPath(o))
-			go func() { _, _ = io.Copy(r.Server, r.Server) }()
+			go func() { _, _ = io.Copy(r.Server.Conn, r.Server.Conn) }()
 			data := Data(10 << 10)
 			for n := 1; n <= 6<<10; n += 1 + n/5 {
 				request, answer := data[n/3:n/3+n], make([]byte, n)
@@ -534,11 +535,11 @@ func TestShortWritesBesideSenderUntilFull(t *testing.T) {
 		until := time.Now().Add(time.Second)
 		require.NoError(t, r.Client.SetWriteDeadline(until))
 		o := <-last
-		require.ErrorIs(t, o.Err, errDeadline)
+		require.ErrorIs(t, o.Err, os.ErrDeadlineExceeded)
 		require.Equal(t, until, o.At)
 		next += o.N // a part of it
 		_, err := r.Client.Write(data[next : next+1])
-		require.ErrorIs(t, err, errDeadline)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.NoError(t, r.Client.SetWriteDeadline(time.Time{}))
 		r.Net.Last().Release(faultnet.Up)
 
@@ -558,15 +559,15 @@ func TestShortWriteAfterClose(t *testing.T) {
 		r.Exchange(10) // the ordinary case until now
 		if err := r.Client.CloseWrite(); err == nil {
 			_, err = r.Client.Write([]byte("x"))
-			require.ErrorIs(t, err, ErrClosed)
+			require.ErrorIs(t, err, net.ErrClosed)
 		}
 		for _, c := range r.Ends() {
 			require.NoError(t, c.Close())
 			for range 2 {
 				_, err := c.Write([]byte("x"))
-				require.ErrorIs(t, err, ErrClosed)
+				require.ErrorIs(t, err, net.ErrClosed)
 				_, err = c.Read(make([]byte, 1))
-				require.ErrorIs(t, err, ErrClosed)
+				require.ErrorIs(t, err, net.ErrClosed)
 				synctest.Wait() // nobody is sending any more, and a classic link is still there
 			}
 		}
@@ -591,7 +592,7 @@ func TestTryWriteUntilFull(t *testing.T) {
 				taken, refused := 0, 0
 				for refused < 3 {
 					room := r.Client.Room()
-					ok := RequireTryWrite(t, r.Client, message)
+					ok := RequireTryWrite(t, r.Client.Conn, message)
 					require.Equal(t, room >= size, ok)
 					if ok {
 						taken++
@@ -609,7 +610,7 @@ func TestTryWriteUntilFull(t *testing.T) {
 				}
 				RequireRead(t, r.Server, bytes.Repeat(message, taken))
 				time.Sleep(time.Second)
-				require.True(t, RequireTryWrite(t, r.Client, message)) // there is room again
+				require.True(t, RequireTryWrite(t, r.Client.Conn, message)) // there is room again
 				RequireRead(t, r.Server, message)
 				r.Exchange(1000)
 				r.Stop()
@@ -624,7 +625,7 @@ func TestTryWriteOverTransports(t *testing.T) {
 		for _, o := range []faultnet.Options{{}, {ShortWrites: true}, {Segment: 7}, {Buffer: -1}, {Opaque: true}} {
 			r := New(t, s, WithPath(o))
 			for n := 1; n < 10_000; n = n*3 + 1 {
-				require.True(t, RequireTryWrite(t, r.Client, Data(n)))
+				require.True(t, RequireTryWrite(t, r.Client.Conn, Data(n)))
 				RequireRead(t, r.Server, Data(n))
 			}
 			r.Stop()
@@ -646,7 +647,7 @@ func TestTryWriteErrors(t *testing.T) {
 
 		require.NoError(t, r.Client.SetWriteDeadline(time.Now()))
 		ok, err = r.Client.TryWrite([]byte("x"))
-		require.ErrorIs(t, err, errDeadline)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.False(t, ok)
 		require.Zero(t, r.Client.Room())
 		require.NoError(t, r.Client.SetWriteDeadline(time.Time{}))
@@ -655,7 +656,7 @@ func TestTryWriteErrors(t *testing.T) {
 
 		require.NoError(t, r.Client.Close())
 		ok, err = r.Client.TryWrite([]byte("x"))
-		require.ErrorIs(t, err, ErrClosed)
+		require.ErrorIs(t, err, net.ErrClosed)
 		require.False(t, ok)
 		require.Zero(t, r.Client.Room())
 		r.Stop()
