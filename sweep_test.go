@@ -51,8 +51,8 @@ func TestIdleSessionHasNoTicks(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		require.False(t, relink.Ticking(r.Client), "the client")
-		require.False(t, relink.Ticking(r.Server), "the server")
+		require.False(t, relink.Ticking(r.Client.Conn), "the client")
+		require.False(t, relink.Ticking(r.Server.Conn), "the server")
 		_, _ = r.Client.Abort(), r.Server.Abort()
 		for _, read := range reads {
 			require.Error(t, (<-read).Err)
