@@ -28,7 +28,7 @@ func TestIdleServerHasNothing(t *testing.T) {
 		// Both at once: until its ticks have seen that nothing is left to do, a session
 		// is looked after, with and without a goroutine.
 		require.Eventually(t, func() bool { return len(conntest.LibraryGoroutines()) == 0 && relink.WatchedBy(l) == 0 },
-			10*time.Second, 10*time.Millisecond, "%v", conntest.LibraryGoroutines)
+			time.Minute, 10*time.Millisecond, "%v", conntest.LibraryGoroutines)
 		conntest.RequireWrite(t, client, []byte("x"))
 		conntest.RequireWrite(t, server, []byte("x"))
 		require.NoError(t, (<-reading).Err)

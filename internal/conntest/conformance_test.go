@@ -19,6 +19,7 @@ func TestNetConn(t *testing.T) {
 	for _, k := range TransportKinds {
 		t.Run(k.name, func(t *testing.T) {
 			ForEachSuite(t, func(t *testing.T, s Suite) {
+				t.Parallel() // it mostly waits
 				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
 					// Short, because the end of a classic session shows only then. Cuts
 					// can hit many resumes in a row: these must fit in, and hurry.
@@ -26,7 +27,7 @@ func TestNetConn(t *testing.T) {
 						ResumeTimeout: 300 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 					}
 					if k.name == "cut" {
-						cfg.ResumeTimeout = 2 * time.Second
+						cfg.ResumeTimeout = 6 * time.Second
 					}
 					c1, c2, l := Pair(t, s, k, cfg)
 					return c1, c2, func() {
