@@ -46,6 +46,7 @@ var layers = []layer{
 	{dir: "transport/*", own: []string{"internal/transport"}},
 	{dir: "internal/rc4pair", own: []string{"rc4stream"}, never: []string{"net", "time"}},
 	{dir: "internal/suite", never: []string{"net", "time"}},
+	{dir: "internal/suite/suitetest", own: []string{"internal/suite"}, never: []string{"net", "time"}},
 	{dir: "internal/stream", own: []string{"internal/suite", "replay"}, never: []string{"net", "time", "sync", "context"}},
 	{dir: "internal/rtt", never: []string{"net"}},
 	{
@@ -206,7 +207,7 @@ func judgeImport(f sourceFile, imported string) string {
 // Protocols start no goroutine: the core owns those.
 func TestProtocolsStartNoGoroutine(t *testing.T) {
 	for _, f := range sources(t) {
-		if f.isTest() || !strings.HasPrefix(f.path, "internal/") || within(f.dir(), []string{"internal/faultnet", "internal/conntest", "internal/transport"}) {
+		if f.isTest() || !strings.HasPrefix(f.path, "internal/") || within(f.dir(), []string{"internal/faultnet", "internal/conntest", "internal/suite/suitetest", "internal/transport"}) {
 			continue
 		}
 		ast.Inspect(f.syntax, func(n ast.Node) bool {

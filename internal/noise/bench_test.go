@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // BenchmarkHandshake measures both sides of a new session together, and beside
@@ -76,9 +77,9 @@ func BenchmarkServer(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		for b.Loop() {
 			p.host = newHost()
-			c, s := newWire()
+			c, s := suitetest.NewWire()
 			_, _ = c.Write(request)
-			c.out.close()
+			c.Close()
 			require.Error(b, p.server.Serve(s, p.host))
 		}
 	})
@@ -87,9 +88,9 @@ func BenchmarkServer(b *testing.B) {
 		_, w, _, _ := p.resume(session, nil, nil)
 		for b.Loop() {
 			p.host = newHost()
-			c, s := newWire()
+			c, s := suitetest.NewWire()
 			_, _ = c.Write(w.client[0])
-			c.out.close()
+			c.Close()
 			require.ErrorIs(b, p.server.Serve(s, p.host), suite.ErrUnknownSession)
 		}
 	})

@@ -1,94 +1,15 @@
 package noise_test
 
 import (
-	"io"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink/internal/noise"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
-
-// A direction carries the bytes of a wire one way.
-type direction struct {
-	mu     sync.Mutex
-	arrive *sync.Cond
-	buf    []byte
-	closed bool
-}
-
-func newDirection() *direction {
-	d := &direction{}
-	d.arrive = sync.NewCond(&d.mu)
-	return d
-}
-
-func (d *direction) close() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
-	d.arrive.Broadcast()
-}
-
-// An end is a Stream over two directions in memory.
-type end struct {
-	in, out *direction
-	writes  [][]byte
-	// mangle, if not nil, changes the messages that this end sends. It says
-	// whether the wire still carries anything after the message.
-	mangle func(message int, b []byte) ([]byte, bool)
-
-	last []byte
-}
-
-func newWire() (client, server *end) {
-	a, b := newDirection(), newDirection()
-	return &end{in: a, out: b}, &end{in: b, out: a}
-}
-
-func (e *end) Next(n int) ([]byte, error) {
-	if n < 0 || n > suite.MaxMessage {
-		panic("Next out of bounds")
-	}
-	d := e.in
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i := range e.last { // no longer valid
-		e.last[i] = 0xa5
-	}
-	for len(d.buf) < n && !d.closed {
-		d.arrive.Wait()
-	}
-	switch {
-	case len(d.buf) == 0 && n > 0:
-		return nil, io.EOF
-	case len(d.buf) < n:
-		return nil, io.ErrUnexpectedEOF
-	}
-	e.last = append([]byte(nil), d.buf[:n]...)
-	d.buf = d.buf[n:]
-	return e.last, nil
-}
-
-func (e *end) Write(p []byte) (int, error) {
-	b, open := append([]byte(nil), p...), true
-	if e.mangle != nil {
-		b, open = e.mangle(len(e.writes), b)
-	}
-	e.writes = append(e.writes, b)
-	d := e.out
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.buf = append(d.buf, b...)
-	}
-	d.closed = d.closed || !open
-	d.arrive.Broadcast()
-	return len(p), nil
-}
 
 // A side is the counts and the stream of one side.
 type side struct {
@@ -300,18 +221,10 @@ type wire struct {
 // run runs both sides on one transport. A side that returns closes its
 // direction.
 func (p *pair) run(mangleClient, mangleServer func(int, []byte) ([]byte, bool), f func(s suite.Stream) error) (w wire, clientErr, serverErr error) {
-	c, s := newWire()
-	c.mangle, s.mangle = mangleClient, mangleServer
-	done := make(chan error)
-	go func() {
-		err := p.server.Serve(s, p.host)
-		s.out.close()
-		done <- err
-	}()
-	clientErr = f(c)
-	c.out.close()
-	serverErr = <-done
-	return wire{c.writes, s.writes}, clientErr, serverErr
+	c, s := suitetest.NewWire()
+	c.Mangle, s.Mangle = mangleClient, mangleServer
+	clientErr, serverErr = suitetest.Run(c, s, f, func(s suite.Stream) error { return p.server.Serve(s, p.host) })
+	return wire{c.Writes, s.Writes}, clientErr, serverErr
 }
 
 // open opens a session and returns both of its sides.

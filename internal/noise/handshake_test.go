@@ -12,6 +12,7 @@ import (
 
 	"github.com/relink-go/relink/internal/noise"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // linked says that two ends of a link have the same keys.
@@ -319,10 +320,10 @@ func TestReplayedResume(t *testing.T) {
 }
 
 // resetStream is a stream whose peer resets it where it would end it.
-type resetStream struct{ *end }
+type resetStream struct{ *suitetest.End }
 
 func (s resetStream) Next(n int) ([]byte, error) {
-	b, err := s.end.Next(n)
+	b, err := s.End.Next(n)
 	if err != nil {
 		err = syscall.ECONNRESET
 	}
@@ -333,12 +334,12 @@ func (s resetStream) Next(n int) ([]byte, error) {
 // the end of its stream.
 func TestRefusedClientResets(t *testing.T) {
 	p, other := newPair(t, false), newPair(t, false)
-	c, s := newWire()
+	c, s := suitetest.NewWire()
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(resetStream{s}, p.host) }()
 	_, _, err := other.client.Open(c) // it knows another key
 	require.ErrorIs(t, err, suite.ErrAuthentication)
-	c.out.close()
+	c.Close()
 	err = <-served
 	require.ErrorIs(t, err, suite.ErrAuthentication)
 	require.NotErrorIs(t, err, syscall.ECONNRESET)
@@ -400,7 +401,7 @@ func TestLostConfirmations(t *testing.T) {
 func TestLateConfirmation(t *testing.T) {
 	p := newPair(t, false)
 	c, s, _ := p.open()
-	a, b := newWire()
+	a, b := suitetest.NewWire()
 	served := make(chan error)
 	go func() { served <- p.server.Serve(b, p.host) }()
 	l, err := c.session.Resume(a, c)

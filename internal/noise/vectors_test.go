@@ -17,6 +17,7 @@ import (
 
 	"github.com/relink-go/relink/internal/noise"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 func unhex(t *testing.T, s string) []byte {
@@ -296,14 +297,14 @@ func (p *pair) hint(request []byte) []byte {
 // exchange runs a client against one answer.
 func exchange(t *testing.T, answer func(request []byte) []byte, f func(suite.Stream)) (w wire) {
 	t.Helper()
-	c, s := newWire()
-	c.mangle = func(_ int, b []byte) ([]byte, bool) {
+	c, s := suitetest.NewWire()
+	c.Mangle = func(_ int, b []byte) ([]byte, bool) {
 		_, err := s.Write(answer(b))
 		require.NoError(t, err)
 		return b, true
 	}
 	f(c)
-	return wire{c.writes, s.writes}
+	return wire{c.Writes, s.Writes}
 }
 
 // describe compares what the client derived with what the peer did, and its

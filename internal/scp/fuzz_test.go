@@ -4,10 +4,12 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/relink-go/relink/internal/scp"
-	"github.com/relink-go/relink/internal/suite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/scp"
+	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 func addContents(f *testing.F) {
@@ -88,7 +90,7 @@ func FuzzClientOpen(f *testing.F) {
 		}
 		p := protocol(t, scp.Options{})
 		p.SetKey(12345)
-		s, link, err := p.Open(&script{in: packet(string(content))})
+		s, link, err := p.Open(&suitetest.Script{In: packet(string(content))})
 		if err != nil {
 			assert.Nil(t, s)
 			assert.True(t, errors.Is(err, suite.ErrProtocol) || errors.As(err, new(scp.StatusError)))
@@ -110,7 +112,7 @@ func FuzzClientResume(f *testing.F) {
 		}
 		c := &clientCore{end{Offsets: suite.Offsets{Sent: sent, Received: 9}, start: start}}
 		s := scp.NewSession(1, 2)
-		link, err := s.Resume(&script{in: packet(string(content))}, c)
+		link, err := s.Resume(&suitetest.Script{In: packet(string(content))}, c)
 		assert.EqualValues(t, 1, s.Index())
 		if err == nil {
 			require.NoError(t, c.Check(link.Peer))

@@ -9,11 +9,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/relink-go/relink/dh64"
 	"github.com/relink-go/relink/internal/scp"
 	"github.com/relink-go/relink/internal/suite"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 const (
@@ -49,7 +51,7 @@ func newPair(t testing.TB, client, server suite.Offsets) *pair {
 // resume runs one attempt.
 func (x *pair) resume(t testing.TB) (suite.Link, error) {
 	t.Helper()
-	cs, ss := wires()
+	cs, ss := suitetest.NewWire()
 	return resume(t, x.client, x.p, cs, ss, x.core, x.host)
 }
 
@@ -57,17 +59,17 @@ func (x *pair) resume(t testing.TB) (suite.Link, error) {
 // uses an index up.
 func (x *pair) request(t testing.TB) []byte {
 	t.Helper()
-	s := new(script)
+	s := new(suitetest.Script)
 	_, err := x.client.Resume(s, x.core)
 	require.ErrorIs(t, err, io.EOF)
-	return s.out.Bytes()
+	return s.Sent()
 }
 
 // serve gives the server a client's bytes and returns its answer.
 func (x *pair) serve(in []byte) (string, error) {
-	s := &script{in: in}
+	s := &suitetest.Script{In: in}
 	err := x.p.Serve(s, x.host)
-	return s.out.String(), err
+	return string(s.Sent()), err
 }
 
 func answer(content string) string { return string(packet(content)) }
@@ -87,12 +89,12 @@ func TestNewSessionLines(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := new(host)
-			cs, ss := wires()
+			cs, ss := suitetest.NewWire()
 			p := protocol(t, tt.opts)
 			client := connect(t, p, protocol(t, scp.Options{}), cs, ss, h)
-			require.GreaterOrEqual(t, cs.out.Len(), scp.MinRequest)
-			assert.Equal(t, tt.lines, cs.out.String()[2+scp.MinRequest:])
-			assert.Equal(t, suite.MatchYes, p.Match(cs.out.Bytes()[:scp.MatchSize]))
+			require.GreaterOrEqual(t, len(cs.Sent()), scp.MinRequest)
+			assert.Equal(t, tt.lines, string(cs.Sent())[2+scp.MinRequest:])
+			assert.Equal(t, suite.MatchYes, p.Match(cs.Sent()[:scp.MatchSize]))
 
 			server := h.offered.session.(*scp.Session)
 			for _, s := range []*scp.Session{client, server} {
@@ -139,18 +141,18 @@ func TestNewSessionID(t *testing.T) {
 	h.add(scp.SessionKey(2), &target{})
 	p := protocol(t, scp.Options{})
 	p.SetIDs(1, 2, 1, 3)
-	s := &script{in: hello}
+	s := &suitetest.Script{In: hello}
 	require.NoError(t, p.Serve(s, h))
-	assert.Contains(t, s.out.String(), "3\n")
+	assert.Contains(t, string(s.Sent()), "3\n")
 	assert.Equal(t, 4, h.offers)
 	assert.Equal(t, "3", h.offered.session.ID())
 
 	// No id is free.
 	p.SetIDs(1)
 	h.offers = 0
-	s = &script{in: hello}
+	s = &suitetest.Script{In: hello}
 	require.ErrorIs(t, p.Serve(s, h), suite.ErrKeyTaken)
-	assert.Equal(t, answer("0\n501"), s.out.String())
+	assert.Equal(t, answer("0\n501"), string(s.Sent()))
 	assert.Equal(t, scp.MaxIDs, h.offers)
 	assert.Equal(t, 1, h.established)
 }
@@ -167,7 +169,7 @@ func TestNewSessionRefused(t *testing.T) {
 		{"key", new(host), func(p *scp.Protocol) { p.SetKeyError(full) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cs, ss := wires()
+			cs, ss := suitetest.NewWire()
 			server := protocol(t, scp.Options{})
 			tt.set(server)
 			served := make(chan error, 1)
@@ -185,14 +187,14 @@ func TestNewSessionRefused(t *testing.T) {
 func TestDegenerateKeys(t *testing.T) {
 	for _, key := range []uint64{0, 1, dh64.Prime - 1, dh64.Prime, math.MaxUint64} {
 		h := new(host)
-		s := &script{in: packet("0\n" + word(key))}
+		s := &suitetest.Script{In: packet("0\n" + word(key))}
 		err := protocol(t, scp.Options{}).Serve(s, h)
 		require.ErrorIs(t, err, dh64.ErrDegenerateKey)
 		require.ErrorIs(t, err, suite.ErrProtocol)
-		assert.Empty(t, s.out.String())
+		assert.Empty(t, string(s.Sent()))
 		assert.Zero(t, h.offers)
 
-		s = &script{in: packet("7\n" + word(key))}
+		s = &suitetest.Script{In: packet("7\n" + word(key))}
 		_, _, err = protocol(t, scp.Options{}).Open(s)
 		require.ErrorIs(t, err, dh64.ErrDegenerateKey)
 	}
@@ -202,7 +204,7 @@ func TestDegenerateKeys(t *testing.T) {
 func TestAnswerLost(t *testing.T) {
 	broken := errors.New("broken")
 	h := new(host)
-	s := &script{in: packet("0\n" + word(5)), writeErr: broken}
+	s := &suitetest.Script{In: packet("0\n" + word(5)), WriteErr: broken}
 	require.ErrorIs(t, protocol(t, scp.Options{}).Serve(s, h), broken)
 	assert.Equal(t, 1, h.offers)
 	assert.Zero(t, h.established)
@@ -303,7 +305,7 @@ func TestGaps(t *testing.T) {
 func TestClearStream(t *testing.T) {
 	p := protocol(t, scp.Options{Cleartext: true, TargetServer: "t", Flag: 3})
 	h := new(host)
-	cs, ss := wires()
+	cs, ss := suitetest.NewWire()
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ss, h) }()
 	client, _, err := p.Open(cs)
@@ -328,7 +330,7 @@ func TestClearStream(t *testing.T) {
 	x := newPair(t, suite.Offsets{}, suite.Offsets{})
 	x.target.session = h.offered.session
 	x.host.add(scp.SessionKeyOf(both[0]), x.target)
-	cs, ss = wires()
+	cs, ss = suitetest.NewWire()
 	go func() { served <- p.Serve(ss, x.host) }()
 	_, err = client.Resume(cs, x.core)
 	require.NoError(t, err)
@@ -370,7 +372,7 @@ func TestVerdicts(t *testing.T) {
 				assert.Zero(t, x.target.seen, "judged before it was proved")
 			}
 
-			_, err = x.client.Resume(&script{in: []byte(got)}, x.core)
+			_, err = x.client.Resume(&suitetest.Script{In: []byte(got)}, x.core)
 			var status scp.StatusError
 			require.ErrorAs(t, err, &status)
 			assert.Equal(t, tt.code, status.Code)
@@ -391,7 +393,7 @@ func TestStatusError(t *testing.T) {
 	// A code that no one has specified does not end the session, nor does one
 	// that a client cannot make sense of.
 	for _, code := range []string{"400", "403", "500", "501", "100", "999"} {
-		_, err := scp.NewSession(1, 2).Resume(&script{in: packet("0\n" + code)}, new(clientCore))
+		_, err := scp.NewSession(1, 2).Resume(&suitetest.Script{In: packet("0\n" + code)}, new(clientCore))
 		require.ErrorAs(t, err, new(scp.StatusError))
 		require.NotErrorIs(t, err, suite.ErrRefused)
 	}
@@ -468,7 +470,7 @@ func TestIndexUsed(t *testing.T) {
 	require.NoError(t, err)
 
 	// The server's answer broke off.
-	s := &script{in: x.request(t), writeErr: io.ErrClosedPipe}
+	s := &suitetest.Script{In: x.request(t), WriteErr: io.ErrClosedPipe}
 	require.ErrorIs(t, x.p.Serve(s, x.host), io.ErrClosedPipe)
 	assert.EqualValues(t, 2, x.target.epoch, "the session moved without an answer")
 	_, err = x.resume(t)
@@ -488,17 +490,17 @@ func TestRace(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 16 {
 		group.Go(func() {
-			s := &script{in: request}
+			s := &suitetest.Script{In: request}
 			err := x.p.Serve(s, x.host)
-			mine := new(script)
+			mine := new(suitetest.Script)
 			_, _ = x.client.Resume(mine, x.core)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
 				won++
 			}
-			assert.False(t, seen[mine.out.String()])
-			seen[mine.out.String()] = true
+			assert.False(t, seen[string(mine.Sent())])
+			seen[string(mine.Sent())] = true
 		})
 	}
 	group.Wait()
@@ -509,17 +511,23 @@ func TestRace(t *testing.T) {
 // TestSuperseded: two valid resumes at once; the one that comes late closes.
 func TestSuperseded(t *testing.T) {
 	x := newPair(t, suite.Offsets{}, suite.Offsets{})
-	cs, ss := wires()
+	cs, ss := suitetest.NewWire()
+	claimed, goOn := make(chan struct{}), make(chan struct{})
+	ss.Mangle = func(_ int, b []byte) ([]byte, bool) { // the server has its claim
+		close(claimed)
+		<-goOn
+		return b, true
+	}
 	late := x.request(t)
 	served := make(chan error, 1)
 	go func() { served <- x.p.Serve(ss, x.host) }()
 	_, err := cs.Write(late)
 	require.NoError(t, err)
-	_, err = cs.Next(1) // the server has its claim and is writing
-	require.NoError(t, err)
+	<-claimed
 	_, err = x.resume(t)
 	require.NoError(t, err)
-	_, err = cs.Next(len(answer("0\n200")) - 1)
+	close(goOn)
+	_, err = cs.Next(len(answer("0\n200")))
 	require.NoError(t, err)
 	require.ErrorIs(t, <-served, suite.ErrSuperseded)
 	assert.EqualValues(t, 2, x.target.epoch)
@@ -545,12 +553,12 @@ func TestTruncated(t *testing.T) {
 	}
 	welcome := packet("7\n" + word(5))
 	for n := range welcome {
-		_, _, err := x.p.Open(&script{in: welcome[:n]})
+		_, _, err := x.p.Open(&suitetest.Script{In: welcome[:n]})
 		checkCut(t, n, err)
 	}
 	verdict := packet("3\n200")
 	for n := range verdict {
-		_, err := x.client.Resume(&script{in: verdict[:n]}, x.core)
+		_, err := x.client.Resume(&suitetest.Script{In: verdict[:n]}, x.core)
 		checkCut(t, n, err)
 		require.NotErrorIs(t, err, suite.ErrRefused)
 	}
@@ -590,13 +598,13 @@ func TestBitFlips(t *testing.T) {
 			changed := append([]byte(nil), msg...)
 			changed[i/8] ^= 1 << (i % 8)
 			h := new(host)
-			if x.p.Serve(&script{in: changed}, h) == nil {
+			if x.p.Serve(&suitetest.Script{In: changed}, h) == nil {
 				assert.Equal(t, 1, h.established)
 			}
-			if s, _, err := x.p.Open(&script{in: changed}); err == nil {
+			if s, _, err := x.p.Open(&suitetest.Script{In: changed}); err == nil {
 				assert.NotEqual(t, "0", s.ID())
 			}
-			if link, err := x.client.Resume(&script{in: changed}, x.core); err == nil {
+			if link, err := x.client.Resume(&suitetest.Script{In: changed}, x.core); err == nil {
 				require.NoError(t, x.core.Check(link.Peer))
 			}
 		}
@@ -608,12 +616,12 @@ func TestBitFlips(t *testing.T) {
 func TestMessageBehindCode(t *testing.T) {
 	x := newPair(t, suite.Offsets{}, suite.Offsets{})
 	for _, line := range []string{"200", "200 OK", "200 ", "200 a b  c"} {
-		_, err := x.client.Resume(&script{in: packet("0\n" + line)}, x.core)
+		_, err := x.client.Resume(&suitetest.Script{In: packet("0\n" + line)}, x.core)
 		require.NoError(t, err, "%q", line)
 	}
-	_, err := x.client.Resume(&script{in: packet("0\n404 Not Found")}, x.core)
+	_, err := x.client.Resume(&suitetest.Script{In: packet("0\n404 Not Found")}, x.core)
 	require.ErrorIs(t, err, suite.ErrRefused)
-	_, _, err = x.p.Open(&script{in: packet("0\n501 busy")})
+	_, _, err = x.p.Open(&suitetest.Script{In: packet("0\n501 busy")})
 	require.ErrorIs(t, err, scp.StatusError{Code: 501})
 }
 
@@ -622,11 +630,11 @@ func TestMessageBehindCode(t *testing.T) {
 func TestBehindHandshake(t *testing.T) {
 	x := newPair(t, suite.Offsets{}, suite.Offsets{})
 	request := x.request(t)
-	s := &script{in: append(request, "stream"...)}
+	s := &suitetest.Script{In: append(request, "stream"...)}
 	require.NoError(t, x.p.Serve(s, x.host))
-	assert.Equal(t, "stream", string(s.in))
-	s = &script{in: append(packet("0\n200"), "stream"...)}
+	assert.Equal(t, "stream", string(s.In))
+	s = &suitetest.Script{In: append(packet("0\n200"), "stream"...)}
 	_, err := x.client.Resume(s, x.core)
 	require.NoError(t, err)
-	assert.Equal(t, "stream", string(s.in))
+	assert.Equal(t, "stream", string(s.In))
 }

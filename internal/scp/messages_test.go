@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relink-go/relink/internal/scp"
-	"github.com/relink-go/relink/internal/suite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/scp"
+	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // word returns n as the base64 of 8 little-endian bytes.
@@ -99,19 +101,19 @@ func TestMalformedAnswers(t *testing.T) {
 		bad = append(bad, "0\n"+code, "1\n"+code)
 	}
 	for _, content := range bad {
-		_, _, err := protocol(t, scp.Options{}).Open(&script{in: packet(content)})
+		_, _, err := protocol(t, scp.Options{}).Open(&suitetest.Script{In: packet(content)})
 		if content != "0\n200" {
 			require.ErrorIs(t, err, suite.ErrProtocol, "%q", content)
 		}
 		if content == "1\n" {
 			continue
 		}
-		_, err = scp.NewSession(1, 2).Resume(&script{in: packet(content)}, &clientCore{end{Offsets: suite.Offsets{Sent: 10}}})
+		_, err = scp.NewSession(1, 2).Resume(&suitetest.Script{In: packet(content)}, &clientCore{end{Offsets: suite.Offsets{Sent: 10}}})
 		require.ErrorIs(t, err, suite.ErrProtocol, "%q", content)
 		require.NotErrorIs(t, err, suite.ErrRefused)
 	}
 	// Success with the id 0 is none.
-	_, _, err := protocol(t, scp.Options{}).Open(&script{in: packet("0\n200")})
+	_, _, err := protocol(t, scp.Options{}).Open(&suitetest.Script{In: packet("0\n200")})
 	require.ErrorIs(t, err, suite.ErrProtocol)
 }
 
@@ -128,24 +130,24 @@ func TestSizes(t *testing.T) {
 
 	for _, n := range []int{0, scp.MaxPacket + 1, 0x0500, 0xffff} {
 		in := append([]byte{byte(n >> 8), byte(n)}, exact+"t"...)
-		s := &script{in: in}
+		s := &suitetest.Script{In: in}
 		require.ErrorIs(t, x.p.Serve(s, x.host), suite.ErrProtocol)
-		assert.Equal(t, answer("0\n400"), s.out.String())
-		assert.Equal(t, 2, s.asked)
+		assert.Equal(t, answer("0\n400"), string(s.Sent()))
+		assert.Equal(t, 2, s.Asked)
 
-		s = &script{in: in}
+		s = &suitetest.Script{In: in}
 		_, _, err := x.p.Open(s)
 		require.ErrorIs(t, err, suite.ErrProtocol)
-		assert.Equal(t, 2, s.asked)
+		assert.Equal(t, 2, s.Asked)
 
-		s = &script{in: in}
+		s = &suitetest.Script{In: in}
 		_, err = x.client.Resume(s, x.core)
 		require.ErrorIs(t, err, suite.ErrProtocol)
-		assert.Equal(t, 2, s.asked)
+		assert.Equal(t, 2, s.Asked)
 	}
 
 	long := "0\n200 " + strings.Repeat("x", scp.MaxPacket-len("0\n200 "))
-	_, err = x.client.Resume(&script{in: packet(long)}, x.core)
+	_, err = x.client.Resume(&suitetest.Script{In: packet(long)}, x.core)
 	require.NoError(t, err)
 }
 
@@ -199,7 +201,7 @@ func TestTolerated(t *testing.T) {
 	assert.Equal(t, answer("0\n200"), got)
 	// What an application is told of such a flag.
 	h := new(host)
-	require.NoError(t, protocol(t, scp.Options{}).Serve(&script{in: packet("0\n" + w + "\na-b.c\n-2")}, h))
+	require.NoError(t, protocol(t, scp.Options{}).Serve(&suitetest.Script{In: packet("0\n" + w + "\na-b.c\n-2")}, h))
 	session, ok := scp.SessionOf(h.offered.session)
 	require.True(t, ok)
 	flag, sent := session.Flag()
@@ -290,7 +292,7 @@ func TestMatchProbability(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	// A transport's end between header and content is not a clean one.
-	err := protocol(t, scp.Options{}).Serve(&script{in: []byte{0, 14}}, new(host))
+	err := protocol(t, scp.Options{}).Serve(&suitetest.Script{In: []byte{0, 14}}, new(host))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.NotErrorIs(t, err, io.EOF)
 }

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/relink-go/relink/dh64"
 	"github.com/relink-go/relink/internal/scp"
 	"github.com/relink-go/relink/internal/suite"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 func specification(t *testing.T) string {

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relink-go/relink/internal/scp"
-	"github.com/relink-go/relink/internal/suite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink/internal/scp"
+	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // A vector is one of testdata/scp.json, computed by another implementation.
@@ -60,10 +62,10 @@ func TestVectors(t *testing.T) {
 			server.SetIDs(v.ID)
 
 			h := new(host)
-			cs, ss := wires()
+			cs, ss := suitetest.NewWire()
 			opened := connect(t, client, server, cs, ss, h)
-			assert.Equal(t, packet(v.New.Client), cs.out.Bytes())
-			assert.Equal(t, packet(v.New.Server), ss.out.Bytes())
+			assert.Equal(t, packet(v.New.Client), cs.Sent())
+			assert.Equal(t, packet(v.New.Server), ss.Sent())
 			assert.Equal(t, 1, h.established)
 			accepted := h.offered.session.(*scp.Session)
 			assert.Equal(t, opened.ID(), accepted.ID())
@@ -98,11 +100,11 @@ func TestVectors(t *testing.T) {
 			c := &clientCore{end{Offsets: suite.Offsets{Sent: 40, Received: v.Resume.Received64bit}}}
 			at := h.offered
 			at.Offsets = suite.Offsets{Sent: v.Resume.Received64bit + 5, Received: 30}
-			cs, ss = wires()
+			cs, ss = suitetest.NewWire()
 			cl, err := resume(t, opened, server, cs, ss, c, h)
 			require.NoError(t, err)
-			assert.Equal(t, packet(v.Resume.Client), cs.out.Bytes())
-			assert.Equal(t, packet("30\n200"), ss.out.Bytes())
+			assert.Equal(t, packet(v.Resume.Client), cs.Sent())
+			assert.Equal(t, packet("30\n200"), ss.Sent())
 			assert.EqualValues(t, 30, cl.Peer.Received)
 			assert.Equal(t, v.Resume.Received64bit, at.link.Peer.Received)
 			assert.EqualValues(t, 2, at.epoch)

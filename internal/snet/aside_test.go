@@ -9,6 +9,7 @@ import (
 
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // opened returns both sides of a session between relink and relink.
@@ -29,8 +30,8 @@ func TestAnswerCounts(t *testing.T) {
 		there.Offsets = suite.Offsets{Sent: 1000 + sent, Received: 5}
 		c := &client{side{Offsets: suite.Offsets{Sent: 9, Received: 1000}}}
 		link, _, se := resume(t, p, h, s, c)
-		require.Equal(t, uint64(1000), number(se.writes[0]))
-		require.Equal(t, uint64(5), number(se.writes[0][8:]))
+		require.Equal(t, uint64(1000), number(se.Writes[0]))
+		require.Equal(t, uint64(5), number(se.Writes[0][8:]))
 		require.Equal(t, there.Offsets, link.Peer)
 	}
 }
@@ -50,7 +51,7 @@ func TestAnswerBesideWrites(t *testing.T) {
 func TestAnswerOfOtherServer(t *testing.T) {
 	s, c, _ := live(snet.New(snet.Options{}))
 	for challenge := range uint64(100) {
-		link, err := s.Resume(&script{in: snet.Answer(1800, 900, challenge+1)}, c)
+		link, err := s.Resume(&suitetest.Script{In: snet.Answer(1800, 900, challenge+1)}, c)
 		require.NoError(t, err)
 		require.Equal(t, suite.Offsets{Sent: 1800, Received: 900}, link.Peer)
 	}
@@ -61,7 +62,7 @@ func TestAsideBeyondLargestCount(t *testing.T) {
 	_, _, s, _ := opened(t)
 	own := suite.Offsets{Received: math.MaxInt64 - 1}
 	for challenge := range uint64(20) {
-		link, err := s.Resume(&script{in: snet.Answer(math.MaxInt64-1, 0, challenge+1)}, &client{side{Offsets: own}})
+		link, err := s.Resume(&suitetest.Script{In: snet.Answer(math.MaxInt64-1, 0, challenge+1)}, &client{side{Offsets: own}})
 		require.NoError(t, err)
 		require.Equal(t, int64(math.MaxInt64), link.Peer.Sent)
 	}
@@ -92,8 +93,8 @@ func proofOf(s suite.Session, answer []byte) []byte { return snet.MAC(s, answer[
 
 // serve gives the server a client's messages until it has answered.
 func serve(p *snet.Protocol, h *host, request []byte, proof func(answer []byte) []byte) (answer []byte, err error) {
-	st := &script{in: request}
-	st.reply = func(_ int, b []byte) []byte {
+	st := &suitetest.Script{In: request}
+	st.Reply = func(_ int, b []byte) []byte {
 		answer = b
 		if proof == nil {
 			return nil
@@ -184,7 +185,7 @@ func (h *lateHost) Find(k suite.Key) (suite.Target, bool) {
 // there a moment ago, that is none that has been asked for before.
 func TestRequestBesideOpening(t *testing.T) {
 	p, h, s, _ := opened(t)
-	answer := &script{in: snet.Request(s, 0, 0)}
+	answer := &suitetest.Script{In: snet.Request(s, 0, 0)}
 	require.ErrorIs(t, p.Serve(answer, &lateHost{host: h}), suite.ErrUnknownSession)
-	require.Equal(t, [][]byte{make([]byte, 24)}, answer.writes)
+	require.Equal(t, [][]byte{make([]byte, 24)}, answer.Writes)
 }

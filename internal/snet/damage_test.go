@@ -10,6 +10,7 @@ import (
 	"github.com/relink-go/relink/dh64"
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // typed reports whether an error is one that a caller can tell from others.
@@ -56,16 +57,16 @@ type opening struct {
 
 func damagedOpen(ofClient, ofServer func(int, []byte) ([]byte, bool)) (o opening) {
 	o.host = newHost()
-	ce, se := newWire()
-	ce.mangle, se.mangle = ofClient, ofServer
+	ce, se := suitetest.NewWire()
+	ce.Mangle, se.Mangle = ofClient, ofServer
 	// The server's numbers are fixed so that each bit has one outcome.
 	cp := snet.Fixed(snet.Options{}, 0x1122334455667788)
 	sp := snet.Fixed(snet.Options{}, 0x8877665544332211, testID, 0xc0ffee)
-	o.cerr, o.serr = run(ce, se, func(st suite.Stream) (err error) {
+	o.cerr, o.serr = suitetest.Run(ce, se, func(st suite.Stream) (err error) {
 		o.client, _, err = cp.Open(st)
 		return err
 	}, func(st suite.Stream) error { return sp.Serve(st, o.host) })
-	o.clientWrites = len(ce.writes)
+	o.clientWrites = len(ce.Writes)
 	return o
 }
 
@@ -86,15 +87,15 @@ func damagedResume(ofClient, ofServer func(int, []byte) ([]byte, bool)) (r resum
 	own, c, there := live(p)
 	r.client, r.before = c, *there
 	h := newHost(there)
-	ce, se := newWire()
-	ce.mangle, se.mangle = ofClient, ofServer
-	r.cerr, r.serr = run(ce, se, func(st suite.Stream) (err error) {
+	ce, se := suitetest.NewWire()
+	ce.Mangle, se.Mangle = ofClient, ofServer
+	r.cerr, r.serr = suitetest.Run(ce, se, func(st suite.Stream) (err error) {
 		r.link, err = own.Resume(st, c)
 		return err
 	}, func(st suite.Stream) error { return p.Serve(st, h) })
 	r.then = *there
-	r.refused = len(se.writes) == 1 && string(se.writes[0]) == string(make([]byte, 24))
-	r.clientWrites = len(ce.writes)
+	r.refused = len(se.Writes) == 1 && string(se.Writes[0]) == string(make([]byte, 24))
+	r.clientWrites = len(ce.Writes)
 	return r
 }
 
@@ -188,9 +189,9 @@ func TestFlippedOpen(t *testing.T) {
 		require.NotEqual(t, o.host.offered.session.ID(), o.client.ID())
 		carry(t, o.client, o.host.offered.session, []byte("up"))
 		carry(t, o.host.offered.session, o.client, []byte("down"))
-		st := &script{in: snet.Request(o.client, 2, 4)}
+		st := &suitetest.Script{In: snet.Request(o.client, 2, 4)}
 		require.ErrorIs(t, snet.New(snet.Options{}).Serve(st, o.host), suite.ErrUnknownSession)
-		require.Equal(t, [][]byte{make([]byte, 24)}, st.writes)
+		require.Equal(t, [][]byte{make([]byte, 24)}, st.Writes)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 const fuzzChallenge = 0xc0ffee
@@ -50,11 +51,11 @@ func FuzzServe(f *testing.F) {
 			}
 		}
 
-		st := &script{in: bytes.Clone(in)}
+		st := &suitetest.Script{In: bytes.Clone(in)}
 		if len(in) > 0 && in[0] == 0 && mode&4 != 0 {
 			// The session's key is known once it is offered.
-			st.reply = func(int, []byte) []byte {
-				st.in = nil
+			st.Reply = func(int, []byte) []byte {
+				st.In = nil
 				return snet.MAC(h.offered.session, challengeBytes(fuzzChallenge))
 			}
 		}
@@ -62,8 +63,8 @@ func FuzzServe(f *testing.F) {
 		if err != nil && !typed(err) {
 			t.Fatalf("an error that cannot be told from others: %v", err)
 		}
-		if len(st.writes) > 1 || len(st.writes) == 1 && len(st.writes[0]) != 24 {
-			t.Fatalf("wrote %x", st.writes)
+		if len(st.Writes) > 1 || len(st.Writes) == 1 && len(st.Writes[0]) != 24 {
+			t.Fatalf("wrote %x", st.Writes)
 		}
 		if there.side != before {
 			t.Fatal("the session's counts changed")
@@ -98,19 +99,19 @@ func FuzzClientOpen(f *testing.F) {
 	f.Add(snet.ServerHello(1<<64-1, 0, 0))
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		st := &script{in: in}
+		st := &suitetest.Script{In: in}
 		s, l, err := snet.New(snet.Options{}).Open(st)
 		switch {
-		case len(st.writes) == 0 || len(st.writes[0]) != 9:
-			t.Fatalf("wrote %x", st.writes)
-		case err != nil && (s != nil || len(st.writes) != 1 || !typed(err)):
-			t.Fatalf("wrote %x, then %v", st.writes, err)
+		case len(st.Writes) == 0 || len(st.Writes[0]) != 9:
+			t.Fatalf("wrote %x", st.Writes)
+		case err != nil && (s != nil || len(st.Writes) != 1 || !typed(err)):
+			t.Fatalf("wrote %x, then %v", st.Writes, err)
 		case err != nil:
 			return
 		case l.Codec != nil || l.Peer != suite.Offsets{}:
 			t.Fatalf("agreed on %v", l)
-		case len(in) < 24 || len(st.writes) != 2 || !bytes.Equal(st.writes[1], snet.MAC(s, in[16:24])):
-			t.Fatalf("wrote %x", st.writes)
+		case len(in) < 24 || len(st.Writes) != 2 || !bytes.Equal(st.Writes[1], snet.MAC(s, in[16:24])):
+			t.Fatalf("wrote %x", st.Writes)
 		}
 		data := []byte("data")
 		s.Encrypt(make([]byte, len(data)), data)
@@ -130,17 +131,17 @@ func FuzzClientResume(f *testing.F) {
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		s, c, _ := live(snet.New(snet.Options{}))
-		st := &script{in: in}
+		st := &suitetest.Script{In: in}
 		l, err := s.Resume(st, c)
 		switch {
-		case len(st.writes) == 0 || !bytes.Equal(st.writes[0], snet.Request(s, 1000, 1800)):
-			t.Fatalf("wrote %x", st.writes)
-		case err != nil && (len(st.writes) != 1 || !typed(err)):
-			t.Fatalf("wrote %x, then %v", st.writes, err)
+		case len(st.Writes) == 0 || !bytes.Equal(st.Writes[0], snet.Request(s, 1000, 1800)):
+			t.Fatalf("wrote %x", st.Writes)
+		case err != nil && (len(st.Writes) != 1 || !typed(err)):
+			t.Fatalf("wrote %x, then %v", st.Writes, err)
 		case err != nil:
 			return
-		case len(in) < 24 || len(st.writes) != 2 || !bytes.Equal(st.writes[1], snet.MAC(s, in[16:24])):
-			t.Fatalf("wrote %x", st.writes)
+		case len(in) < 24 || len(st.Writes) != 2 || !bytes.Equal(st.Writes[1], snet.MAC(s, in[16:24])):
+			t.Fatalf("wrote %x", st.Writes)
 		case c.Check(l.Peer) != nil || l.Peer.Sent < 0 || l.Peer.Received < 0:
 			t.Fatalf("goes on from %v", l.Peer)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/relink-go/relink/dh64"
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 const (
@@ -35,10 +36,10 @@ func keyOf(s suite.Session) suite.Key {
 }
 
 // open runs the handshake of a new session that is to succeed.
-func open(t *testing.T, cp, sp *snet.Protocol, h suite.Host) (s suite.Session, ce, se *end) {
+func open(t *testing.T, cp, sp *snet.Protocol, h suite.Host) (s suite.Session, ce, se *suitetest.End) {
 	t.Helper()
-	ce, se = newWire()
-	cerr, serr := run(ce, se, func(st suite.Stream) (err error) {
+	ce, se = suitetest.NewWire()
+	cerr, serr := suitetest.Run(ce, se, func(st suite.Stream) (err error) {
 		var l suite.Link
 		s, l, err = cp.Open(st)
 		assert.Zero(t, l)
@@ -50,10 +51,10 @@ func open(t *testing.T, cp, sp *snet.Protocol, h suite.Host) (s suite.Session, c
 }
 
 // resume runs the handshake of a resume that is to succeed.
-func resume(t *testing.T, sp *snet.Protocol, h suite.Host, s suite.Session, c suite.Client) (l suite.Link, ce, se *end) {
+func resume(t *testing.T, sp *snet.Protocol, h suite.Host, s suite.Session, c suite.Client) (l suite.Link, ce, se *suitetest.End) {
 	t.Helper()
-	ce, se = newWire()
-	cerr, serr := run(ce, se, func(st suite.Stream) (err error) {
+	ce, se = suitetest.NewWire()
+	cerr, serr := suitetest.Run(ce, se, func(st suite.Stream) (err error) {
 		l, err = s.Resume(st, c)
 		return err
 	}, func(st suite.Stream) error { return sp.Serve(st, h) })
@@ -114,7 +115,7 @@ func TestResumeOfNothing(t *testing.T) {
 	s, _, _ := open(t, p, p, h)
 	link, _, se := resume(t, p, h, s, &client{})
 	require.Zero(t, link)
-	require.Equal(t, make([]byte, 16), se.writes[0][:16])
+	require.Equal(t, make([]byte, 16), se.Writes[0][:16])
 }
 
 // The proof of a new session is lost with its transport, while the client
@@ -122,15 +123,15 @@ func TestResumeOfNothing(t *testing.T) {
 func TestProvisional(t *testing.T) {
 	p := snet.New(snet.Options{})
 	h := newHost()
-	ce, se := newWire()
-	ce.mangle = func(m int, b []byte) ([]byte, bool) {
+	ce, se := suitetest.NewWire()
+	ce.Mangle = func(m int, b []byte) ([]byte, bool) {
 		if m == 1 {
 			return nil, false
 		}
 		return b, true
 	}
 	var s suite.Session
-	cerr, serr := run(ce, se, func(st suite.Stream) (err error) {
+	cerr, serr := suitetest.Run(ce, se, func(st suite.Stream) (err error) {
 		s, _, err = p.Open(st)
 		return err
 	}, func(st suite.Stream) error { return p.Serve(st, h) })
@@ -151,9 +152,9 @@ func TestZeroIsNeverDrawn(t *testing.T) {
 	h := newHost()
 	s, _, se := open(t, snet.New(snet.Options{}), sp, h)
 	require.Equal(t, hexID(3), s.ID())
-	require.Equal(t, uint64(4), number(se.writes[0][16:]))
+	require.Equal(t, uint64(4), number(se.Writes[0][16:]))
 	_, _, se = resume(t, sp, h, s, &client{})
-	require.Equal(t, uint64(5), number(se.writes[0][16:]))
+	require.Equal(t, uint64(5), number(se.Writes[0][16:]))
 }
 
 func TestIDTaken(t *testing.T) {
@@ -179,10 +180,10 @@ func TestOfferFails(t *testing.T) {
 	}{{suite.ErrKeyTaken, int(snet.Numbers["ids tried per session"])}, {full, 1}} {
 		h := newHost()
 		h.offer = func(int) error { return test.err }
-		st := &script{in: snet.Hello(1234)}
+		st := &suitetest.Script{In: snet.Hello(1234)}
 		require.ErrorIs(t, snet.New(snet.Options{}).Serve(st, h), test.err)
 		require.Equal(t, test.offers, h.offers)
-		require.Empty(t, st.writes)
+		require.Empty(t, st.Writes)
 	}
 }
 
@@ -192,21 +193,21 @@ func TestNoRoom(t *testing.T) {
 	snet.FailKeys(p, errors.New("a key was made"))
 	h := newHost()
 	h.full = errors.New("full")
-	st := &script{in: snet.Hello(1234)}
+	st := &suitetest.Script{In: snet.Hello(1234)}
 	require.ErrorIs(t, p.Serve(st, h), h.full)
-	require.Empty(t, st.writes)
+	require.Empty(t, st.Writes)
 }
 
 func TestKeyGenerationFails(t *testing.T) {
 	p := snet.New(snet.Options{})
 	broken := errors.New("no randomness")
 	snet.FailKeys(p, broken)
-	st := &script{in: snet.Hello(1234)}
+	st := &suitetest.Script{In: snet.Hello(1234)}
 	require.ErrorIs(t, p.Serve(st, newHost()), broken)
-	require.Empty(t, st.writes)
+	require.Empty(t, st.Writes)
 	_, _, err := p.Open(st)
 	require.ErrorIs(t, err, broken)
-	require.Empty(t, st.writes)
+	require.Empty(t, st.Writes)
 }
 
 func TestDegenerateKeys(t *testing.T) {
@@ -215,19 +216,19 @@ func TestDegenerateKeys(t *testing.T) {
 		0, 1, dh64.Prime - 1, dh64.Prime, dh64.Prime + 1, dh64.Prime + 2, math.MaxUint64,
 	} {
 		h := newHost()
-		st := &script{in: append(snet.Hello(public), make([]byte, 16)...)}
+		st := &suitetest.Script{In: append(snet.Hello(public), make([]byte, 16)...)}
 		err := p.Serve(st, h)
 		require.ErrorIs(t, err, dh64.ErrDegenerateKey)
 		require.ErrorIs(t, err, suite.ErrProtocol)
-		require.Empty(t, st.writes)
+		require.Empty(t, st.Writes)
 		require.Zero(t, h.offers)
 
-		st = &script{in: snet.ServerHello(public, 1, 2)}
+		st = &suitetest.Script{In: snet.ServerHello(public, 1, 2)}
 		s, _, err := p.Open(st)
 		require.ErrorIs(t, err, dh64.ErrDegenerateKey)
 		require.ErrorIs(t, err, suite.ErrProtocol)
 		require.Nil(t, s)
-		require.Len(t, st.writes, 1)
+		require.Len(t, st.Writes, 1)
 	}
 }
 
@@ -267,10 +268,10 @@ func TestRefusals(t *testing.T) {
 				test.session = own
 			}
 			// What follows the request must not be read: it is not a proof.
-			st := &script{in: append(snet.Request(test.session, test.sent, test.received), make([]byte, 16)...)}
+			st := &suitetest.Script{In: append(snet.Request(test.session, test.sent, test.received), make([]byte, 16)...)}
 			require.ErrorIs(t, p.Serve(st, h), test.want)
-			require.Equal(t, [][]byte{make([]byte, 24)}, st.writes)
-			require.Len(t, st.in, 16)
+			require.Equal(t, [][]byte{make([]byte, 24)}, st.Writes)
+			require.Len(t, st.In, 16)
 			require.Equal(t, before, there.side)
 			require.Len(t, there.links, 1)
 			if errors.Is(test.want, suite.ErrAuthentication) {
@@ -311,12 +312,12 @@ func TestClientResumeFails(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, c, _ := live(p)
-			st := &script{in: test.answer}
+			st := &suitetest.Script{In: test.answer}
 			_, err := s.Resume(st, c)
 			require.ErrorIs(t, err, test.want)
 			require.Equal(t, errors.Is(test.want, suite.ErrRefused), errors.Is(err, suite.ErrRefused))
 			require.NotErrorIs(t, err, suite.ErrCounters, "no server says that: it is not final")
-			require.Equal(t, [][]byte{snet.Request(s, 1000, 1800)}, st.writes, "step 4 was sent")
+			require.Equal(t, [][]byte{snet.Request(s, 1000, 1800)}, st.Writes, "step 4 was sent")
 		})
 	}
 }
@@ -328,11 +329,11 @@ func TestReplayedRequest(t *testing.T) {
 	own, c, there := live(p)
 	h := newHost(there)
 	_, ce, _ := resume(t, p, h, own, c)
-	request, proof := ce.writes[0], ce.writes[1]
+	request, proof := ce.Writes[0], ce.Writes[1]
 
 	before := *there
 	for cut := range len(proof) + 1 {
-		st := &script{in: append(append([]byte(nil), request...), proof[:cut]...)}
+		st := &suitetest.Script{In: append(append([]byte(nil), request...), proof[:cut]...)}
 		err := p.Serve(st, h)
 		switch cut {
 		case 0:
@@ -342,8 +343,8 @@ func TestReplayedRequest(t *testing.T) {
 		default:
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		}
-		require.Len(t, st.writes, 1)
-		require.NotZero(t, number(st.writes[0][16:]))
+		require.Len(t, st.Writes, 1)
+		require.NotZero(t, number(st.Writes[0][16:]))
 	}
 	// What changes is by what proofs the next request is recognised.
 	there.claims, there.checks, there.keys = before.claims, before.checks, before.keys
@@ -357,26 +358,26 @@ func TestTakeOverFails(t *testing.T) {
 	for _, want := range []error{suite.ErrSuperseded, suite.ErrReplayGap, suite.ErrCounters, suite.ErrFinished} {
 		own, c, there := live(p)
 		there.takeOver = want
-		ce, se := newWire()
-		cerr, serr := run(ce, se, func(st suite.Stream) error {
+		ce, se := suitetest.NewWire()
+		cerr, serr := suitetest.Run(ce, se, func(st suite.Stream) error {
 			_, err := own.Resume(st, c)
 			return err
 		}, func(st suite.Stream) error { return p.Serve(st, newHost(there)) })
 		require.NoError(t, cerr)
 		require.ErrorIs(t, serr, want)
-		require.Len(t, se.writes, 1)
+		require.Len(t, se.Writes, 1)
 	}
 }
 
 func TestFirstByte(t *testing.T) {
 	p := snet.New(snet.Options{})
 	for b := 1; b < 0xff; b++ {
-		st := &script{in: append([]byte{byte(b)}, make([]byte, 40)...)}
+		st := &suitetest.Script{In: append([]byte{byte(b)}, make([]byte, 40)...)}
 		require.ErrorIs(t, p.Serve(st, newHost()), suite.ErrProtocol)
-		require.Empty(t, st.writes)
-		require.Len(t, st.in, 40)
+		require.Empty(t, st.Writes)
+		require.Len(t, st.In, 40)
 	}
-	require.ErrorIs(t, p.Serve(&script{}, newHost()), io.EOF)
+	require.ErrorIs(t, p.Serve(&suitetest.Script{}, newHost()), io.EOF)
 }
 
 // A server waits for no more than a step brings.
@@ -385,13 +386,13 @@ func TestServerReadsNoMoreThanItNeeds(t *testing.T) {
 	own, _, there := live(p)
 	for _, first := range [][]byte{snet.Hello(1234), snet.Request(own, 1000, 1800)} {
 		// Served byte by byte over a wire that stays open, it must answer.
-		ce, se := newWire()
+		ce, se := suitetest.NewWire()
 		answered := make(chan struct{})
-		se.mangle = func(m int, b []byte) ([]byte, bool) {
+		se.Mangle = func(m int, b []byte) ([]byte, bool) {
 			close(answered)
 			return b, true
 		}
-		_, err := run(ce, se, func(st suite.Stream) error {
+		_, err := suitetest.Run(ce, se, func(st suite.Stream) error {
 			for i := range first {
 				if _, err := st.Write(first[i : i+1]); err != nil {
 					return err
@@ -405,15 +406,15 @@ func TestServerReadsNoMoreThanItNeeds(t *testing.T) {
 }
 
 type failingStream struct {
-	script
+	suitetest.Script
 	fail int // the message that is not written
 }
 
 func (f *failingStream) Write(p []byte) (int, error) {
-	if len(f.writes) == f.fail {
+	if len(f.Writes) == f.fail {
 		return 0, io.ErrClosedPipe
 	}
-	return f.script.Write(p)
+	return f.Script.Write(p)
 }
 
 func TestWriteFails(t *testing.T) {
@@ -435,7 +436,7 @@ func TestWriteFails(t *testing.T) {
 		{"answer", 0, snet.Request(own, 1000, 1800), func(s suite.Stream) error { return p.Serve(s, newHost(there)) }, nil},
 		{"refusal", 0, snet.Request(other, 1, 1), func(s suite.Stream) error { return p.Serve(s, newHost(there)) }, suite.ErrUnknownSession},
 	} {
-		err := test.run(&failingStream{script: script{in: test.in}, fail: test.fail})
+		err := test.run(&failingStream{Script: suitetest.Script{In: test.in}, fail: test.fail})
 		require.ErrorIs(t, err, io.ErrClosedPipe, test.name)
 		if test.also != nil {
 			require.ErrorIs(t, err, test.also, test.name)

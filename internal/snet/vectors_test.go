@@ -11,6 +11,7 @@ import (
 
 	"github.com/relink-go/relink/internal/snet"
 	"github.com/relink-go/relink/internal/suite"
+	"github.com/relink-go/relink/internal/suite/suitetest"
 )
 
 // hexBytes are bytes in hexadecimal.
@@ -72,8 +73,8 @@ func TestVectors(t *testing.T) {
 		h := newHost()
 
 		cs, ce, se := open(t, cp, sp, h)
-		require.Equal(t, [][]byte{v.New.Client1, v.New.Client2}, ce.writes)
-		require.Equal(t, [][]byte{v.New.Server1}, se.writes)
+		require.Equal(t, [][]byte{v.New.Client1, v.New.Client2}, ce.Writes)
+		require.Equal(t, [][]byte{v.New.Server1}, se.Writes)
 		session := h.sessions[snet.Lookup(v.SessionID)]
 		require.True(t, session.live)
 		require.Equal(t, cs.ID(), session.session.ID())
@@ -87,16 +88,16 @@ func TestVectors(t *testing.T) {
 		session.Offsets = suite.Offsets{Sent: int64(len(down)), Received: v.Resume.ServerHasRead}
 		c := &client{side{Offsets: suite.Offsets{Sent: int64(len(up)), Received: v.Resume.ClientHasRead}}}
 		link, ce, se := resume(t, sp, h, cs, c)
-		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, ce.writes)
+		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, ce.Writes)
 		// Other servers call sent what was sent (Counts of an answer).
 		want := binary.LittleEndian.AppendUint64(nil, uint64(v.Resume.ClientHasRead))
-		require.Equal(t, [][]byte{append(want, v.Resume.Server1[8:]...)}, se.writes)
+		require.Equal(t, [][]byte{append(want, v.Resume.Server1[8:]...)}, se.Writes)
 		require.Equal(t, suite.Offsets{Sent: v.Resume.ClientHasRead, Received: v.Resume.ServerHasRead}, link.Peer)
 
-		other := &script{in: v.Resume.Server1}
+		other := &suitetest.Script{In: v.Resume.Server1}
 		link, err := cs.Resume(other, c)
 		require.NoError(t, err)
-		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, other.writes)
+		require.Equal(t, [][]byte{v.Resume.Client1, v.Resume.Client2}, other.Writes)
 		require.Equal(t, session.Offsets, link.Peer)
 		require.Equal(t, []byte(v.Resume.ReplayUp), up[link.Peer.Received:])
 		require.Len(t, session.links, 2)

@@ -1,75 +1,11 @@
 package scp_test
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"sync"
 
 	"github.com/relink-go/relink/internal/suite"
 )
-
-// A script is a suite.Stream with the peer's bytes fixed beforehand.
-type script struct {
-	in       []byte
-	out      bytes.Buffer
-	asked    int // bytes that Next was asked for
-	writeErr error
-}
-
-func (s *script) Next(n int) ([]byte, error) {
-	if n <= 0 || n > suite.MaxMessage {
-		panic("Next out of bounds")
-	}
-	s.asked += n
-	switch {
-	case len(s.in) == 0:
-		return nil, io.EOF
-	case len(s.in) < n:
-		s.in = nil
-		return nil, io.ErrUnexpectedEOF
-	}
-	b := s.in[:n:n]
-	s.in = s.in[n:]
-	return b, nil
-}
-
-func (s *script) Write(p []byte) (int, error) {
-	if s.writeErr != nil {
-		return 0, s.writeErr
-	}
-	return s.out.Write(p)
-}
-
-// A wire is one end of an unbuffered transport.
-type wire struct {
-	io.Writer
-	r   io.Reader
-	buf [suite.MaxMessage]byte
-}
-
-func (w *wire) Next(n int) ([]byte, error) {
-	_, err := io.ReadFull(w.r, w.buf[:n])
-	return w.buf[:n], err
-}
-
-// A recorded stream keeps what was written to it.
-type recorded struct {
-	suite.Stream
-	out bytes.Buffer
-}
-
-func (r *recorded) Write(p []byte) (int, error) {
-	r.out.Write(p)
-	return r.Stream.Write(p)
-}
-
-// wires returns the ends of a transport.
-func wires() (client, server *recorded) {
-	cr, sw := io.Pipe()
-	sr, cw := io.Pipe()
-	return &recorded{Stream: &wire{Writer: cw, r: cr}}, &recorded{Stream: &wire{Writer: sw, r: sr}}
-}
 
 // end is one side's core: counts and the beginning of its replay buffer.
 type end struct {
