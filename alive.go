@@ -10,28 +10,29 @@ import "time"
 // pinged, and lost if nothing comes within LivenessTimeout. The sweeper sees to it from
 // its agenda: a connected session costs it one look in a quarter of ResumeTimeout.
 
-// provenAliveLocked notes that the link has just proven that the client lives.
-func (c *Conn) provenAliveLocked() {
-	l := c.s.link
-	if l == nil || c.server == nil || !c.s.send.Traits.Pings || c.set.LivenessTimeout < 0 {
+// provenAliveLocked notes that the link has just proven that the client lives. The
+// caller holds the session's lock, and not the listener's.
+func (l *Listener) provenAliveLocked(c *Conn) {
+	t := c.s.link
+	if t == nil || l == nil || !c.s.send.Traits.Pings || c.set.LivenessTimeout < 0 {
 		return
 	}
-	l.probe.lately = false
+	t.probe.lately = false
 	if !c.s.ticking {
-		l.heard = false
+		t.heard = false
 	} // else the next tick needs it, and notes it once more, which costs a tick
-	c.server.schedule(c, c.s.resumeTimeout(c.set.ResumeTimeout)/4)
+	l.schedule(c, c.s.resumeTimeout(c.set.ResumeTimeout)/4)
 }
 
 // proveAliveLocked is called a quarter of ResumeTimeout after the last time, and pings a
 // link on which nothing has arrived since. Ticks judge the answer.
-func (c *Conn) proveAliveLocked() {
-	l := c.s.link
-	if p := &l.probe; !l.heard && !p.lately && !p.ping {
+func (l *Listener) proveAliveLocked(c *Conn) {
+	t := c.s.link
+	if p := &t.probe; !t.heard && !p.lately && !p.ping {
 		p.ping, p.quiet = true, now()
 		c.s.pingDue = true
 	}
-	c.provenAliveLocked()
+	l.provenAliveLocked(c)
 }
 
 // resumeTimeout is how long the session may be without a transport, which is usual unless

@@ -75,7 +75,7 @@ func (t target) Authorize(p suite.Peer) error {
 	t.h.advance(proven)
 	err := t.h.ask(p, t.c)
 	if errors.Is(err, ErrDenied) {
-		t.c.deny(err)
+		t.h.l.deny(t.c, err)
 	}
 	return err
 }
@@ -85,7 +85,7 @@ func (t target) Authorize(p suite.Peer) error {
 func (*tombstone) Authorize(suite.Peer) error { return nil }
 
 // deny ends a session because its client is not admitted any more.
-func (c *Conn) deny(reason error) {
+func (*Listener) deny(c *Conn, reason error) {
 	c.mu.Lock()
 	defer c.unlock()
 	if !c.s.done {

@@ -86,10 +86,3 @@ func (l *Listener) told(c *Conn) {
 		l.acceptable.Signal()
 	}
 }
-
-// accepted notes that the application has the session now, and lets reading go on.
-func (c *Conn) accepted() {
-	c.mu.Lock()
-	defer c.unlock()
-	c.s.unaccepted = false
-}

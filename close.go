@@ -91,52 +91,37 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 	}
 	c.s.detach()
 	if c.s.receiver == roleInline {
-		l.setReadDeadlineLocked(longAgo) // the Read must not wait until the last words are out
+		l.setReadDeadline(longAgo) // the Read must not wait until the last words are out
 	}
-	switch {
-	case l.framing == nil:
-		l.abort(nil)
-	case l.writing && c.s.sender == roleInline: // a Write, whose attempt ends soon, sees to the rest
-		l.parting = code
-		time.AfterFunc(lastWordsTime, func() { c.partNow(l) })
-	case l.writing, l.sealed():
-		l.abort(nil)
-	default:
-		l.abort(l.codec.Seal(nil, nil, suite.Control{Reset: code}))
-	}
-}
-
-// partLocked drops a link whose transport has returned from what it was writing when the
-// session was reset, and tells the peer if nothing is half sent.
-func (c *Conn) partLocked(l *link, whole bool) {
-	var last []byte
-	if whole {
-		last = l.codec.Seal(nil, nil, suite.Control{Reset: l.parting})
-	}
-	l.parting = 0
-	l.abort(last)
-}
-
-// partNow drops a link whose transport has not returned in time.
-func (c *Conn) partNow(l *link) {
-	c.mu.Lock()
-	defer c.unlock()
-	if l.parting != 0 {
-		l.parting = 0
-		l.abort(nil)
-	}
-}
-
-// peerFailedLocked ends the session for what the peer has sent, if that is a failure. Who breaks the protocol
-// is told; who has reset the session, or sends more than there are offsets, is not.
-func (c *Conn) peerFailedLocked(err error) {
-	if c.farewellLocked(err) {
+	if l.reset(code, c.s.sender == roleInline) {
 		return
 	}
-	if errors.Is(err, suite.ErrProtocol) {
+	time.AfterFunc(lastWordsTime, func() {
+		c.mu.Lock()
+		defer c.unlock()
+		if l.pendingReset != 0 {
+			l.finishReset(false)
+		}
+	})
+}
+
+// peerEndedLocked ends the session for what the peer has sent: that it is over, that it
+// is reset, or what breaks the protocol, which the peer is told.
+func (c *Conn) peerEndedLocked(err error) {
+	switch {
+	case errors.Is(err, errKnowsEnd):
+		c.resetLocked(suite.ResetClosed)
+		c.endCleanlyLocked()
+	case errors.Is(err, errSaidClosed) && (c.s.recv.FinReceived() || c.s.closed && c.s.send.Finished()):
+		c.endCleanlyLocked()
+	case errors.Is(err, errSaidClosed): // it cannot have had everything
+		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Received: c.s.send.Acked()}))
+	case errors.Is(err, suite.ErrProtocol):
 		c.resetLocked(suite.ResetProtocol)
+		c.failLocked(err)
+	default:
+		c.failLocked(err)
 	}
-	c.failLocked(err)
 }
 
 // closeTimedOut ends the lingering.
@@ -144,7 +129,7 @@ func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.s.leaving || c.s.send.Traits.HalfClose && c.s.send.Finished() {
-		c.leftLocked()
+		c.endCleanlyLocked()
 		return
 	}
 	var cause error
@@ -161,30 +146,7 @@ func (c *Conn) closeTimedOut() {
 // transport has taken everything and showed no sign of having lost it. It is
 // the best that such a wire can tell.
 func (s *session) handedAll() bool {
-	return !s.send.Traits.Acks && s.send.HandedOver() && (s.link != nil || s.lost.clean)
-}
-
-// halfCloseLocked ends the transport's outgoing direction, which is how the
-// classic wires say that nothing more comes. What the peer still sends is
-// drained, so that the kernel does not answer it with a reset, which would
-// destroy what is under way. The lock is released meanwhile.
-func (c *Conn) halfCloseLocked(l *link) {
-	l.halfClosed = true
-	w, ok := l.conn.(interface{ CloseWrite() error })
-	var err error
-	if ok {
-		c.unlock()
-		err = w.CloseWrite()
-		c.mu.Lock()
-	}
-	switch {
-	case !ok, errors.Is(err, errors.ErrUnsupported): // the second is how a wrapper says it
-		// Whether all arrives is left to the transport. A resume could ask, but it
-		// would take the session over and so destroy what is under way.
-		c.linkLostLocked(l, io.EOF)
-	case err != nil:
-		c.linkLostLocked(l, err)
-	}
+	return !s.send.Traits.Acks && s.send.Pending() == 0 && (s.link != nil || s.lost.clean)
 }
 
 // linkLostLocked suspends the session, or ends it where there is nothing to
@@ -210,36 +172,27 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	case c.s.provisional:
 		return // its handshake's time limit decides
 	case !c.s.client && c.s.send.Traits.HalfClose && c.s.send.Finished() && (c.s.closed || c.s.recv.FinReceived()):
-		c.leftLocked()
+		c.endCleanlyLocked()
 		return
 	case c.s.closed && c.s.send.Traits.HalfClose && c.s.mayPart():
 		c.finishLocked(nil)
 		return
-	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.serverConfirmedEndLocked():
+	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.redial.serverConfirmedEnd(&c.s):
 		c.finishLocked(nil) // the server has read to our end
 		return
 	case c.s.closed && !c.s.send.Traits.HalfClose && c.server != nil && c.s.send.Delivered():
 		c.finishLocked(nil) // a client that was refused for it has said that it has everything
 		return
 	}
-	c.reportLocked() // no tick does meanwhile
+	c.server.report(&c.s) // no tick does meanwhile
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
 	if c.redial != nil && c.s.recv.FinReceived() && c.s.send.Finished() {
-		c.leaveLocked()
+		c.redial.tellEndLocked(c)
 	} else if c.redial != nil {
 		c.redial.startLocked(c)
 	} else if !c.server.suspend(c, c.s.evictable()) {
 		c.expireLocked(ErrSessionLost)
 	}
-}
-
-// serverConfirmedEndLocked reports whether the end of a client's link without a codec is
-// that of a link which the server has taken over. A resume that loses a race is
-// dropped after the client's proof, which looks the same. So a resumed link that
-// has brought nothing is no witness, unless its handshake has said already that
-// the server has everything: the next attempt asks.
-func (c *Conn) serverConfirmedEndLocked() bool {
-	return c.s.epoch == 1 || c.s.send.Delivered() || c.s.exchanged() > c.redial.counts
 }
 
 // streamEnded reports whether the end of the last transport may have been

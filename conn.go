@@ -74,33 +74,39 @@ func (c *Conn) Label() string { return c.addrs.Load().label }
 // belong to the session: they hold while it is connected, suspended or
 // resuming, and a resume does not change them. An expired deadline is not the
 // loss of a link, and the Read or Write may be repeated.
-func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
 
 // SetReadDeadline sets the deadline of Read; see [Conn.SetDeadline].
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
-
-// SetWriteDeadline sets the deadline of Write; see [Conn.SetDeadline]. Bytes
-// that a Write has put into the buffer count as written, and are sent even if
-// the deadline passes.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
-
-func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
+func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.s.closed {
 		return c.opError("set", net.ErrClosed)
 	}
-	if read {
-		c.s.readDeadline = deadlineAt(t)
-		if c.s.receiver == roleInline && c.s.link != nil {
-			c.s.link.setReadDeadlineLocked(c.s.readDeadline)
-		}
-		c.s.readers.wake()
+	c.s.readDeadline = deadlineAt(t)
+	if c.s.receiver == roleInline && c.s.link != nil {
+		c.s.link.setReadDeadline(c.s.readDeadline)
 	}
-	if write {
-		c.s.writeDeadline = deadlineAt(t)
-		c.s.writers.wake()
+	c.s.readers.wake()
+	return nil
+}
+
+// SetWriteDeadline sets the deadline of Write; see [Conn.SetDeadline]. Bytes
+// that a Write has put into the buffer count as written, and are sent even if
+// the deadline passes.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.s.closed {
+		return c.opError("set", net.ErrClosed)
 	}
+	c.s.writeDeadline = deadlineAt(t)
+	c.s.writers.wake()
 	return nil
 }
 
@@ -230,25 +236,12 @@ func FromConn(conn net.Conn) (*Conn, bool) {
 	return nil, false
 }
 
-// openedLocked announces the new session.
-func (c *Conn) openedLocked(s *handshakeStream) {
-	c.addrs.Store(s.addresses())
-	c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr()})
-}
-
 // finalLocked ends the session for a reason that this side's application did
 // not choose. Read returns readErr after the data that has arrived.
 func (c *Conn) finalLocked(readErr, writeErr, cause error) {
 	c.s.recv.Fail(readErr)
 	c.s.send.Fail(writeErr)
 	c.finishLocked(cause)
-}
-
-// reportLocked brings the listener's totals up to date.
-func (c *Conn) reportLocked() {
-	if c.server != nil {
-		c.server.totals.report(&c.s)
-	}
 }
 
 // failLocked ends the session with a typed error.
@@ -272,7 +265,7 @@ func (c *Conn) finishLocked(cause error) {
 		e.timer.Stop()
 	}
 	if c.redial != nil {
-		c.redial.stopLocked()
+		c.redial.retryNowLocked() // to see that it is over
 	}
 	if c.server != nil {
 		c.server.forget(c, c.s.endStatus(cause))

@@ -67,7 +67,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			b = copyBuffers.Get().(*[copyBuffer]byte)
 			n = c.receiveLocked(l, b[:])
 		case l.framing == nil:
-			l.setReadDeadlineLocked(c.s.readDeadline)
+			l.setReadDeadline(c.s.readDeadline)
 			c.unlock()
 			var k int
 			var rerr error
@@ -75,8 +75,8 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, b[:], k, rerr)
 		default:
-			l.setReadDeadlineLocked(c.s.readDeadline)
-			l.giveInputBackLocked()
+			l.setReadDeadline(c.s.readDeadline)
+			l.giveInputBack()
 			room := l.inputSpace()
 			c.unlock()
 			k, rerr := l.conn.Read(room)

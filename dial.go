@@ -158,7 +158,6 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		r.touched = now()
 		c.mu.Lock()
 		defer c.unlock()
-		c.openedLocked(s)
 		c.attachLocked(s, 0, sl)
 		return nil
 	})

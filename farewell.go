@@ -2,7 +2,6 @@ package relink
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -50,21 +49,9 @@ func (s *session) takeFarewell(k suite.Control) error {
 	}
 }
 
-// lingerToPartLocked ends a closed session once there is nothing left to deliver, and nothing
-// to say.
-func (c *Conn) lingerToPartLocked() {
-	switch l := c.s.link; {
-	case !c.s.send.Finished():
-	case l == nil && !c.s.mayPart():
-		c.leaveLocked()
-	case l == nil, l.closedSaid && !l.sealed():
-		c.finishLocked(nil)
-	}
-}
-
-// leaveLocked has a client whose session is over, and has no link, see to it that the
+// tellEndLocked has a client whose session is over, and has no link, see to it that the
 // server learns it.
-func (c *Conn) leaveLocked() {
+func (r *redialer) tellEndLocked(c *Conn) {
 	if c.s.leaving {
 		return
 	}
@@ -72,31 +59,14 @@ func (c *Conn) leaveLocked() {
 	if e := c.s.ending(); e.timer == nil {
 		e.timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	}
-	c.redial.startLocked(c)
+	r.startLocked(c)
 }
 
-// leftLocked ends a session that is over.
-func (c *Conn) leftLocked() {
+// endCleanlyLocked ends a session that is over.
+func (c *Conn) endCleanlyLocked() {
 	if c.s.closed {
 		c.finishLocked(nil)
 		return
 	}
 	c.finalLocked(io.EOF, ErrPeerClosed, nil)
-}
-
-// farewellLocked acts on what takeFarewell has returned, and reports whether that is
-// what err is.
-func (c *Conn) farewellLocked(err error) bool {
-	switch {
-	case errors.Is(err, errKnowsEnd):
-		c.resetLocked(suite.ResetClosed)
-		c.leftLocked()
-	case !errors.Is(err, errSaidClosed):
-		return false
-	case c.s.recv.FinReceived(), c.s.closed && c.s.send.Finished():
-		c.leftLocked()
-	default: // it cannot have had everything
-		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Received: c.s.send.Acked()}))
-	}
-	return true
 }

@@ -66,7 +66,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 		// acknowledges all.
 		if l := c.s.link; l != nil && l != asked && c.s.send.HandedTo() >= until {
 			asked = l
-			c.askForAckLocked()
+			c.s.pingDue = true // it is answered at once, with an acknowledgement
 		}
 		c.s.hearAcks()
 		c.waitLocked(&c.s.ackers, noDeadline)
@@ -85,12 +85,6 @@ func (s *session) undelivered(until int64) int64 {
 		have = s.send.Highest() // it ended as it was meant to, as far as its wire can tell
 	}
 	return max(0, until-have)
-}
-
-// askForAckLocked makes the peer acknowledge what it has at once, as it does with
-// its answer to a ping.
-func (c *Conn) askForAckLocked() {
-	c.s.pingDue = true
 }
 
 // hearAcks sees to it that somebody reads acknowledgements.

@@ -286,7 +286,7 @@ func (h *handshake) Establish(sl suite.Link) error {
 	c := h.offered
 	if !h.asked { // a wire that could not have said no before
 		if err := h.ask(c.s.send.Session.Peer(), nil); err != nil {
-			c.deny(err)
+			h.l.deny(c, err)
 			return err
 		}
 	}
@@ -298,7 +298,7 @@ func (h *handshake) Establish(sl suite.Link) error {
 	if !h.conclude() {
 		return ErrHandshakeTimeout
 	}
-	return c.admitLocked(h, 0, sl)
+	return h.admitLocked(c, 0, sl)
 }
 
 // Find implements [suite.Host].
@@ -313,7 +313,7 @@ func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
 }
 
 // admitLocked gives a session its first link and the application the session.
-func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
+func (h *handshake) admitLocked(c *Conn, told int64, sl suite.Link) error {
 	c.s.provisional = false
 	offer := c.registration.offer
 	c.registration.offer = nil
@@ -326,7 +326,6 @@ func (c *Conn) admitLocked(h *handshake, told int64, sl suite.Link) error {
 		closeTransport(offer.stream.conn)
 	}
 	c.s.unaccepted = true
-	c.openedLocked(h.stream)
 	c.attachLocked(h.stream, told, sl)
 	return nil
 }
@@ -354,10 +353,12 @@ func (t target) Claim() suite.Claim {
 func (t target) Check(peer suite.Offsets) error {
 	t.c.mu.Lock()
 	defer t.c.unlock()
-	return t.c.checkTargetLocked(peer)
+	return t.checkLocked(peer)
 }
 
-func (c *Conn) checkTargetLocked(peer suite.Offsets) error {
+// checkLocked is Check with the lock of the session held.
+func (t target) checkLocked(peer suite.Offsets) error {
+	c := t.c
 	if c.s.done {
 		return ErrUnknownSession
 	}
@@ -416,7 +417,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if err := c.checkTargetLocked(sl.Peer); err != nil {
+	if err := t.checkLocked(sl.Peer); err != nil {
 		return err
 	}
 	if int64(c.s.epoch) != claim.Epoch {
@@ -432,7 +433,7 @@ func (t target) TakeOver(claim suite.Claim, sl suite.Link) error {
 		return ErrHandshakeTimeout
 	}
 	if c.s.provisional {
-		return c.admitLocked(t.h, claim.Received, sl)
+		return t.h.admitLocked(c, claim.Received, sl)
 	}
 	if !t.h.l.reclaim(c) {
 		return ErrUnknownSession // it has given way meanwhile

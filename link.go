@@ -1,6 +1,8 @@
 package relink
 
 import (
+	"errors"
+	"io"
 	"math"
 	"net"
 	"reflect"
@@ -85,15 +87,15 @@ type framing struct {
 
 	// Guarded by the session's lock: for base, recordCap and counted see startPace.
 
-	base       int64    // the peer had acknowledged up to here when the link began, which sends from here
-	counted    int64    // the offset acknowledged at the last tick, while recordCap is set
-	recordCap  int32    // data in a record while the network counts as slow, or zero
-	inputUse   inputUse // whether long is in use, and is still wanted
-	writing    bool     // the sender seals records, or the transport is taking them
-	stopSent   bool
-	closedSaid bool            // the peer was told that the session is over
-	parting    suite.ResetCode // what the peer is still to be told, by whoever writes
-	ackAsked   bool            // a ping is under way for the sake of its acknowledgement
+	base         int64    // the peer had acknowledged up to here when the link began, which sends from here
+	counted      int64    // the offset acknowledged at the last tick, while recordCap is set
+	recordCap    int32    // data in a record while the network counts as slow, or zero
+	inputUse     inputUse // whether long is in use, and is still wanted
+	writing      bool     // the sender seals records, or the transport is taking them
+	stopSent     bool
+	closedSaid   bool            // the peer was told that the session is over
+	pendingReset suite.ResetCode // what the peer is still to be told, by whoever writes
+	ackAsked     bool            // a ping is under way for the sake of its acknowledgement
 }
 
 // An inputUse says what is known of a link's long record buffer.
@@ -105,9 +107,9 @@ const (
 	inputUnwanted                 // and nothing after them: it is to be given back
 )
 
-// giveInputBackLocked makes the next inputSpace give back an unwanted buffer.
+// giveInputBack makes the next inputSpace give back an unwanted buffer.
 // The caller holds the receiver role.
-func (f *framing) giveInputBackLocked() {
+func (f *framing) giveInputBack() {
 	if f.inputUse == inputUnwanted {
 		f.inputUse, f.lastRead = inputShort, 0
 	}
@@ -136,8 +138,8 @@ func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 	return l
 }
 
-// setReadDeadlineLocked passes a deadline to an interruptible transport.
-func (l *link) setReadDeadlineLocked(m monoTime) {
+// setReadDeadline passes a deadline to an interruptible transport.
+func (l *link) setReadDeadline(m monoTime) {
 	if l.interruptible && l.readDeadline != m {
 		l.readDeadline = m
 		_ = l.conn.SetReadDeadline(m.time()) // fails only on a closed transport, which Read reports
@@ -176,6 +178,48 @@ func (l *link) abort(last []byte) {
 		}
 		resetTransport(l.conn)
 	}()
+}
+
+// reset closes the transport of a link that is no session's any more, and tells the
+// peer why, where the wire has a word for it and nothing else stays half sent. It
+// returns false where a Write, whose attempt ends soon, is to call finishReset then.
+func (l *link) reset(code suite.ResetCode, writes bool) (done bool) {
+	switch {
+	case l.framing == nil:
+		l.abort(nil)
+	case l.writing && writes:
+		l.pendingReset = code
+		return false
+	case l.writing, l.sealed():
+		l.abort(nil)
+	default:
+		l.abort(l.codec.Seal(nil, nil, suite.Control{Reset: code}))
+	}
+	return true
+}
+
+// finishReset ends what reset has left, and tells the peer if nothing is half sent.
+func (l *link) finishReset(whole bool) {
+	var last []byte
+	if whole {
+		last = l.codec.Seal(nil, nil, suite.Control{Reset: l.pendingReset})
+	}
+	l.pendingReset = 0
+	l.abort(last)
+}
+
+// closeWrite ends the transport's outgoing direction. The error is io.EOF where the
+// transport cannot do that.
+func (l *link) closeWrite() error {
+	w, ok := l.conn.(interface{ CloseWrite() error })
+	if !ok {
+		return io.EOF
+	}
+	err := w.CloseWrite()
+	if errors.Is(err, errors.ErrUnsupported) { // which is how a wrapper says it
+		return io.EOF
+	}
+	return err
 }
 
 // resetTransport closes a transport without a clean end, where it can do that.

@@ -151,7 +151,9 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.accepted()
+	c.mu.Lock()
+	c.s.unaccepted = false // reading goes on
+	c.unlock()
 	return c, nil
 }
 

@@ -178,9 +178,13 @@ type reported struct {
 	memory                  uint32 // in KiB
 }
 
-// report brings the totals up to date with a session.
-func (t *totals) report(s *session) {
-	r := &s.reported
+// report brings the totals up to date with a session. A nil Listener, which is that of
+// a client, has none.
+func (l *Listener) report(s *session) {
+	if l == nil {
+		return
+	}
+	t, r := &l.totals, &s.reported
 	if read := uint32(s.recv.Consumed()); read != r.read {
 		t.read.Add(int64(read - r.read))
 		r.read = read

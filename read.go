@@ -74,14 +74,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case l.inPos < len(l.input):
 			n = c.receiveLocked(l, p)
 		case l.framing == nil:
-			l.setReadDeadlineLocked(c.s.readDeadline)
+			l.setReadDeadline(c.s.readDeadline)
 			c.unlock()
 			k, rerr := l.conn.Read(p)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, p, k, rerr)
 		default:
-			l.setReadDeadlineLocked(c.s.readDeadline)
-			l.giveInputBackLocked()
+			l.setReadDeadline(c.s.readDeadline)
+			l.giveInputBack()
 			room := l.inputSpace()
 			c.unlock()
 			k, rerr := l.conn.Read(room)
@@ -184,12 +184,16 @@ var chunks = sync.Pool{New: func() any { return new([standbyChunk]byte) }}
 // released while the transport is read.
 func (c *Conn) receiveLocked(l *link, p []byte) int {
 	if p == nil {
-		l.setReadDeadlineLocked(noDeadline)
+		l.setReadDeadline(noDeadline)
 	} else {
-		l.setReadDeadlineLocked(c.s.readDeadline)
+		l.setReadDeadline(c.s.readDeadline)
 	}
 	if l.framing != nil {
-		return c.receiveRecordLocked(l, p)
+		l.giveInputBack()
+		c.unlock()
+		rec, err := l.readRecord(p)
+		c.mu.Lock()
+		return c.recordReadLocked(l, rec, p, err)
 	}
 	if p != nil {
 		c.unlock()
@@ -209,7 +213,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	c.s.recv.Deposit(chunk[skip:n])
 	chunks.Put(chunk)
 	if broken != nil {
-		c.peerFailedLocked(broken)
+		c.peerEndedLocked(broken)
 	}
 	c.readFailedLocked(l, err)
 	return 0
@@ -226,7 +230,7 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 	}
 	skip, broken := c.s.arrived(l, n)
 	if broken != nil {
-		c.peerFailedLocked(broken)
+		c.peerEndedLocked(broken)
 		return 0
 	}
 	fresh := p[skip:n]
@@ -319,15 +323,6 @@ func readTransport(t reader, p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// receiveRecordLocked is receiveLocked for a link with a codec.
-func (c *Conn) receiveRecordLocked(l *link, p []byte) int {
-	l.giveInputBackLocked()
-	c.unlock()
-	rec, err := l.readRecord(p)
-	c.mu.Lock()
-	return c.recordReadLocked(l, rec, p, err)
-}
-
 // recordReadLocked takes the record that was read, or judges why there is none.
 func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) int {
 	n := 0
@@ -336,13 +331,13 @@ func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) 
 			l.inputUse = inputLong
 		}
 		if n, err = c.s.takeRecord(l, rec, p); err != nil {
-			c.peerFailedLocked(err)
+			c.peerEndedLocked(err)
 		}
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session
 	} else if errors.Is(err, suite.ErrProtocol) {
 		if c.s.link == l {
-			c.peerFailedLocked(err)
+			c.peerEndedLocked(err)
 		}
 	} else {
 		c.readFailedLocked(l, err)
@@ -418,7 +413,7 @@ func (l *link) inputSpace() []byte {
 func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], int32(n) }
 
 // takeRecord takes one record's data and control. It returns how much of the data is
-// in p; the rest is buffered. An error ends the session: see peerFailedLocked.
+// in p; the rest is buffered. An error ends the session: see peerEndedLocked.
 func (s *session) takeRecord(l *link, rec suite.Record, p []byte) (n int, err error) {
 	if s.link != l {
 		return 0, nil

@@ -28,7 +28,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	t := s.conn
 	if old := c.s.link; old != nil {
 		if c.s.receiver != roleFree {
-			old.setReadDeadlineLocked(longAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
+			old.setReadDeadline(longAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
 		}
 		old.close() // proven to be superseded, whether or not it seems alive
 		c.s.lost.at = 0
@@ -52,12 +52,14 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
 		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
 	}
-	c.provenAliveLocked()
+	c.server.provenAliveLocked(c)
 	if c.s.leaving {
 		c.s.pingDue = true
 		c.s.hearAcks()
 	}
-	if c.s.epoch > 1 {
+	if c.s.epoch == 1 {
+		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr()})
+	} else {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
 		if c.s.lost.at != 0 {
 			e.Gap = c.s.lost.at.since()
@@ -71,7 +73,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	c.s.readers.wake() // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		if _, err := c.s.takeRecord(l, r, nil); err != nil {
-			c.peerFailedLocked(err)
+			c.peerEndedLocked(err)
 		}
 	}
 	if t, ok := t.(*contained); ok {
@@ -142,10 +144,11 @@ type redialer struct {
 	useless int      // links in a row that brought nothing forward
 }
 
+// startLocked begins to redial for a session that has lost its link.
 func (r *redialer) startLocked(c *Conn) {
 	if !r.running {
 		r.running = true
-		go c.resumeLoop()
+		go r.run(c)
 	}
 }
 
@@ -161,8 +164,6 @@ func (r *redialer) retryNowLocked() {
 	default:
 	}
 }
-
-func (r *redialer) stopLocked() { r.retryNowLocked() }
 
 // linkedLocked notes that an attempt has given the session a link.
 func (r *redialer) linkedLocked(c *Conn) {
@@ -187,7 +188,7 @@ func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
 	if r.useless++; r.useless == 1 {
 		return 0
 	}
-	pause := c.backoff(r.useless-2) - lived
+	pause := c.set.backoff(r.useless-2) - lived
 	if pause <= 0 {
 		r.useless = 1
 	}
@@ -230,10 +231,10 @@ func (c *Conn) NetworkChanged() {
 	c.redial.retryNowLocked()
 }
 
-// resumeLoop redials until the session has a link, ends, or expires. It expires
+// run redials until the session has a link, ends, or expires. It expires
 // only after an attempt that began after the time was up: a device may have
 // slept through all of it.
-func (c *Conn) resumeLoop() {
+func (r *redialer) run(c *Conn) {
 	var failure error
 	var deadline monoTime
 	var ended *suite.EndedError
@@ -243,50 +244,50 @@ func (c *Conn) resumeLoop() {
 	for fresh := true; c.s.link == nil && !c.s.done; {
 		if fresh {
 			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set.ResumeTimeout)), nil, 0, false
-			if pause := c.redial.redialDelayLocked(c); pause > 0 {
-				c.redial.pauseLocked(c, pause)
+			if pause := r.redialDelayLocked(c); pause > 0 {
+				r.pauseLocked(c, pause)
 				continue
 			}
 		}
-		if pause := c.redial.intervalLeftLocked(); pause > 0 {
-			c.redial.pauseLocked(c, pause)
+		if pause := r.intervalLeftLocked(); pause > 0 {
+			r.pauseLocked(c, pause)
 			continue
 		}
 		last := deadline.until() <= 0
-		err := c.attemptLocked(failure)
+		err := r.attemptLocked(c, failure)
 		switch {
 		case err == nil:
 			fresh = true // the new link may have been lost already
-			c.redial.linkedLocked(c)
+			r.linkedLocked(c)
 			continue
 		case c.s.done:
 			continue
 		case c.s.leaving && finalAnswer(err):
-			c.leftLocked()
+			c.endCleanlyLocked()
 			continue
 		case errors.Is(err, suite.ErrReplayGap), errors.Is(err, suite.ErrCounters):
 			c.failLocked(err)
 			continue
 		case errors.Is(err, suite.ErrRefused):
-			c.refusedLocked(err)
+			r.refusedLocked(c, err)
 			continue
 		case errors.As(err, &ended):
-			c.endedLocked(ended)
+			r.endedLocked(c, ended)
 			continue
-		case last && !c.redial.retry:
+		case last && !r.retry:
 			c.failLocked(timeIsUp(err))
 			continue
 		case errors.Is(err, suite.ErrOtherInstance):
 			deadline = min(deadline, now().add(otherInstanceTime))
 		}
 		failure = err
-		pause := min(c.backoff(pauses), max(0, deadline.until()))
+		pause := min(c.set.backoff(pauses), max(0, deadline.until()))
 		pauses++
-		if c.redial.pauseLocked(c, pause) {
+		if r.pauseLocked(c, pause) {
 			pauses = 0
 		}
 	}
-	c.redial.running = false
+	r.running = false
 }
 
 // finalAnswer reports whether an attempt's error is the server's last word.
@@ -310,10 +311,10 @@ func timeIsUp(err error) error {
 
 // backoff returns the pause after a number of pauses: exponential, with full
 // jitter, so that the clients of a server that comes back do not come at once.
-func (c *Conn) backoff(n int) time.Duration {
-	most := c.set.MaxBackoff
-	if n < 32 && c.set.MinBackoff <= most>>n {
-		most = c.set.MinBackoff << n
+func (s *settings) backoff(n int) time.Duration {
+	most := s.MaxBackoff
+	if n < 32 && s.MinBackoff <= most>>n {
+		most = s.MinBackoff << n
 	}
 	return 1 + random(most) // which may be the greatest number
 }
@@ -330,7 +331,7 @@ func random(most time.Duration) time.Duration {
 // refusedLocked ends the session on the server's word. On a wire without a
 // close message, the clean end of the last transport and a refusal are how the
 // server says that it has closed the session.
-func (c *Conn) refusedLocked(err error) {
+func (r *redialer) refusedLocked(c *Conn, err error) {
 	if c.s.streamEnded() && !errors.Is(err, ErrAuthentication) {
 		c.finalLocked(io.EOF, ErrPeerClosed, nil)
 		return
@@ -339,7 +340,7 @@ func (c *Conn) refusedLocked(err error) {
 }
 
 // endedLocked ends the session as the server has ended it.
-func (c *Conn) endedLocked(e *suite.EndedError) {
+func (r *redialer) endedLocked(c *Conn, e *suite.EndedError) {
 	c.s.send.Received(min(e.Received, c.s.send.Highest()))
 	switch {
 	case e.Code == 0 && c.s.closed && e.Received >= c.s.send.End():
@@ -351,18 +352,27 @@ func (c *Conn) endedLocked(e *suite.EndedError) {
 	}
 }
 
+// serverConfirmedEnd reports whether the end of a client's link without a codec is
+// that of a link which the server has taken over. A resume that loses a race is
+// dropped after the client's proof, which looks the same. So a resumed link that
+// has brought nothing is no witness, unless its handshake has said already that
+// the server has everything: the next attempt asks.
+func (r *redialer) serverConfirmedEnd(s *session) bool {
+	return s.epoch == 1 || s.send.Delivered() || s.exchanged() > r.counts
+}
+
 // attemptLocked dials once and resumes. The lock is released meanwhile.
-func (c *Conn) attemptLocked(before error) error {
+func (r *redialer) attemptLocked(c *Conn, before error) error {
 	select { // what woke an attempt must not shorten the pause after it
-	case <-c.redial.wake:
+	case <-r.wake:
 	default:
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.set.AttemptTimeout)
 	defer cancel()
-	c.redial.cancel, c.redial.retry = cancel, false
+	r.cancel, r.retry = cancel, false
 	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
 	c.unlock()
-	t, err := c.redial.dial(ctx)
+	t, err := r.dial(ctx)
 	var sl suite.Link
 	var s *handshakeStream
 	if err == nil {
@@ -373,14 +383,14 @@ func (c *Conn) attemptLocked(before error) error {
 		})
 	}
 	c.mu.Lock()
-	c.redial.cancel = nil
+	r.cancel = nil
 	if s != nil {
-		c.redial.touched = now()
+		r.touched = now()
 	}
 	if err == nil && (c.s.done || c.s.link != nil) {
 		err = net.ErrClosed
 	}
-	if err == nil && c.redial.retry {
+	if err == nil && r.retry {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
 	}
 	if err == nil {

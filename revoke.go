@@ -50,7 +50,7 @@ func (l *Listener) revoke(hit func(Identity) bool) int {
 	n := 0
 	for c := range all {
 		if hit(c.Identity()) {
-			c.deny(fmt.Errorf("%w: %w", ErrDenied, errRevoked))
+			l.deny(c, fmt.Errorf("%w: %w", ErrDenied, errRevoked))
 			n++
 		}
 	}
@@ -106,7 +106,7 @@ func (l *Listener) ageLocked(c *Conn) {
 	if l.ages == nil {
 		l.ages = make(map[*Conn]*time.Timer)
 	}
-	l.ages[c] = time.AfterFunc(l.set.MaxAge, func() { c.deny(fmt.Errorf("%w: %w", ErrDenied, errTooOld)) })
+	l.ages[c] = time.AfterFunc(l.set.MaxAge, func() { l.deny(c, fmt.Errorf("%w: %w", ErrDenied, errTooOld)) })
 }
 
 // agelessLocked is its inverse.

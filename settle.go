@@ -1,5 +1,7 @@
 package relink
 
+import "time"
+
 // What the library does by itself follows from the state that a session is in when
 // its lock is given up, and is decided here and nowhere else: whoever changes the
 // state unlocks, also in the middle of an operation, and what is to be done about it
@@ -17,7 +19,7 @@ func (c *Conn) unlock() {
 // or reads, ticks, the end of one that was closed; and lets those go on whom it lets.
 func (c *Conn) settleLocked() {
 	if c.s.link == nil {
-		c.reportLocked() // no tick does
+		c.server.report(&c.s) // no tick does
 	}
 	if c.s.done {
 		c.s.fastRead, c.s.fastWrite = false, false
@@ -25,23 +27,39 @@ func (c *Conn) settleLocked() {
 	}
 	if l := c.s.link; l != nil {
 		if c.s.sender == roleFree && c.s.mustSend() && !c.s.writeSends(l) {
-			c.startFlusher()
+			c.s.sender = roleBackground
+			if c.flusher == nil {
+				c.flusher = c.flush // once: a go statement with a method allocates
+			}
+			go c.flusher()
 		}
 		if c.s.receiver == roleFree && c.s.standbyWanted(l) {
 			c.s.receiver = roleBackground
 			go c.standby()
 		}
 		if c.s.receiver != roleFree && c.s.readIsOver(l) {
-			l.setReadDeadlineLocked(longAgo) // who reads next sets its own
+			l.setReadDeadline(longAgo) // who reads next sets its own
 		}
 		if !c.s.ticking && c.s.ticksWanted(l) {
-			c.startTicks()
+			c.s.ticking = true
+			switch {
+			case c.server != nil:
+				c.server.watchSession(c)
+			case c.timer == nil:
+				c.timer = time.AfterFunc(tickEvery, func() { c.tick() })
+			default:
+				c.timer.Reset(tickEvery)
+			}
 		}
 	} else if c.s.receiver == roleFree {
 		c.s.lost.link = nil // nobody has anything of it in hand
 	}
 	c.s.wake()
-	c.lingerLocked()
+	if ends, leaves := c.s.lingered(); ends {
+		c.finishLocked(nil)
+	} else if leaves {
+		c.redial.tellEndLocked(c)
+	}
 	c.s.fastRead, c.s.fastWrite = c.s.readsFast(), c.s.writesFast()
 }
 
@@ -146,18 +164,22 @@ func (s *session) absenceMatters() bool {
 		(s.client || s.send.Traits.Acks || s.send.Traits.Pings || s.unaccepted)
 }
 
-// lingerLocked ends a closed session once there is nothing left to deliver.
-func (c *Conn) lingerLocked() {
-	if !c.s.closed || c.s.send.Appending() || c.s.sender != roleFree {
-		return
-	}
-	if c.s.send.Traits.HalfClose {
-		c.lingerToPartLocked()
-		return
-	}
-	// Without acknowledgements only a resume tells what has arrived, unless
-	// nothing was ever on its way.
-	if c.s.link == nil && c.s.send.NothingUnderWay() {
-		c.finishLocked(nil)
+// lingered reports whether a closed session has nothing left to deliver and to say, so
+// that it ends; or has no link on which to say it.
+func (s *session) lingered() (ends, leaves bool) {
+	l := s.link
+	switch {
+	case !s.closed || s.send.Appending() || s.sender != roleFree:
+		return false, false
+	case !s.send.Traits.HalfClose:
+		// Without acknowledgements only a resume tells what has arrived, unless
+		// nothing was ever on its way.
+		return l == nil && s.send.NothingUnderWay(), false
+	case !s.send.Finished():
+		return false, false
+	case l == nil:
+		return s.mayPart(), !s.mayPart()
+	default:
+		return l.closedSaid && !l.sealed(), false
 	}
 }

@@ -11,19 +11,6 @@ import "time"
 // tickEvery is the time between ticks.
 const tickEvery = 100 * time.Millisecond
 
-// startTicks begins ticks. The caller holds the lock.
-func (c *Conn) startTicks() {
-	c.s.ticking = true
-	switch {
-	case c.server != nil:
-		c.server.watchSession(c)
-	case c.timer == nil:
-		c.timer = time.AfterFunc(tickEvery, func() { c.tick() })
-	default:
-		c.timer.Reset(tickEvery)
-	}
-}
-
 // tick does what is due and reports whether there is a reason for another, which a
 // client's timer has then been set for.
 func (c *Conn) tick() bool {
@@ -31,7 +18,7 @@ func (c *Conn) tick() bool {
 	defer c.unlock()
 	s := &c.s
 	s.ticking = false
-	c.reportLocked()
+	c.server.report(&c.s)
 	l := s.link
 	if l == nil || s.done {
 		return false
@@ -139,7 +126,7 @@ func (l *Listener) sweep() {
 			c.mu.Lock()
 			switch {
 			case c.s.link != nil:
-				c.proveAliveLocked()
+				l.proveAliveLocked(c)
 			case c.s.lost.at.since() >= c.s.resumeTimeout(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}

@@ -18,7 +18,7 @@ import (
 // role takes it from there to the link's transport, sealed into records where the
 // link has a codec. A Write that finds the role free makes one attempt that does not
 // wait, and leaves. What the transport has not taken, and what comes in a row of
-// Writes, is for a flusher goroutine (pumpLocked), which exists only then and may
+// Writes, is for a flusher goroutine (flush), which exists only then and may
 // wait for the peer as long as it likes.
 
 const (
@@ -172,8 +172,22 @@ func (s *session) appended(n int, burst bool) *link {
 // would return one for before it waits.
 func (c *Conn) TryWrite(p []byte) (bool, error) {
 	c.mu.Lock()
-	ok, l, err := c.tryWriteLocked(p)
-	c.tryLinkLocked(l)
+	ok, err := c.s.fits(len(p))
+	if ok && len(p) > 0 {
+		c.s.send.BeginAppend()
+		burst := c.s.sender == roleFree && c.s.burst.begin()
+		for n := 0; n < len(p); {
+			k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
+			if c.s.done {
+				ok, err = false, c.s.writeEnd()
+				break
+			}
+			if n += k; n < len(p) {
+				c.sendBetweenLocked()
+			}
+		}
+		c.tryLinkLocked(c.s.appended(len(p), burst && len(p) <= encryptStep))
+	}
 	c.settleLocked()
 	if c.s.sender == roleFree {
 		c.s.burst.end()
@@ -185,34 +199,16 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 	return ok, err
 }
 
-// tryWriteLocked is writeLocked for all or nothing.
-func (c *Conn) tryWriteLocked(p []byte) (ok bool, l *link, err error) {
-	if err := c.s.mayWrite(); err != nil {
-		return false, nil, err
+// fits reports whether there is room for n bytes now, and nobody else appends. The error
+// is why there never will be, or why nothing may be written.
+func (s *session) fits(n int) (bool, error) {
+	if err := s.mayWrite(); err != nil {
+		return false, err
 	}
-	if most := c.s.send.MaxRoom(); len(p) > most {
-		return false, nil, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", len(p), most)
+	if most := s.send.MaxRoom(); n > most {
+		return false, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", n, most)
 	}
-	if c.s.send.Appending() || len(p) > c.s.send.Room() {
-		return false, nil, nil
-	}
-	if len(p) == 0 {
-		return true, nil, nil
-	}
-	c.s.send.BeginAppend()
-	burst := c.s.sender == roleFree && c.s.burst.begin()
-	for n := 0; n < len(p); {
-		k := c.encryptLocked(p[n:min(n+encryptStep, len(p))])
-		if c.s.done {
-			err = c.s.writeEnd()
-			break
-		}
-		if n += k; n < len(p) {
-			c.sendBetweenLocked()
-		}
-	}
-	l = c.s.appended(len(p), burst && len(p) <= encryptStep)
-	return err == nil, l, err
+	return !s.send.Appending() && n <= s.send.Room(), nil
 }
 
 // Room returns how many bytes a Write would take now without waiting: as many as
@@ -337,7 +333,9 @@ func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
 	for left := c.s.send.Sendable(); ; {
 		all := n == len(loan.Bytes())
 		left -= int64(n)
-		c.writeDoneLocked(l, loan, n, err)
+		if err := c.s.written(l, loan, n, err); err != nil {
+			c.linkLostLocked(l, err)
+		}
 		if !all || c.s.link != l || c.s.closed || l.framing != nil || left <= 0 {
 			break
 		}
@@ -349,61 +347,50 @@ func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
 	c.s.sender = roleFree
 }
 
-// startFlusher gives the free sender role to a goroutine of the library. The caller
-// holds the lock.
-func (c *Conn) startFlusher() {
-	c.s.sender = roleBackground
-	if c.flusher == nil {
-		c.flusher = c.flush // once: a go statement with a method allocates
-	}
-	go c.flusher()
-}
-
+// flush is the flusher's goroutine: it sends over whatever link there is until nothing
+// is left, and gives the sender role back. The lock is released while it encrypts and
+// while the transport is written.
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.unlock()
-	c.pumpLocked()
-	c.s.burst.end()
-}
-
-// pumpLocked is the flusher's: it sends over whatever link there is until nothing is
-// left, and gives the sender role back. The lock is released while the transport is
-// written.
-func (c *Conn) pumpLocked() {
 	for !c.s.done && c.s.mustSend() {
 		l := c.s.link
 		switch {
 		case c.s.halfCloseDue(l) && !l.sealed():
-			c.halfCloseLocked(l)
-		case c.s.send.Unencrypted():
-			c.encryptDeferredLocked()
+			// The classic wires say so that nothing more comes. What the peer still sends is
+			// drained, so that the kernel does not answer it with a reset, which would
+			// destroy what is under way. Where the transport cannot do it, whether all
+			// arrives is left to that: a resume could ask, but it would take the session
+			// over and so destroy what is under way.
+			l.halfClosed = true
+			c.unlock()
+			err := l.closeWrite()
+			c.mu.Lock()
+			if err != nil {
+				c.linkLostLocked(l, err)
+			}
+		case c.s.send.Unencrypted(): // what Writes have left
+			loan := c.s.send.LendPlain()
+			c.unlock()
+			c.s.send.Session.Encrypt(loan.Bytes(), loan.Bytes())
+			c.mu.Lock()
+			c.s.send.Encrypted(loan)
 		default:
-			c.transmitLocked(l)
+			next := c.s.next(l)
+			c.unlock()
+			data := l.seal(next.loan.Bytes(), next.control)
+			n, err := l.conn.Write(data)
+			if n == 0 && err == nil && len(data) > 0 {
+				err = io.ErrShortWrite // or it would be asked for ever
+			}
+			c.mu.Lock()
+			if err := c.s.written(l, next.loan, n, err); err != nil {
+				c.linkLostLocked(l, err)
+			}
 		}
 	}
 	c.s.sender = roleFree
-}
-
-// encryptDeferredLocked encrypts some of what Writes have left.
-func (c *Conn) encryptDeferredLocked() {
-	loan := c.s.send.LendPlain()
-	c.unlock()
-	c.s.send.Session.Encrypt(loan.Bytes(), loan.Bytes())
-	c.mu.Lock()
-	c.s.send.Encrypted(loan)
-}
-
-// transmitLocked hands what is due to the transport, and waits until it has it.
-func (c *Conn) transmitLocked(l *link) {
-	next := c.s.next(l)
-	c.unlock()
-	data := l.seal(next.loan.Bytes(), next.control)
-	n, err := l.conn.Write(data)
-	if n == 0 && err == nil && len(data) > 0 {
-		err = io.ErrShortWrite // or it would be asked for ever
-	}
-	c.mu.Lock()
-	c.writeDoneLocked(l, next.loan, n, err)
+	c.s.burst.end()
 }
 
 // An outgoing is what the link's transport is handed next, as far as the
@@ -423,40 +410,38 @@ func (s *session) next(l *link) (next outgoing) {
 	l.writing = true
 	if !l.sealed() {
 		next.control = s.collectControl(l)
-		next.loan = s.send.Lend(l.mostData(s.send.OnLink(l.base)))
+		next.loan = s.send.Lend(l.mostData(s.send.HandedTo() - l.base))
 		s.send.Advance(len(next.loan.Bytes()))
 		next.control.Fin = s.send.TakeFin()
 	}
 	return next
 }
 
-// writeDoneLocked accounts for what the transport's Write of what session.next gave has returned.
-// What it has not taken is due again.
-func (c *Conn) writeDoneLocked(l *link, loan replay.Loan, n int, err error) {
+// written accounts for what the transport's Write of what next gave has returned. What
+// it has not taken is due again. The error is why the link is lost, if it is.
+func (s *session) written(l *link, loan replay.Loan, n int, err error) error {
 	size := len(loan.Bytes())
 	if l.framing != nil {
 		size = len(l.unsent())
 	}
 	n, err = checkWrite(n, size, err)
-	c.s.send.Return(loan)
+	s.send.Return(loan)
 	if l.framing != nil {
 		l.writing = false
 		if l.wirePos += int32(n); int(l.wirePos) == len(*l.wire) {
 			l.releaseWire()
 		}
-		if l.parting != 0 {
-			c.partLocked(l, err == nil && !l.sealed())
-			return
+		if l.pendingReset != 0 {
+			l.finishReset(err == nil && !l.sealed())
+			return nil
 		}
-	} else if c.s.link == l {
-		c.s.send.Advance(n)
+	} else if s.link == l {
+		s.send.Advance(n)
 	}
 	if n > 0 {
 		l.outstanding = true
 	}
-	if err != nil {
-		c.linkLostLocked(l, err)
-	}
+	return err
 }
 
 // writeTransport writes to a transport and holds it to the contract of

@@ -477,7 +477,7 @@ func TestNetworkChangedInTheLastMoment(t *testing.T) {
 		reported := Background(func() (int, error) { r.Client.NetworkChanged(); return 0, nil })
 		awaitLocked("relink.(*Conn).NetworkChanged(")
 		close(resumed)
-		awaitLocked("relink.(*Conn).attemptLocked(")
+		awaitLocked("relink.(*redialer).attemptLocked(")
 		close(encrypted)
 		<-reported
 		require.NoError(t, (<-write).Err)

@@ -255,9 +255,7 @@ func (m *model) check() {
 	}
 	if m.out != nil {
 		m.equal("HandedTo", s.HandedTo(), m.out.sent)
-		m.equal("OnLink", s.OnLink(m.base), m.out.sent-m.base)
 		m.equal("Pending", s.Pending(), m.end-m.out.sent)
-		m.equal("HandedOver", s.HandedOver(), m.out.sent == m.end)
 		m.equal("Allowed", s.Allowed(), m.peerLimit-m.out.sent)
 		m.equal("Due", s.Due(), m.out.sent < m.sendable() || m.finDue())
 		m.equal("Unencrypted", s.Unencrypted(), !m.wire.traits.Acks && m.out.sent == m.encrypted)
@@ -268,7 +266,6 @@ func (m *model) check() {
 		}
 	} else {
 		m.equal("Pending", s.Pending(), m.end-m.highest)
-		m.equal("HandedOver", s.HandedOver(), m.highest == m.end)
 		m.equal("Due", s.Due(), false)
 		m.equal("AllSent", s.AllSent(), false)
 		m.equal("Quiet", s.Quiet(), false)

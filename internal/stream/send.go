@@ -99,9 +99,6 @@ func (s *Send) Pending() int64 {
 // HandedTo is the offset up to which the present link was handed the stream.
 func (s *Send) HandedTo() int64 { return s.sent }
 
-// OnLink is how many bytes the present link was handed, if it began at base.
-func (s *Send) OnLink(base int64) int64 { return s.sent - base }
-
 // Err is why nothing may be appended any more, if so.
 func (s *Send) Err() error { return s.err }
 
@@ -144,7 +141,7 @@ func (s *Send) Room() int {
 
 func (s *Send) pendingRoom() int {
 	pending := s.buf.End() - s.sent
-	return min(s.buf.Room(), int(max(0, int64(s.maxPending())-pending)))
+	return min(s.buf.Room(), int(max(0, int64(maxPending(s.buf.Limit()))-pending)))
 }
 
 // MaxRoom is the most that there is room for while there is a link.
@@ -152,10 +149,12 @@ func (s *Send) MaxRoom() int {
 	if s.Traits.Acks {
 		return s.buf.Limit()
 	}
-	return s.maxPending()
+	return maxPending(s.buf.Limit())
 }
 
-func (s *Send) maxPending() int { return min(MaxPending, s.buf.Limit()/4) }
+// maxPending is how much may wait for a link that is there, on a wire without
+// acknowledgements, of a buffer with the limit.
+func maxPending(limit int) int { return min(MaxPending, limit/4) }
 
 // Defers reports whether n bytes are to be appended by [Send.Append], without being
 // encrypted by whoever appends them. Behind what was left already they must be: the
@@ -243,12 +242,10 @@ func (s *Send) sendEnd() int64 {
 	}
 }
 
-func (s *Send) finDue() bool { return s.finReady() && s.sent == s.buf.End() }
-
-// finReady reports whether the end of the stream is known and still to be given to the
-// link. Whoever appends moves it.
-func (s *Send) finReady() bool {
-	return s.Traits.HalfClose && s.finQueued && !s.appending && !s.finAcked && !s.finOnLink && !s.stopped
+// finDue reports whether the end of the stream is known and is what the link is to be
+// given next. Whoever appends moves it.
+func (s *Send) finDue() bool {
+	return s.Traits.HalfClose && s.finQueued && !s.appending && !s.finAcked && !s.finOnLink && !s.stopped && s.sent == s.buf.End()
 }
 
 // Unencrypted reports whether what is to be sent next must be encrypted before, on a
@@ -378,15 +375,6 @@ func (s *Send) Delivered() bool { return s.acked >= s.buf.End() }
 // NothingUnderWay reports whether no link was ever handed what the peer is not known to
 // have, and all was handed over.
 func (s *Send) NothingUnderWay() bool { return s.highest == s.acked && s.acked == s.buf.End() }
-
-// HandedOver reports whether the present link has been handed everything, or where
-// there is none, some link has.
-func (s *Send) HandedOver() bool {
-	if s.linked {
-		return s.sent == s.buf.End()
-	}
-	return s.highest >= s.buf.End()
-}
 
 // Check says whether the stream can go on for a peer that has received it up to the
 // offset: [suite.ErrCounters] or [suite.ErrReplayGap] if not.

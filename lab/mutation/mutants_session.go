@@ -96,20 +96,20 @@ var redialMutants = []mutant{
 		name:   "a lock is held across a dial",
 		breaks: "Everything that is called on a session waits while it dials.",
 		edits: []edit{{"resume.go", `	c.unlock()
-	t, err := c.redial.dial(ctx)`, `	t, err := c.redial.dial(ctx)
+	t, err := r.dial(ctx)`, `	t, err := r.dial(ctx)
 	c.unlock()`}},
 		pkg: "./internal/conntest", tests: "TestMethodsWhileTheDialerHangs",
 	},
 	{
 		name:   "expiry without a last attempt",
 		breaks: "A client whose device has slept through ResumeTimeout gives up before it has tried.",
-		edits:  []edit{{"resume.go", `case last && !c.redial.retry:`, `case (last || deadline.until() <= 0) && !c.redial.retry:`}},
+		edits:  []edit{{"resume.go", `case last && !r.retry:`, `case (last || deadline.until() <= 0) && !r.retry:`}},
 		pkg:    "./internal/conntest", tests: "TestAttemptAfterTheDeadline",
 	},
 	{
 		name:   "a client never gives up",
 		breaks: "ResumeTimeout does not end a client's session.",
-		edits:  []edit{{"resume.go", `case last && !c.redial.retry:`, `case last && c.set.ResumeTimeout < 0:`}},
+		edits:  []edit{{"resume.go", `case last && !r.retry:`, `case last && c.set.ResumeTimeout < 0:`}},
 		pkg:    "./internal/conntest", tests: "TestClientExpiry",
 	},
 	{
@@ -132,7 +132,7 @@ var redialMutants = []mutant{
 	{
 		name:   "a transport of the old network",
 		breaks: "An attempt that NetworkChanged has given up is taken if it succeeds in the last moment.",
-		edits:  []edit{{"resume.go", `if err == nil && c.redial.retry {`, `if err == nil && c.redial.retry && false {`}},
+		edits:  []edit{{"resume.go", `if err == nil && r.retry {`, `if err == nil && r.retry && false {`}},
 		pkg:    "./internal/conntest", tests: "TestNetworkChangedInTheLastMoment",
 	},
 	{
@@ -150,7 +150,7 @@ var redialMutants = []mutant{
 	{
 		name:   "pauses grow too fast",
 		breaks: "The bound of each pause is twice what it should be.",
-		edits:  []edit{{"resume.go", `most = c.set.MinBackoff << n`, `most = c.set.MinBackoff << (n + 1)`}},
+		edits:  []edit{{"resume.go", `most = s.MinBackoff << n`, `most = s.MinBackoff << (n + 1)`}},
 		pkg:    "./internal/conntest", tests: "TestBackoffBounds",
 	},
 	{
@@ -187,7 +187,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "a session that outlives its denial",
 		breaks: "A session whose client is refused at a resume goes on without a transport.",
-		edits: []edit{{"authorize.go", `		t.c.deny(err)
+		edits: []edit{{"authorize.go", `		t.h.l.deny(t.c, err)
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestAuthorizeRefusesResumes",
 	},
@@ -339,7 +339,7 @@ var listenerMutants = []mutant{
 		name:   "ended sessions keep their memory in the totals",
 		breaks: "What a session held when it ended is counted for ever.",
 		edits: []edit{{"settle.go", `	if c.s.link == nil {
-		c.reportLocked() // no tick does
+		c.server.report(&c.s) // no tick does
 	}
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestListenerStats TestListenerStatsAfterTheEnd",
@@ -382,7 +382,7 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if l.closed {
 		return false
 	}
-	c.registration.expires`, `	c.registration.expires`}},
+	l.agenda.set(c, dueIn(`, `	l.agenda.set(c, dueIn(`}},
 		pkg: "./internal/conntest", tests: "TestListenerClose",
 	},
 	{
@@ -484,7 +484,7 @@ var endMutants = []mutant{
 	{
 		name:   "a lost race looks like an end",
 		breaks: "A client takes the end of a link that has lost a race for the server's assent to its Close.",
-		edits:  []edit{{"close.go", `return c.s.epoch == 1 ||`, `return c.s.epoch > 0 ||`}},
+		edits:  []edit{{"resume.go", `return s.epoch == 1 ||`, `return s.epoch > 0 ||`}},
 		pkg:    "./internal/conntest", tests: "TestCloseOnASupersededTransport",
 	},
 	{

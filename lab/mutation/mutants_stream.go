@@ -128,8 +128,8 @@ var readMutants = []mutant{
 		name:   "superseded transport keeps the Read",
 		breaks: "A Read stays in a transport that a new one has superseded until its Close is through.",
 		edits: []edit{{"resume.go", `		if c.s.receiver != roleFree {
-			old.setReadDeadlineLocked(longAgo)`, `		if false {
-			old.setReadDeadlineLocked(longAgo)`}},
+			old.setReadDeadline(longAgo)`, `		if false {
+			old.setReadDeadline(longAgo)`}},
 		pkg: "./internal/conntest", tests: "TestSupersededTransportLetsTheReadGo",
 	},
 	{
@@ -197,7 +197,7 @@ var readMutants = []mutant{
 	{
 		name:   "Reset is ignored",
 		breaks: "The peer's Abort is not heard.",
-		edits:  []edit{{"read.go", `if k.Reset != 0 {`, `if k.Reset != 0 && false {`}},
+		edits:  []edit{{"read.go", `if k.Reset != 0 && k.Reset != suite.ResetClosed {`, `if k.Reset != 0 && false {`}},
 		pkg:    "./internal/conntest", tests: "TestAbortIsTyped",
 	},
 	{
@@ -277,8 +277,8 @@ var writeMutants = []mutant{
 		name:   "TryWrite takes a part",
 		breaks: "TryWrite takes what there is room for, and says that it took all.",
 		edits: []edit{
-			{"write.go", `c.s.send.Appending() || len(p) > c.s.send.Room()`, `c.s.send.Appending() || c.s.send.Room() == 0`},
-			{"write.go", `	for n := 0; n < len(p); {`, `	p = p[:min(len(p), c.send.Room())]
+			{"write.go", `!s.send.Appending() && n <= s.send.Room()`, `!s.send.Appending() && s.send.Room() > 0`},
+			{"write.go", `	for n := 0; n < len(p); {`, `	p = p[:min(len(p), c.s.send.Room())]
 	for n := 0; n < len(p); {`},
 		},
 		pkg: "./internal/conntest", tests: "TestTryWriteUntilFull",
@@ -286,7 +286,7 @@ var writeMutants = []mutant{
 	{
 		name:   "TryWrite beside a Write",
 		breaks: "TryWrite mixes its bytes with those of a Write that is being encrypted.",
-		edits:  []edit{{"write.go", `c.s.send.Appending() || len(p) > c.s.send.Room()`, `len(p) > c.s.send.Room()`}},
+		edits:  []edit{{"write.go", `!s.send.Appending() && n <= s.send.Room()`, `n <= s.send.Room()`}},
 		pkg:    ".", tests: "TestTryWriteBesideWrite",
 	},
 	{
@@ -304,16 +304,20 @@ var writeMutants = []mutant{
 	{
 		name:   "a new deadline wakes nobody",
 		breaks: "A Read that waits goes by the deadline that it began with.",
-		edits: []edit{{"conn.go", `		c.s.readers.wake()
-	}
-	if write {`, `	}
-	if write {`}},
+		edits: []edit{{"conn.go", `	c.s.readers.wake()
+	return nil
+}
+
+// SetWriteDeadline`, `	return nil
+}
+
+// SetWriteDeadline`}},
 		pkg: "./internal/conntest", tests: "TestDeadlines",
 	},
 	{
 		name:   "anything may wait for a transport",
 		breaks: "A connected peer that does not read lets the whole buffer fill, so that nothing is free for a suspension.",
-		edits:  []edit{{"internal/stream/send.go", `return min(MaxPending, s.buf.Limit()/4)`, `return s.buf.Limit()`}},
+		edits:  []edit{{"internal/stream/send.go", `return min(MaxPending, limit/4)`, `return s.buf.Limit()`}},
 		pkg:    "./internal/conntest", tests: "TestWriteToStalledPeer TestHalfTheLimitIsFreeForASuspension",
 	},
 	{
@@ -417,10 +421,10 @@ var writeMutants = []mutant{
 	{
 		name:   "a loan of sealed data is kept",
 		breaks: "What has been sealed and sent stays in memory for ever.",
-		edits: []edit{{"write.go", `	c.s.send.Return(loan)
+		edits: []edit{{"write.go", `	s.send.Return(loan)
 	if l.framing != nil {
 `, `	if l.framing == nil {
-		c.s.send.Return(loan)
+		s.send.Return(loan)
 	}
 	if l.framing != nil {
 `}},

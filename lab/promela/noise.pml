@@ -412,7 +412,7 @@ end:
 	od
 }
 
-/* Redialer is the client's resumeLoop with clientSession.Resume. */
+/* Redialer is the client's redialer.run with clientSession.Resume. */
 proctype Redialer()
 {
 	byte t, secret, number, offset, start;

@@ -87,7 +87,7 @@
  *   arrived              session.arrived         read.go
  *   trim                 Send.trim               internal/stream/send.go
  *   check                session.check           resume.go
- *   resumeLoop           Conn.resumeLoop         resume.go
+ *   run                  redialer.run         resume.go
  *   Offsets              clientView.Offsets      resume.go
  *   Handshake            handshake               handshake.go
  *   Establish            handshake.Establish     handshake.go
@@ -328,7 +328,7 @@ end:
 	od
 }
 
-/* Redialer is the client's resumeLoop. */
+/* Redialer is the client's redialer.run. */
 proctype Redialer()
 {
 	byte t, sent, received, challenge;
