@@ -40,6 +40,7 @@ var layers = []layer{
 	{dir: "replay"},
 	{dir: "internal/faultnet", other: []string{"golang.org/x/sys"}},
 	{dir: "internal/conntest", own: []string{".", "internal/faultnet", "internal/stream", "internal/suite"}, other: []string{"github.com/stretchr/testify"}},
+	{dir: "internal/hang"},
 	{dir: "internal/transport"},
 	{dir: "internal/transport/transporttest", own: []string{".", "internal/faultnet"}, other: []string{"golang.org/x/net/nettest"}},
 	{dir: "browser", own: []string{".", "transport/browser"}},

@@ -28,7 +28,7 @@ const runs = 3
 const list = "docs/coverage.md"
 
 // apart are packages that are no part of the library, but tools of its tests.
-var apart = []string{"internal/conntest", "internal/faultnet", "internal/suite/suitetest", "internal/transport/transporttest"}
+var apart = []string{"internal/conntest", "internal/faultnet", "internal/hang", "internal/suite/suitetest", "internal/transport/transporttest"}
 
 func main() {
 	profile := flag.String("profile", "", "judge this `file` instead of running the tests")

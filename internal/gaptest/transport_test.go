@@ -1,0 +1,253 @@
+package gaptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/faultnet"
+)
+
+// A role is one of the two ends of a session.
+type role int
+
+const (
+	client role = iota
+	server
+)
+
+func (r role) String() string { return [...]string{"client", "server"}[r] }
+
+func (r role) other() role { return 1 - r }
+
+// A moment is just before or just after a side's n-th call of a method of a transport,
+// of any of its transports, since its count began; or of another function that the library calls: the
+// dial, or Authorize.
+type moment struct {
+	side  role
+	call  string
+	n     int
+	after bool
+}
+
+func (m moment) String() string {
+	return fmt.Sprintf("%v.%s.%d.%s", m.side, m.call, m.n, map[bool]string{false: "before", true: "after"}[m.after])
+}
+
+func parseMoment(s string) (m moment, ok bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 4 {
+		return m, false
+	}
+	n, err := strconv.Atoi(parts[2])
+	m = moment{client, parts[1], n, parts[3] == "after"}
+	if parts[0] == "server" {
+		m.side = server
+	}
+	return m, err == nil && m.String() == s
+}
+
+// underLock reports whether the library calls the method with its lock held, as it may
+// with one that does not wait. Nothing else of the session happens in such a gap: what is
+// tried there waits for the lock, and comes next.
+func (m moment) underLock() bool { return strings.HasPrefix(m.call, "Set") && m.call != "SetLinger" }
+
+// A gate lies before and behind each call. It counts calls, and holds those for which a
+// trap is set.
+type gate struct {
+	mu     sync.Mutex
+	counts map[string]int
+	trace  []moment
+	traps  []*trap
+}
+
+// A trap holds one call.
+type trap struct {
+	at      moment
+	during  func() // what happens under the lock; nil elsewhere
+	caught  bool   // guarded by the gate's lock
+	release chan struct{}
+}
+
+// begin counts from now on, and forgets what was counted.
+func (g *gate) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counts, g.trace = make(map[string]int), nil
+}
+
+// set sets a trap.
+func (g *gate) set(at moment, during func()) *trap {
+	t := &trap{at: at, during: during, release: make(chan struct{})}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.traps = append(g.traps, t)
+	return t
+}
+
+// holds reports whether the trap has caught its call.
+func (g *gate) holds(t *trap) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return t.caught
+}
+
+// moments returns those since begin, each once.
+func (g *gate) moments() []moment {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]moment(nil), g.trace...)
+}
+
+// passing is called before a call, and what it returns behind it.
+func (g *gate) passing(side role, call string) (passed func()) {
+	g.mu.Lock()
+	key := side.String() + call
+	if g.counts != nil {
+		g.counts[key]++
+	}
+	m := moment{side, call, g.counts[key], false}
+	g.mu.Unlock()
+	g.at(m)
+	return func() {
+		m.after = true
+		g.at(m)
+	}
+}
+
+func (g *gate) at(m moment) {
+	g.mu.Lock()
+	if m.n == 0 { // its call began before the count
+		g.mu.Unlock()
+		return
+	}
+	g.trace = append(g.trace, m)
+	for i, t := range g.traps {
+		if t.at != m {
+			continue
+		}
+		t.caught = true
+		g.traps = append(g.traps[:i], g.traps[i+1:]...)
+		g.mu.Unlock()
+		if !m.underLock() {
+			<-t.release
+			return
+		}
+		if t.during != nil {
+			go t.during()
+		}
+		for range 100 { // for what waits for the lock to come to it
+			runtime.Gosched()
+		}
+		return
+	}
+	g.mu.Unlock()
+}
+
+// A kind is a kind of transport, which decides who does what.
+type kind int
+
+const (
+	quick  kind = iota // a Write of the session writes by itself, a Read reads by itself
+	plain              // the flusher writes
+	opaque             // and goroutines of the library read
+)
+
+var kinds = []kind{quick, plain, opaque}
+
+func (k kind) String() string { return [...]string{"quick", "plain", "opaque"}[k] }
+
+// A transport tells the gate of each call.
+type transport struct {
+	net.Conn
+	g    *gate
+	side role
+	kind kind
+}
+
+// newTransport wraps one end of a path.
+func newTransport(c net.Conn, g *gate, side role, k kind) net.Conn {
+	t := &transport{c, g, side, k}
+	if k == quick {
+		return quickTransport{t}
+	}
+	return t
+}
+
+func (t *transport) Interruptible() bool { return t.kind != opaque }
+
+func (t *transport) Read(p []byte) (int, error) {
+	defer t.g.passing(t.side, "Read")()
+	return t.Conn.Read(p)
+}
+
+func (t *transport) Write(p []byte) (int, error) {
+	defer t.g.passing(t.side, "Write")()
+	return t.Conn.Write(p)
+}
+
+func (t *transport) Close() error {
+	defer t.g.passing(t.side, "Close")()
+	return t.Conn.Close()
+}
+
+func (t *transport) CloseWrite() error {
+	w, ok := t.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	defer t.g.passing(t.side, "CloseWrite")()
+	return w.CloseWrite()
+}
+
+func (t *transport) SetDeadline(at time.Time) error {
+	defer t.g.passing(t.side, "SetDeadline")()
+	return t.Conn.SetDeadline(at)
+}
+
+func (t *transport) SetReadDeadline(at time.Time) error {
+	defer t.g.passing(t.side, "SetReadDeadline")()
+	return t.Conn.SetReadDeadline(at)
+}
+
+// A quickTransport is written to without waiting.
+type quickTransport struct{ *transport }
+
+func (t quickTransport) WriteNonblock(p []byte) (int, error) {
+	defer t.g.passing(t.side, "WriteNonblock")()
+	return t.Conn.(relink.NonblockingWriter).WriteNonblock(p)
+}
+
+// dial is the network's Dial behind the gate.
+func (g *gate) dial(n *faultnet.Network, k kind) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		defer g.passing(client, "Dial")()
+		c, err := n.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return newTransport(c, g, client, k), nil
+	}
+}
+
+// A listener's transports are behind the gate.
+type listener struct {
+	net.Listener
+	g *gate
+	k kind
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newTransport(c, l.g, server, l.k), nil
+}
