@@ -145,8 +145,7 @@ func scenarios(s suite) []scenario {
 		{name: "query", prepare: func(w *world) {
 			w.suspend()
 			w.facts.gone = true
-			require.NoError(w.t, w.l.Close())
-			w.l = w.listen()
+			w.replaceListener()
 		}, play: func(w *world) { w.comeBack() }},
 	}
 	for _, b := range bySides {

@@ -268,14 +268,24 @@ var wakers = []waker{
 		do: func(*world, *end, func()) {},
 	},
 	{
-		name: "refusal", states: suspended, only: func(_ suite, r role) bool { return r == client },
+		name: "refusal", states: suspended, only: func(s suite, r role) bool { return r == client && !s.noise },
 		woken: map[string]expectation{
 			"Read": in(soon, relink.ErrSessionLost), "Reads": in(soon, relink.ErrSessionLost), "Write": in(soon, relink.ErrSessionLost), "Writes": in(soon, relink.ErrSessionLost),
 			"WaitAcked": in(soon, relink.ErrSessionLost), "Flush": in(soon, relink.ErrSessionLost), "CloseContext": in(soon, relink.ErrSessionLost), "Done": in(soon, nil),
 		},
 		do: func(w *world, _ *end, _ func()) {
-			require.NoError(w.t, w.l.Close())
-			w.l = w.listen()
+			w.replaceListener()
+			w.comeBack()
+		},
+	},
+	{
+		name: "another-instance", states: suspended, only: func(s suite, r role) bool { return r == client && s.noise },
+		woken: map[string]expectation{
+			"Read": in(otherInstanceTime, relink.ErrSessionLost), "Reads": in(otherInstanceTime, relink.ErrSessionLost), "Write": in(otherInstanceTime, relink.ErrSessionLost), "Writes": in(otherInstanceTime, relink.ErrSessionLost),
+			"WaitAcked": in(otherInstanceTime, relink.ErrSessionLost), "Flush": in(otherInstanceTime, relink.ErrSessionLost), "CloseContext": in(closeTimeout, relink.ErrExpired), "Done": in(otherInstanceTime, nil),
+		},
+		do: func(w *world, _ *end, _ func()) {
+			w.replaceListener()
 			w.comeBack()
 		},
 	},
@@ -291,6 +301,10 @@ var wakers = []waker{
 
 // expiry is when a client has made its last attempt.
 const expiry = resumeTimeout + attemptTimeout
+
+// otherInstanceTime is how long a client goes on that is told by another instance of the
+// server that it does not know the session.
+const otherInstanceTime = 10 * time.Second
 
 // A waiterCell is one waiter and what wakes it.
 type waiterCell struct {

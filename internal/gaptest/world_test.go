@@ -146,6 +146,12 @@ func (w *world) listen() *relink.Listener {
 	return l
 }
 
+// replaceListener ends the server, as a process that ends does, and begins another.
+func (w *world) replaceListener() {
+	require.NoError(w.t, w.l.Close())
+	w.l = w.listen()
+}
+
 // dial opens the client's end.
 func (w *world) dial() error {
 	d := relink.Dialer{
