@@ -317,7 +317,7 @@ var writeMutants = []mutant{
 	{
 		name:   "anything may wait for a transport",
 		breaks: "A connected peer that does not read lets the whole buffer fill, so that nothing is free for a suspension.",
-		edits:  []edit{{"internal/stream/send.go", `return min(MaxPending, limit/4)`, `return s.buf.Limit()`}},
+		edits:  []edit{{"internal/stream/send.go", `return min(MaxPending, limit/4)`, `return limit`}},
 		pkg:    "./internal/conntest", tests: "TestWriteToStalledPeer TestHalfTheLimitIsFreeForASuspension",
 	},
 	{
