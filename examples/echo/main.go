@@ -6,7 +6,7 @@
 //
 //	grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) })
 //
-// and grpc.Server.Serve takes the listener as it is.
+// and grpc.Server.Serve takes the listener's Acceptor: see docs/http-grpc.md.
 package main
 
 import (
