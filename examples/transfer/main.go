@@ -20,6 +20,7 @@
 //
 //	go run ./examples/transfer -transport websocket
 //	go run ./examples/transfer -transport quic
+//	go run ./examples/transfer -transport kcp
 //
 // The exit status is 0 if every byte arrived, 1 if not, 2 after a wrong flag.
 package main

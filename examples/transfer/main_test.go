@@ -190,20 +190,26 @@ func TestTwoHalves(t *testing.T) {
 		t.Parallel()
 		twoHalves(t, "-key", key, "-transport", "websocket")
 	})
-	t.Run("quic", func(t *testing.T) { // no relay carries it
+	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
-		var sent, received output
-		address, needs, end := listening(t, &received, "-key", key, "-transport", "quic")
-		status, stderr := outcome(t.Context(), t, &sent, append(needs, "-connect", address, "-size", "2M", "-cuts", "5", "-blackholes", "0")...)
-		if status != 0 {
-			t.Errorf("the sending half: status %d: %s", status, stderr)
-		}
-		until(t, func() bool { return strings.Contains(received.String(), "time ") })
-		if status := end(); status != 0 {
-			t.Errorf("the receiving half: status %d", status)
-		}
-		holds(t, sent.String(), `identical`, `resumes +[1-9]`)
+		twoHalves(t, "-key", key, "-transport", "tls")
 	})
+	for _, name := range []string{"quic", "kcp"} { // no relay carries them
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var sent, received output
+			address, needs, end := listening(t, &received, "-key", key, "-transport", name)
+			status, stderr := outcome(t.Context(), t, &sent, append(needs, "-connect", address, "-size", "2M", "-cuts", "5", "-blackholes", "0")...)
+			if status != 0 {
+				t.Errorf("the sending half: status %d: %s", status, stderr)
+			}
+			until(t, func() bool { return strings.Contains(received.String(), "time ") })
+			if status := end(); status != 0 {
+				t.Errorf("the receiving half: status %d", status)
+			}
+			holds(t, sent.String(), `identical`, `resumes +[1-9]`)
+		})
+	}
 }
 
 func twoHalves(t *testing.T, flags ...string) {
@@ -323,7 +329,7 @@ func TestWrongFlags(t *testing.T) {
 		{"-cuts many", `-help lists the flags`},
 		{"file.txt", `unexpected argument "file.txt": name a file with -file`},
 		{"-suite rot13", `-suite takes one of noise, insecure-noise, dh64rc4, scp`},
-		{"-transport pigeon", `-transport takes one of tcp, websocket, quic`},
+		{"-transport pigeon", `-transport takes one of tcp, tls, websocket, quic, kcp`},
 		{"-listen :0", `-listen with the suite noise needs -key FILE: make one with go run ./examples/keygen`},
 		{"-connect :1", `-connect with the suite noise needs -server-key`},
 		{"-key x", `-key goes with -listen`},

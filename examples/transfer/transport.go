@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relink-go/relink/transport/kcp"
 	"github.com/relink-go/relink/transport/quic"
+	"github.com/relink-go/relink/transport/tlstransport"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -26,7 +28,7 @@ type transport struct {
 	listen func(address string) (l net.Listener, at string, err error)
 
 	// dial returns the client's relink.Dialer.DialTransport, which is given that
-	// address. Nil means TCP.
+	// address.
 	dial func(below below) dialFunc
 }
 
@@ -39,6 +41,38 @@ type below struct {
 	listenPacket func(context.Context) (net.PacketConn, error)
 }
 
+// dialPacket makes of listenPacket what opens a socket for one peer.
+func (b below) dialPacket() dialFunc {
+	if b.listenPacket == nil {
+		return nil
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		remote, err := net.ResolveUDPAddr(network, address)
+		if err != nil {
+			return nil, err
+		}
+		c, err := b.listenPacket(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &connected{c, remote}, nil
+	}
+}
+
+// A connected socket has one peer.
+type connected struct {
+	net.PacketConn
+	remote net.Addr
+}
+
+func (c *connected) Read(b []byte) (int, error) {
+	n, _, err := c.ReadFrom(b)
+	return n, err
+}
+
+func (c *connected) Write(b []byte) (int, error) { return c.WriteTo(b, c.remote) }
+func (c *connected) RemoteAddr() net.Addr        { return c.remote }
+
 // transports are the values of -transport, the default first.
 var transports = []transport{
 	{
@@ -48,6 +82,25 @@ var transports = []transport{
 			return l, hostOf(l, err), err
 		},
 		dial: func(b below) dialFunc { return b.dial },
+	},
+	{
+		name: "tls",
+		listen: func(address string) (net.Listener, string, error) {
+			config, err := selfSigned()
+			if err != nil {
+				return nil, "", err
+			}
+			inner, err := net.Listen("tcp", address)
+			if err != nil {
+				return nil, "", err
+			}
+			l, err := tlstransport.NewListener(inner, tlstransport.Config{TLS: config})
+			return l, hostOf(l, err), err
+		},
+		dial: func(b below) dialFunc {
+			d := &tlstransport.Dialer{TLS: &tls.Config{InsecureSkipVerify: true}, DialTransport: b.dial} // the suite knows the server
+			return d.DialContext
+		},
 	},
 	{
 		name: "websocket",
@@ -81,7 +134,22 @@ var transports = []transport{
 			return d.DialTransport
 		},
 	},
+	{
+		name:    "kcp",
+		packets: true,
+		listen: func(address string) (net.Listener, string, error) {
+			l, err := kcp.Listen(address, kcp.Config{Timeout: kcpSilence})
+			return l, hostOf(l, err), err
+		},
+		dial: func(b below) dialFunc {
+			d := &kcp.Dialer{Config: kcp.Config{Timeout: kcpSilence}, DialSocket: b.dialPacket()}
+			return d.DialContext
+		},
+	},
 }
+
+// kcpSilence is how long a peer of KCP may be silent, as short as LivenessTimeout.
+const kcpSilence = 2 * time.Second
 
 // hostOf returns a listener's host:port, if there is one.
 func hostOf(l net.Listener, err error) string {

@@ -20,6 +20,11 @@ type Dialer struct {
 	// Net opens the sockets. Its fields for addresses, resolving and control of
 	// the socket count.
 	Net net.Dialer
+
+	// DialSocket opens the socket of a connection in place of Net, for instance one
+	// that a VPN lets through: a connection each of whose Reads and Writes is a
+	// datagram. Of the Config's buffers only a *net.UDPConn gets something.
+	DialSocket func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // DialContext opens a connection to a UDP address; of the network only a 4 or 6 at
@@ -34,16 +39,21 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if n := len(network); n > 0 && (network[n-1] == '4' || network[n-1] == '6') {
 		udp += network[n-1:]
 	}
-	socket, err := d.Net.DialContext(ctx, udp, address)
+	dial := d.DialSocket
+	if dial == nil {
+		dial = d.Net.DialContext
+	}
+	c, err := dial(ctx, udp, address)
 	if err != nil {
 		return nil, err
 	}
-	c, ok := socket.(*net.UDPConn)
-	if !ok {
-		_ = socket.Close()
-		return nil, fmt.Errorf("kcp: the socket is a %T and not of UDP", socket)
+	switch u, ok := c.(*net.UDPConn); {
+	case ok:
+		cfg.setBuffers(u, -1)
+	case d.DialSocket == nil:
+		_ = c.Close()
+		return nil, fmt.Errorf("kcp: the socket is a %T and not of UDP", c)
 	}
-	cfg.setBuffers(c, -1)
 	var conv [4]byte
 	if _, err := rand.Read(conv[:]); err != nil {
 		_ = c.Close()
