@@ -43,6 +43,7 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 	if err != nil {
 		return fail(no, err)
 	}
+	defer keys.erase()
 	a := decodeNewAnswer(answer)
 	switch a.status {
 	case statusOK:
@@ -77,6 +78,7 @@ func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret,
 	h := newHandshake(r.kind, r.cipher, true, party{
 		private: p.opts.ClientKey, public: p.clientPublic, pinned: pinned, psk: psk, random: p.random,
 	})
+	defer h.erase()
 	if err := h.generate(); err != nil {
 		return fail(err)
 	}
@@ -133,6 +135,7 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 	r.id, r.attempt = s.name, s.attempt
 	psk := s.resumption
 	s.mu.Unlock()
+	defer clear(psk[:])
 
 	own := c.Offsets()
 	early := make([]byte, giveEarly)
@@ -145,6 +148,7 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 	if err != nil {
 		return suite.Link{}, err
 	}
+	defer keys.erase()
 	answer := decodeResumeAnswer(payload)
 	switch answer.status {
 	case statusOK:

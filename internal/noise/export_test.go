@@ -296,3 +296,13 @@ func Agree(private PrivateKey, public PublicKey) ([]byte, error) {
 
 // InstanceOf returns the number by which a server knows itself.
 func InstanceOf(p suite.Protocol) uint32 { return p.(*Protocol).instance }
+
+// KeptSecrets returns where the secrets of a session on a server lie, the current one
+// first.
+func KeptSecrets(s suite.Session) (all []*[32]byte) {
+	k := s.(*serverSession)
+	for _, kept := range append([]*kept{k.current}, k.unconfirmed...) {
+		all = append(all, (*[32]byte)(&kept.resumption))
+	}
+	return all
+}

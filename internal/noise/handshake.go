@@ -225,3 +225,11 @@ func (h *handshake) derive() *keys {
 	k1, k2 := h.split()
 	return deriveKeys(h.h[:], k1, k2)
 }
+
+// erase forgets all secrets of a handshake that is over, but those that are not
+// its own: the static keys that it was given are copies too, and the PSK is not.
+func (h *handshake) erase() {
+	h.symmetric = symmetric{}
+	h.private, h.e = PrivateKey{}, PrivateKey{}
+	h.psk, h.dk = nil, nil
+}

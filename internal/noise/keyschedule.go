@@ -24,10 +24,17 @@ type keys struct {
 	binding    secret   // of a new session
 }
 
+// erase forgets what whoever needs it has taken.
+func (k *keys) erase() { *k = keys{} }
+
 // deriveKeys derives everything from the two keys of Split, which encrypt
 // nothing themselves, and the handshake hash.
 func deriveKeys(h []byte, k1, k2 secret) *keys {
-	prk, err := hkdf.Extract(sha256.New, append(k1[:], k2[:]...), h)
+	var ikm [2 * secretSize]byte
+	copy(ikm[:], k1[:])
+	copy(ikm[secretSize:], k2[:])
+	prk, err := hkdf.Extract(sha256.New, ikm[:], h)
+	clear(ikm[:])
 	if err != nil {
 		panic("relink: internal error: " + err.Error())
 	}
@@ -51,5 +58,6 @@ func deriveKeys(h []byte, k1, k2 secret) *keys {
 	expand(k.binding[:], "relink 1 channel binding")
 	clear(prk)
 	clear(block)
+	erase(mac)
 	return k
 }

@@ -141,6 +141,7 @@ func (p *Protocol) open(s suite.Stream, r request, key *serverKey, psk *secret, 
 	h.start(r.encode())
 	payload, _, err := h.read(message)
 	if err != nil {
+		h.erase()
 		return nil, nil, p.refuse(s, hintFailed, fmt.Errorf("message 1: %w", err))
 	}
 	return h, payload, nil
@@ -162,6 +163,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 	if err != nil {
 		return again, err
 	}
+	defer o.erase()
 	claim := decodeNewClaim(o.payload)
 	peerWindow, err := checkWindow(claim.window)
 	if err != nil {
@@ -187,6 +189,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 	if err != nil {
 		return false, p.refuse(s, hintFailed, err)
 	}
+	defer keys.erase()
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
 	session.id, session.binding, session.current = keys.session, keys.binding, own
 	if err := host.Offer(session, own.id); err != nil {
@@ -233,6 +236,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (agai
 		panic(fmt.Sprintf("relink: internal error: a resume id leads to a %T", target.Session()))
 	}
 	psk, refusal := session.look(r)
+	defer clear(psk[:])
 	switch refusal {
 	case 0:
 	case hintUnknownSession:
@@ -248,6 +252,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (agai
 	if err != nil {
 		return false, err
 	}
+	defer h.erase()
 	if refusal := session.begin(r, target); refusal != 0 {
 		return false, p.refuse(s, refusal, refusedFor(refusal, r))
 	}
@@ -277,6 +282,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (agai
 	if err != nil {
 		return false, p.refuse(s, hintFailed, err)
 	}
+	defer keys.erase()
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
 	if refusal := session.answered(r, own, target); refusal != 0 {
 		return false, p.refuse(s, refusal, refusedFor(refusal, r))
@@ -338,6 +344,7 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, ring *
 	if err != nil {
 		return again, err
 	}
+	defer o.erase()
 	a := queryAnswer{statusOK, p.node, p.instance}
 	reason := fmt.Errorf("relink: a client has asked whether its session is here, and it is")
 	id := suite.Key(o.payload)

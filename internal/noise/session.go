@@ -97,6 +97,9 @@ type kept struct {
 	pending    bool   // its own link is not confirmed, and still may be
 }
 
+// erase forgets a secret that is not kept any more.
+func (k *kept) erase() { k.resumption = secret{} }
+
 // maxUnconfirmed is how many answers to the current secret a server remembers.
 const maxUnconfirmed = 2
 
@@ -190,6 +193,7 @@ func (s *serverSession) answered(r request, k *kept, t suite.Target) hint {
 		return hintStale
 	}
 	if len(s.unconfirmed) == maxUnconfirmed {
+		s.unconfirmed[0].erase()
 		s.unconfirmed = append(s.unconfirmed[:0], s.unconfirmed[1:]...)
 	}
 	s.unconfirmed = append(s.unconfirmed, k)
@@ -221,9 +225,15 @@ func (s *serverSession) confirm(k *kept, t suite.Target, attach func() error) er
 // promoteLocked makes a secret that the client is known to hold the current
 // one. Whatever is not an answer to it is erased.
 func (s *serverSession) promoteLocked(k *kept) {
-	if k != s.current {
-		s.current, s.unconfirmed = k, nil
+	if k == s.current {
+		return
 	}
+	for _, other := range append(s.unconfirmed, s.current) {
+		if other != k {
+			other.erase()
+		}
+	}
+	s.current, s.unconfirmed = k, nil
 }
 
 // registerLocked tells the listener under which ids the session is found.

@@ -40,6 +40,7 @@ func (s *symmetric) mixKey(ikm []byte) {
 	var next [2]secret
 	noiseHKDF(s.ck[:], ikm, next[:])
 	s.ck, s.k = next[0], next[1]
+	clear(next[:])
 	s.hasKey, s.n = true, 0
 }
 
@@ -49,6 +50,7 @@ func (s *symmetric) mixKeyAndHash(ikm []byte) {
 	noiseHKDF(s.ck[:], ikm, next[:])
 	s.ck, s.k = next[0], next[2]
 	s.mixHash(next[1][:])
+	clear(next[:])
 	s.hasKey, s.n = true, 0
 }
 
@@ -98,26 +100,40 @@ func (s *symmetric) nonce() []byte {
 func (s *symmetric) split() (k1, k2 secret) {
 	var keys [2]secret
 	noiseHKDF(s.ck[:], nil, keys[:])
+	defer clear(keys[:])
 	return keys[0], keys[1]
 }
 
 // noiseHKDF is Noise's HKDF (section 4.3), which is HKDF of RFC 5869 without an
 // info: it fills two outputs or three.
 func noiseHKDF(ck, ikm []byte, out []secret) {
-	temp := sum(hmac.New(sha256.New, ck), ikm)
-	mac := hmac.New(sha256.New, temp[:])
+	var temp secret
+	mac := hmac.New(sha256.New, ck)
+	sum(&temp, mac, ikm)
+	erase(mac)
+	mac = hmac.New(sha256.New, temp[:])
+	clear(temp[:])
 	var last []byte
 	for i := range out {
 		mac.Reset()
-		out[i] = sum(mac, last, []byte{byte(i + 1)})
+		sum(&out[i], mac, last, []byte{byte(i + 1)})
 		last = out[i][:]
 	}
+	erase(mac)
 }
 
-func sum(mac hash.Hash, parts ...[]byte) (s secret) {
+// sum writes to dst, and leaves no copy: what a hash returns would escape.
+func sum(dst *secret, mac hash.Hash, parts ...[]byte) {
 	for _, p := range parts {
 		mac.Write(p)
 	}
-	mac.Sum(s[:0])
-	return s
+	mac.Sum(dst[:0])
+}
+
+// erase overwrites what a hash still holds of what was written to it last, which can be
+// a whole secret.
+func erase(mac hash.Hash) {
+	var zeros [2*sha256.BlockSize - 1]byte
+	mac.Reset()
+	mac.Write(zeros[:])
 }
