@@ -93,7 +93,7 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 	if c.s.receiver == roleInline {
 		l.setReadDeadline(longAgo) // the Read must not wait until the last words are out
 	}
-	if l.reset(code, c.s.sender == roleInline) {
+	if l.reset(code) {
 		return
 	}
 	time.AfterFunc(lastWordsTime, func() {

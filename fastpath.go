@@ -44,7 +44,7 @@ func (s *session) beginFastWrite(l *link, p []byte) (loan replay.Loan, control s
 	s.burst.n = 1
 	s.sender = roleInline
 	if l.framing != nil {
-		l.writing = true
+		l.writing, l.writingTicks = true, 0
 		s.send.Advance(len(p)) // and nothing of it again
 		control = s.collectControl(l)
 	}

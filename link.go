@@ -92,10 +92,21 @@ type framing struct {
 	recordCap    int32    // data in a record while the network counts as slow, or zero
 	inputUse     inputUse // whether long is in use, and is still wanted
 	writing      bool     // the sender seals records, or the transport is taking them
+	writingTicks uint8    // how many ticks it has been so, up to stuckTicks
 	stopSent     bool
 	closedSaid   bool            // the peer was told that the session is over
 	pendingReset suite.ResetCode // what the peer is still to be told, by whoever writes
 	ackAsked     bool            // a ping is under way for the sake of its acknowledgement
+}
+
+// stuckTicks is how many ticks find a transport at the same Write until it counts as stuck.
+const stuckTicks = 2
+
+// tickWriting notes how long the transport has had what it was given.
+func (f *framing) tickWriting() {
+	if f.writing && f.writingTicks < stuckTicks {
+		f.writingTicks++
+	}
 }
 
 // An inputUse says what is known of a link's long record buffer.
@@ -170,42 +181,51 @@ func (l *link) abort(last []byte) {
 	}
 	go func() {
 		if len(last) > 0 {
-			timer := time.AfterFunc(lastWordsTime, func() { _ = l.conn.Close() })
+			timer := time.AfterFunc(lastWordsTime, func() { resetTransport(l.conn) })
 			defer timer.Stop()
-			_, _ = l.conn.Write(last)
-			_ = l.conn.Close()
-			return
+			if n, err := l.conn.Write(last); err == nil && n == len(last) {
+				_ = l.conn.Close()
+				return
+			}
 		}
 		resetTransport(l.conn)
 	}()
 }
 
 // reset closes the transport of a link that is no session's any more, and tells the
-// peer why, where the wire has a word for it and nothing else stays half sent. It
-// returns false where a Write, whose attempt ends soon, is to call finishReset then.
-func (l *link) reset(code suite.ResetCode, writes bool) (done bool) {
+// peer why, where the wire has a word for it. It returns false where whoever is in the
+// transport's Write is to call finishReset when that returns, as it does soon, unless
+// the peer has not taken anything for a while and is not to be told anything either.
+func (l *link) reset(code suite.ResetCode) (done bool) {
 	switch {
-	case l.framing == nil:
+	case l.framing == nil, l.writing && l.writingTicks >= stuckTicks:
 		l.abort(nil)
-	case l.writing && writes:
+	case l.writing:
 		l.pendingReset = code
 		return false
-	case l.writing, l.sealed():
-		l.abort(nil)
 	default:
-		l.abort(l.codec.Seal(nil, nil, suite.Control{Reset: code}))
+		l.abort(l.lastWords(code))
 	}
 	return true
 }
 
-// finishReset ends what reset has left, and tells the peer if nothing is half sent.
-func (l *link) finishReset(whole bool) {
+// finishReset ends what reset has left, and tells the peer if the transport goes on.
+func (l *link) finishReset(goesOn bool) {
 	var last []byte
-	if whole {
-		last = l.codec.Seal(nil, nil, suite.Control{Reset: l.pendingReset})
+	if goesOn {
+		last = l.lastWords(l.pendingReset)
 	}
 	l.pendingReset = 0
 	l.abort(last)
+}
+
+// lastWords returns a record that resets the session, behind what is half sent. The
+// sender role is free, or the caller's.
+func (l *link) lastWords(code suite.ResetCode) (b []byte) {
+	if l.sealed() {
+		b = append(b, l.unsent()...)
+	}
+	return l.codec.Seal(b, nil, suite.Control{Reset: code})
 }
 
 // closeWrite ends the transport's outgoing direction. The error is io.EOF where the

@@ -152,7 +152,7 @@ func (s *session) halfCloseDue(l *link) bool {
 // ticksWanted says whether there is anything that time will decide.
 func (s *session) ticksWanted(l *link) bool {
 	return l.outstanding || s.recv.AckPending() || s.recv.ReplayUnknown() && s.recv.Draining() ||
-		s.absenceMatters() || l.framing != nil && l.inputUse == inputLong ||
+		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks) ||
 		s.send.Traits.Pings && l.probe.timeout > 0 && s.answerDue(l) || s.reportDue()
 }
 

@@ -30,6 +30,7 @@ func (c *Conn) tick() bool {
 	s.tickAbsence()
 	if l.framing != nil {
 		l.tickInput(heard)
+		l.tickWriting()
 		l.tickPace(s.send.Acked())
 	}
 	if s.tickLiveness(l, heard) {

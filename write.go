@@ -407,7 +407,7 @@ func (s *session) next(l *link) (next outgoing) {
 	if l.framing == nil {
 		return outgoing{loan: s.send.Lend(batchSize)}
 	}
-	l.writing = true
+	l.writing, l.writingTicks = true, 0
 	if !l.sealed() {
 		next.control = s.collectControl(l)
 		next.loan = s.send.Lend(l.mostData(s.send.HandedTo() - l.base))
@@ -432,7 +432,7 @@ func (s *session) written(l *link, loan replay.Loan, n int, err error) error {
 			l.releaseWire()
 		}
 		if l.pendingReset != 0 {
-			l.finishReset(err == nil && !l.sealed())
+			l.finishReset(err == nil)
 			return nil
 		}
 	} else if s.link == l {
