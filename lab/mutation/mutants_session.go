@@ -293,7 +293,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "who has carried much gives way",
 		breaks: "A suspended session that has carried much gives way to a new one.",
-		edits:  []edit{{"evict.go", ` && s.recv.Received()+s.send.End() <= littleCarried`, ``}},
+		edits:  []edit{{"admission.go", ` && s.recv.Received()+s.send.End() <= littleCarried`, ``}},
 		pkg:    "./internal/conntest", tests: "TestWhoDoesNotGiveWay",
 	},
 	{
@@ -373,8 +373,12 @@ var listenerMutants = []mutant{
 	{
 		name:   "unaccepted sessions stay",
 		breaks: "Sessions that nobody has accepted outlive the listener.",
-		edits:  []edit{{"listener.go", `_ = c.Abort()`, `_ = c`}},
-		pkg:    "./internal/conntest", tests: "TestListenerCloseEndsUnaccepted",
+		edits: []edit{{"listener.go", `		_ = c.Abort()
+	}
+	for _, c := range suspended {`, `		_ = c
+	}
+	for _, c := range suspended {`}},
+		pkg: "./internal/conntest", tests: "TestListenerCloseEndsUnaccepted",
 	},
 	{
 		name:   "a closed listener keeps sessions",
@@ -527,7 +531,7 @@ var endMutants = []mutant{
 	{
 		name:   "the beginning of a process's clock is no deadline",
 		breaks: "A deadline of exactly that time interrupts nothing.",
-		edits: []edit{{"monotime.go", `	return 1
+		edits: []edit{{"wait.go", `	return 1
 }`, `	return 0
 }`}},
 		pkg: ".", tests: "TestOnlyTheZeroTimeIsNoDeadline",

@@ -2,7 +2,13 @@
 
 package relink
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
+
+// newSocketWriter returns nil: sockets are not in non-blocking mode here.
+func newSocketWriter(net.Conn, syscall.Conn) NonblockingWriter { return nil }
 
 // A socketReader reads into buffers of the pool. Here it cannot wait without one.
 type socketReader struct{}
