@@ -24,9 +24,13 @@ import (
 // Where there is room a Write returns at once, whatever its size and whatever the
 // transport does with it: a peer that does not read holds nobody up.
 func TestWriteWaitsForNothingButRoom(t *testing.T) {
+	sizes := []int{1, 200, 1000, 1500, 20_000, 70_000, 200_000}
+	if testing.Short() {
+		sizes = []int{1, 1500, 200_000}
+	}
 	InBubble(t, func(t *testing.T, s Suite) {
 		for _, o := range []faultnet.Options{{Buffer: -1}, {Buffer: 1}, {Buffer: 100}, {Buffer: 64 << 10}, {Buffer: 100, ShortWrites: true}, {Opaque: true, Buffer: 100}} {
-			for _, size := range []int{1, 200, 1000, 1500, 20_000, 70_000, 200_000} {
+			for _, size := range sizes {
 				what := fmt.Sprintf("%d bytes over %+v", size, o)
 				r := New(t, s, func(r *Rig, _ *relink.ListenConfig) { r.Net.SetOptions(o) })
 				if o.Buffer < 100 {
@@ -582,7 +586,11 @@ func TestTryWriteUntilFull(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		for _, size := range []int{1, 100, 1000, 5000, 40_000} {
 			for _, suspended := range []bool{false, true} {
-				r := New(t, s, WithPath(faultnet.Options{Buffer: 1000}), WithBoth(func(c *relink.Config) { c.ReplayLimit = 256 << 10 }))
+				limit := 256 << 10
+				if size == 1 { // which takes long to fill much
+					limit = relink.MinReplayLimit
+				}
+				r := New(t, s, WithPath(faultnet.Options{Buffer: 1000}), WithLimit(limit))
 				if suspended {
 					r.Suspend(faultnet.Refuse, faultnet.Reset)
 				} else {
