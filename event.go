@@ -73,6 +73,9 @@ type Event struct {
 	Label  string    // of the inner listener concerned: see [Conn.Label]
 	Time   time.Time // when it happened, which is before it is delivered
 
+	// Handshake is how long the handshake took, from the transport that Accept or the
+	// dial returned. Set for EventOpened.
+	Handshake time.Duration
 	// Replayed is the number of bytes that this side has to send again. Set for
 	// EventResumed.
 	Replayed int64

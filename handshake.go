@@ -16,6 +16,7 @@ import (
 type handshakeStream struct {
 	conn   net.Conn
 	source *source // on a listener: where it came from
+	begun  monoTime
 	buf    []byte  // what has arrived and was not taken: buf[pos:]
 	pos    int
 
@@ -35,7 +36,7 @@ const (
 )
 
 func newStream(t net.Conn) *handshakeStream {
-	return &handshakeStream{conn: t, buf: make([]byte, 0, streamBuffer)}
+	return &handshakeStream{conn: t, begun: now(), buf: make([]byte, 0, streamBuffer)}
 }
 
 // Write sends all of p.

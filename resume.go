@@ -58,7 +58,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.s.hearAcks()
 	}
 	if c.s.epoch == 1 {
-		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr()})
+		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr(), Handshake: s.begun.since()})
 	} else {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
 		if c.s.lost.at != 0 {
