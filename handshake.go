@@ -17,7 +17,7 @@ type handshakeStream struct {
 	conn   net.Conn
 	source *source // on a listener: where it came from
 	begun  monoTime
-	buf    []byte  // what has arrived and was not taken: buf[pos:]
+	buf    []byte // what has arrived and was not taken: buf[pos:]
 	pos    int
 
 	asked     monoTime      // when something was sent that was not answered, or zero

@@ -38,6 +38,10 @@ type Config struct {
 	// it drains, for instance. Nil means that it always should.
 	Ready func() error
 
+	// Metrics serves /metrics in place of the listener's counts alone: that of
+	// package promhttp with a collector of module metrics/prometheus, for instance.
+	Metrics http.Handler
+
 	// Token lets requests that change something come from other addresses than
 	// loopback and Unix sockets, with the header "Authorization: Bearer TOKEN". Empty means that
 	// none may.
@@ -54,7 +58,11 @@ func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.page)
 	mux.HandleFunc("GET /sessions", h.sessions)
-	mux.HandleFunc("GET /metrics", h.metrics)
+	if cfg.Metrics != nil {
+		mux.Handle("GET /metrics", cfg.Metrics)
+	} else {
+		mux.HandleFunc("GET /metrics", h.metrics)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.Handle("POST /sessions/{id}/abort", h.guarded(h.abort))

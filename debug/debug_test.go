@@ -223,3 +223,11 @@ func TestAbortOverUnixSocket(t *testing.T) {
 func TestNoListener(t *testing.T) {
 	require.Panics(t, func() { debug.Handler(debug.Config{}) })
 }
+
+// A program that has a better account of its metrics serves that.
+func TestMetricsOfOnesOwn(t *testing.T) {
+	l, _ := open(t, 0)
+	own := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "my_own 1") })
+	w := ask(debug.Handler(debug.Config{Listener: l, Metrics: own}), http.MethodGet, "/metrics", nil)
+	require.Equal(t, "my_own 1", w.Body.String())
+}

@@ -163,7 +163,12 @@ func TestDebug(t *testing.T) {
 	_, page := get("/")
 	require.Contains(t, page, "1 connected")
 	_, metrics := get("/metrics")
-	require.Contains(t, metrics, "relink_sessions_opened_total 1")
+	for _, want := range []string{
+		"relink_sessions_opened_total 1", `relink_handshake_duration_seconds_count{suite="Noise"} 1`,
+		"process_open_fds", "go_goroutines",
+	} {
+		require.Contains(t, metrics, want)
+	}
 	status, _ := get("/readyz")
 	require.Equal(t, http.StatusOK, status)
 	server.signal(syscall.SIGTERM)

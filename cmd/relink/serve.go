@@ -15,8 +15,13 @@ import (
 	"syscall"
 	"time"
 
+	prom "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/debug"
+	"github.com/relink-go/relink/metrics/prometheus"
 	"github.com/relink-go/relink/proxy"
 )
 
@@ -99,6 +104,11 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 	if cfg.Logger = logger; !verbose {
 		cfg.Logger = p.logAbove(slog.LevelWarn) // each session's opening and end are not news
 	}
+	var metrics *prometheus.Collector
+	if c.debug != "" {
+		metrics = prometheus.NewCollector()
+		cfg.OnEvent = metrics.Observe
+	}
 	opened, err := listenAll(c.listen)
 	if err != nil {
 		return p.failed("serve", err, exitFailed)
@@ -123,7 +133,8 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 			_ = l.Close()
 			return p.failed("serve", err, exitFailed)
 		}
-		web := debugServer(l, &draining)
+		metrics.SetListener(l)
+		web := debugServer(l, metrics, &draining)
 		defer func() { _ = web.Close() }()
 		go func() { _ = web.Serve(eyes) }()
 		logger.Info("debug", "address", address(eyes.Addr()))
@@ -154,15 +165,21 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 }
 
 // debugServer serves package debug. It is not ready any more when the process drains.
-func debugServer(l *relink.Listener, draining *atomic.Bool) *http.Server {
+func debugServer(l *relink.Listener, metrics *prometheus.Collector, draining *atomic.Bool) *http.Server {
+	registry := prom.NewRegistry()
+	registry.MustRegister(metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	return &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
-		Handler: debug.Handler(debug.Config{Listener: l, Ready: func() error {
-			if draining.Load() {
-				return errors.New("draining")
-			}
-			return nil
-		}}),
+		Handler: debug.Handler(debug.Config{
+			Listener: l,
+			Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+			Ready: func() error {
+				if draining.Load() {
+					return errors.New("draining")
+				}
+				return nil
+			},
+		}),
 	}
 }
 
