@@ -58,7 +58,7 @@ var layers = []layer{
 		never: []string{"net", "time"},
 	},
 	{dir: "debug", own: []string{"."}},
-	{dir: "proxy", own: []string{".", "transport/proxyproto"}},
+	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
 		own:   []string{"internal/rtt", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},

@@ -53,7 +53,8 @@ type Limits struct {
 // its cause. Then the session is aborted and the connection reset.
 //
 // The connection may have the methods CloseWrite and SetLinger of a
-// [net.TCPConn]. Without CloseWrite the end of the session's stream closes it.
+// [net.TCPConn], and may be a session itself. Without CloseWrite, or if that is
+// [errors.ErrUnsupported], the end of the session's stream closes it.
 // Its Close must interrupt its Read and its Write. An idle session on a TCP connection or a
 // Unix socket holds no buffer.
 func Join(ctx context.Context, session *relink.Conn, other io.ReadWriteCloser, limits Limits) error {
@@ -118,8 +119,11 @@ func (j *join) fail(err error) {
 		return
 	}
 	j.session.Abort()
-	if t, ok := j.other.(interface{ SetLinger(seconds int) error }); ok {
-		_ = t.SetLinger(0) // a reset, not an end
+	switch o := j.other.(type) { // a reset, not an end
+	case interface{ Abort() error }: // a session
+		_ = o.Abort()
+	case interface{ SetLinger(seconds int) error }:
+		_ = o.SetLinger(0)
 	}
 	_ = j.other.Close()
 }
@@ -134,11 +138,12 @@ func (j *join) up() {
 		return
 	}
 	if t, ok := j.other.(interface{ CloseWrite() error }); ok {
-		_ = t.CloseWrite() // one that has failed tells in the other direction
-	} else {
-		j.shut.Store(true)
-		_ = j.other.Close()
+		if err := t.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+			return // one that has failed tells in the other direction
+		}
 	}
+	j.shut.Store(true)
+	_ = j.other.Close()
 }
 
 func (j *join) down() {

@@ -14,8 +14,8 @@ var ErrUnknownUpstream = errors.New("proxy: no such upstream")
 // Routes find the upstream that a client asks for. They must not be changed while
 // they are used.
 type Routes struct {
-	// Default is for clients that ask for nothing by name, which are those of all
-	// suites but SCP. Nil means that these are turned away.
+	// Default is for clients that ask for nothing by name ([relink.Identity.Target]),
+	// which those of DH64RC4 never do. Nil means that these are turned away.
 	Default *Upstream
 
 	// Rules are for the others. The first one that fits is taken.

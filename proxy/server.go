@@ -62,8 +62,7 @@ func (s *Server) Wait() { s.sessions.Wait() }
 func (s *Server) serve(c *relink.Conn) {
 	settings := s.settings.Load()
 	log := s.logger.With("session", c.ID(), "client", c.RemoteAddr())
-	request, _ := relink.SCPRequestOf(c) // the only suite whose clients name one
-	up, err := settings.Routes.Find(request.TargetServer)
+	up, err := settings.Routes.Find(c.Identity().Target)
 	if err != nil {
 		log.Warn("session turned away", "error", err)
 		c.Abort()

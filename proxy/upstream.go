@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/transport/proxyproto"
+	"github.com/relink-go/relink/transport/tlstransport"
 )
 
 // DefaultDialTimeout is the default of [Upstream.DialTimeout].
@@ -30,8 +32,8 @@ type Upstream struct {
 	// that has failed is tried last for ten seconds.
 	Addresses []string
 
-	// DialTimeout bounds one attempt with one address. Default
-	// [DefaultDialTimeout].
+	// DialTimeout bounds one attempt with one address, with all that is on top of the
+	// connection. Default [DefaultDialTimeout].
 	DialTimeout time.Duration
 
 	// ProxyProtocol is the version of the PROXY protocol, 1 or 2, in whose header
@@ -40,10 +42,23 @@ type Upstream struct {
 	// by its flag stays unnamed.
 	ProxyProtocol int
 
+	// TLS makes the connections ones of TLS, and says whom to believe. Where ServerName is
+	// empty it is the host of the address. The PROXY header comes before TLS, as
+	// HAProxy has it.
+	TLS *tls.Config
+
+	// Relink makes the connections sessions of relink: the suite, limits and observers
+	// are those of this dialer; what opens its transports is set here. With TLS it
+	// is below them. The PROXY header comes before the handshake on each transport.
+	Relink *relink.Dialer
+
 	// Resolver looks hosts up. Nil means [net.DefaultResolver].
 	Resolver interface {
 		LookupHost(ctx context.Context, host string) ([]string, error)
 	}
+
+	tickets tls.ClientSessionCache // of TLS, made by once
+	once    sync.Once
 
 	mu   sync.Mutex           // guards what follows
 	turn int                  // counts connections
@@ -66,6 +81,10 @@ func (u *Upstream) Check() error {
 		return fmt.Errorf("proxy: DialTimeout is %v, less than zero", u.DialTimeout)
 	case u.ProxyProtocol < 0 || u.ProxyProtocol > 2:
 		return fmt.Errorf("proxy: there is no version %d of the PROXY protocol, only 1 and 2", u.ProxyProtocol)
+	case u.Relink != nil && u.Relink.Suite == nil:
+		return errors.New("proxy: Relink is a dialer without a suite")
+	case u.Relink != nil && u.Relink.DialTransport != nil:
+		return errors.New("proxy: Relink is a dialer with a DialTransport, which is for the upstream to set")
 	}
 	return nil
 }
@@ -97,10 +116,7 @@ func (u *Upstream) Dial(ctx context.Context, session *relink.Conn) (net.Conn, er
 	}
 	targets, failures := u.targets(ctx)
 	for _, t := range targets {
-		c, err := u.dialOne(ctx, t)
-		if err == nil && u.ProxyProtocol != 0 {
-			err = u.introduce(c, session)
-		}
+		c, err := u.dialOne(ctx, t, session)
 		u.note(t, err)
 		if err == nil {
 			return c, nil
@@ -113,8 +129,8 @@ func (u *Upstream) Dial(ctx context.Context, session *relink.Conn) (net.Conn, er
 	return nil, errors.Join(failures...)
 }
 
-// A target is an address without a name.
-type target struct{ network, address string }
+// A target is an address without a name, and the host that it is one of.
+type target struct{ network, address, host string }
 
 // targets returns what to dial, the best first, and what could not be looked up.
 func (u *Upstream) targets(ctx context.Context) (targets []target, failures []error) {
@@ -122,7 +138,7 @@ func (u *Upstream) targets(ctx context.Context) (targets []target, failures []er
 		network, address, _ := SplitAddress(a) // Check has looked at it
 		host, port, _ := net.SplitHostPort(address)
 		if network == "unix" || host == "" || net.ParseIP(host) != nil {
-			targets = append(targets, target{network, address})
+			targets = append(targets, target{network, address, host})
 			continue
 		}
 		lookup := u.Resolver
@@ -136,7 +152,7 @@ func (u *Upstream) targets(ctx context.Context) (targets []target, failures []er
 			failures = append(failures, err)
 		}
 		for _, ip := range ips {
-			targets = append(targets, target{network, net.JoinHostPort(ip, port)})
+			targets = append(targets, target{network, net.JoinHostPort(ip, port), host})
 		}
 	}
 	u.mu.Lock()
@@ -164,9 +180,34 @@ func (u *Upstream) dialTimeout() time.Duration {
 	return DefaultDialTimeout
 }
 
-func (u *Upstream) dialOne(ctx context.Context, t target) (net.Conn, error) {
-	d := net.Dialer{Timeout: u.dialTimeout()}
-	return d.DialContext(ctx, t.network, t.address)
+// dialOne connects to a target, through all the layers that are set.
+func (u *Upstream) dialOne(ctx context.Context, t target, session *relink.Conn) (net.Conn, error) {
+	dial := (&net.Dialer{Timeout: u.dialTimeout()}).DialContext
+	if u.ProxyProtocol != 0 {
+		h := u.header(session)
+		introduced := proxyproto.Dialer{DialTransport: dial, Header: func(context.Context, net.Conn) (*proxyproto.Header, error) { return h, nil }}
+		dial = introduced.DialContext
+	}
+	if u.TLS != nil {
+		u.once.Do(func() { u.tickets = tls.NewLRUClientSessionCache(0) })
+		cfg := u.TLS.Clone()
+		if cfg.ServerName == "" {
+			cfg.ServerName = t.host
+		}
+		if cfg.ClientSessionCache == nil {
+			cfg.ClientSessionCache = u.tickets
+		}
+		secured := &tlstransport.Dialer{TLS: cfg, DialTransport: dial}
+		dial = secured.DialContext
+	}
+	if u.Relink != nil {
+		carried := *u.Relink
+		carried.DialTransport = dial
+		dial = carried.DialContext
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.dialTimeout())
+	defer cancel()
+	return dial(ctx, t.network, t.address)
 }
 
 // note remembers how an attempt went.
@@ -189,8 +230,8 @@ func (u *Upstream) note(t target, err error) {
 	}
 }
 
-// introduce sends the header of the PROXY protocol.
-func (u *Upstream) introduce(c net.Conn, session *relink.Conn) error {
+// header is that of the PROXY protocol for a session.
+func (u *Upstream) header(session *relink.Conn) *proxyproto.Header {
 	h := &proxyproto.Header{Version: u.ProxyProtocol}
 	if r, ok := relink.SCPRequestOf(session); !ok || r.Flag&relink.SCPFlagForbidForwardIP == 0 {
 		h.Source, h.Destination = nameable(u.ProxyProtocol, session.RemoteAddr(), session.LocalAddr())
@@ -198,17 +239,7 @@ func (u *Upstream) introduce(c net.Conn, session *relink.Conn) error {
 	if id := session.ID(); u.ProxyProtocol == 2 && len(id) <= 128 {
 		h.TLVs = []proxyproto.TLV{{Type: proxyproto.TypeUniqueID, Value: []byte(id)}}
 	}
-	b, err := h.AppendBinary(nil)
-	if err == nil {
-		_ = c.SetWriteDeadline(time.Now().Add(u.dialTimeout()))
-		_, err = c.Write(b)
-		_ = c.SetWriteDeadline(time.Time{})
-	}
-	if err != nil {
-		_ = c.Close()
-		return fmt.Errorf("PROXY header for %v: %w", c.RemoteAddr(), err)
-	}
-	return nil
+	return h
 }
 
 // nameable returns the two addresses if a header of the version can say them.
