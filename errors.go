@@ -89,7 +89,8 @@ var (
 	ErrNoSuite = errors.New("relink: the client speaks none of the listener's suites")
 
 	// ErrProbe means that a transport ended before its first byte, cleanly or with a
-	// reset, as those of a load balancer's health checks do.
+	// reset, as those of a load balancer's health checks do. One that says why it ended, a
+	// wrong certificate for instance, is none.
 	ErrProbe = errors.New("relink: the transport ended before its first byte")
 )
 

@@ -180,7 +180,7 @@ func (h *handshake) run() {
 	if timedOut && !errors.Is(err, ErrHandshakeTimeout) {
 		err = fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
 	}
-	if !h.stream.heard && refusalOf(err) == refusedTransport {
+	if !h.stream.heard && refusalOf(err) == refusedTransport && endedWithoutReason(err) {
 		err = fmt.Errorf("%w: %w", ErrProbe, err)
 	}
 	h.l.refused(h.stream.source, remote, err)
@@ -194,6 +194,12 @@ func (h *handshake) run() {
 	if !offered {
 		h.conclude() // else the offer stands until the time is up
 	}
+}
+
+// endedWithoutReason says that a transport just ended, cleanly or by a reset. One that has
+// a reason of its own, a wrong certificate or PROXY header for instance, is no probe.
+func endedWithoutReason(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || ofSystem(err)
 }
 
 // serve finds the protocol and lets it speak. A panic of a transport or a

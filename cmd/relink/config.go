@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/relink-go/relink"
@@ -13,10 +14,12 @@ import (
 
 // A config is what serve does, from flags or from a file.
 type config struct {
-	listen   []string
-	suites   []string
-	keyFiles []string
-	node     int64
+	listen         []*endpoint
+	suites         []string
+	keyFiles       []string
+	presharedFiles []string
+	clientKeyFile  string // empty lets clients in that have no key
+	node           int64
 
 	replayLimit      int
 	resumeTimeout    time.Duration
@@ -31,7 +34,9 @@ type config struct {
 	drain  time.Duration // 0 is no limit
 	debug  string        // empty, or where package debug listens
 
-	keys []relink.PrivateKey // of keyFiles, by check
+	keys          []relink.PrivateKey // of keyFiles, by check, as the next two
+	presharedKeys []relink.PresharedKey
+	clientKeys    []relink.PublicKey
 }
 
 // check completes the config with what it names, and returns what is wrong with it.
@@ -39,16 +44,6 @@ type config struct {
 func (c *config) check() error {
 	if len(c.listen) == 0 {
 		return errors.New("no address to listen on: -listen :7000, for instance")
-	}
-	for i, a := range c.listen {
-		if _, _, err := proxy.SplitAddress(a); err != nil {
-			return err
-		}
-		for _, b := range c.listen[:i] {
-			if a == b {
-				return fmt.Errorf("the address %s is named twice", a)
-			}
-		}
 	}
 	if err := checkLocal(c.debug); err != nil {
 		return err
@@ -61,13 +56,8 @@ func (c *config) check() error {
 			return fmt.Errorf("a limit of %v: it cannot be less than zero, which is none", d)
 		}
 	}
-	c.keys = nil
-	for _, name := range c.keyFiles {
-		key, err := readKey(name)
-		if err != nil {
-			return err
-		}
-		c.keys = append(c.keys, key)
+	if err := c.readKeys(); err != nil {
+		return err
 	}
 	// What the library says of the rest, without a listener.
 	cfg, err := c.listenConfig()
@@ -78,7 +68,94 @@ func (c *config) check() error {
 	if err != nil {
 		return err
 	}
-	return l.Close()
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if err := c.checkEndpoints(); err != nil {
+		return err
+	}
+	return c.checkCycle()
+}
+
+// checkCycle refuses an upstream that is this very server: each session would open
+// another one.
+func (c *config) checkCycle() error {
+	ups := []*proxy.Upstream{c.routes.Default}
+	for _, r := range c.routes.Rules {
+		ups = append(ups, r.Upstream)
+	}
+	for _, u := range ups {
+		if u == nil || u.Relink == nil {
+			continue
+		}
+		for _, a := range u.Addresses {
+			for _, e := range c.listen {
+				if !e.packets() && sameServer(a, e.carrier) {
+					return fmt.Errorf("the upstream %s is this server itself, at %v: sessions would go round and round", a, e.carrier)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// sameServer says whether an upstream's address leads to an endpoint of this machine, as
+// far as the two addresses tell.
+func sameServer(upstream string, c carrier) bool {
+	to, err := parseCarrier(upstream)
+	if err != nil || (to.scheme == overUnix) != (c.scheme == overUnix) {
+		return false
+	}
+	if to.address == c.address {
+		return !strings.HasSuffix(c.address, ":0")
+	}
+	host, port, err1 := net.SplitHostPort(to.address)
+	here, herePort, err2 := net.SplitHostPort(c.address)
+	if err1 != nil || err2 != nil || port != herePort || port == "0" {
+		return false
+	}
+	local := func(h string) bool { ip := net.ParseIP(h); return h == "localhost" || ip != nil && ip.IsLoopback() }
+	everywhere := func(h string) bool { ip := net.ParseIP(h); return h == "" || ip != nil && ip.IsUnspecified() }
+	return local(host) && (everywhere(here) || local(here))
+}
+
+// checkEndpoints completes the endpoints.
+func (c *config) checkEndpoints() error {
+	proven := !slices.ContainsFunc(c.suites, func(s string) bool { return s != "noise" })
+	for i, e := range c.listen {
+		for _, other := range c.listen[:i] {
+			if e.carrier == other.carrier {
+				return fmt.Errorf("the address %v is named twice", e.carrier)
+			}
+		}
+		if err := e.check(proven); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readKeys reads the files with keys.
+func (c *config) readKeys() (err error) {
+	c.keys, c.presharedKeys, c.clientKeys = nil, nil, nil
+	for _, name := range c.keyFiles {
+		key, err := readKey(name)
+		if err != nil {
+			return err
+		}
+		c.keys = append(c.keys, key)
+	}
+	for _, name := range c.presharedFiles {
+		key, err := readPresharedKey(name)
+		if err != nil {
+			return err
+		}
+		c.presharedKeys = append(c.presharedKeys, key)
+	}
+	if c.clientKeyFile != "" {
+		c.clientKeys, err = readClientKeys(c.clientKeyFile)
+	}
+	return err
 }
 
 // checkLocal returns why an address is reachable from other machines, if it is.
@@ -86,11 +163,14 @@ func checkLocal(a string) error {
 	if a == "" {
 		return nil
 	}
-	network, address, err := proxy.SplitAddress(a)
-	if err != nil || network == "unix" {
+	at, err := parseCarrier(a)
+	if err != nil || at.scheme == overUnix {
 		return err
 	}
-	host, _, err := net.SplitHostPort(address)
+	if at.scheme != overTCP {
+		return fmt.Errorf("debug: %s: only host:port or unix:/a/path can be here", a)
+	}
+	host, _, err := net.SplitHostPort(at.address)
 	if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		err = fmt.Errorf("debug: %s is not on this machine alone: localhost:7001 or a Unix socket is", a)
 	}
@@ -99,7 +179,7 @@ func checkLocal(a string) error {
 
 // listenConfig returns the settings of the listener.
 func (c *config) listenConfig() (relink.ListenConfig, error) {
-	suites, err := serverSuites(c.suites, c.keys, c.node)
+	suites, err := c.serverSuites()
 	if err != nil {
 		return relink.ListenConfig{}, err
 	}
@@ -119,7 +199,6 @@ func (c *config) listenConfig() (relink.ListenConfig, error) {
 
 // replaceable returns why a running listener cannot become what next says.
 func (c *config) replaceable(next *config) error {
-	sameKeys := slices.EqualFunc(c.keys, next.keys, func(a, b relink.PrivateKey) bool { return a.Equal(b) })
 	type fixed struct {
 		replayLimit                                                    int
 		resumeTimeout, handshakeTimeout, closeTimeout, livenessTimeout time.Duration
@@ -131,12 +210,14 @@ func (c *config) replaceable(next *config) error {
 	}
 	var what string
 	switch {
-	case !slices.Equal(c.listen, next.listen):
+	case !slices.EqualFunc(c.listen, next.listen, (*endpoint).same):
 		what = "listen"
 	case !slices.Equal(c.suites, next.suites):
 		what = "suites"
-	case !sameKeys:
-		what = "keys"
+	case (len(c.presharedFiles) == 0) != (len(next.presharedFiles) == 0):
+		what = "whether there are preshared-keys"
+	case (c.clientKeyFile == "") != (next.clientKeyFile == ""):
+		what = "whether there are client-keys"
 	case c.debug != next.debug:
 		what = "debug"
 	case of(c) != of(next):

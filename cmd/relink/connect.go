@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"io"
 	"net"
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,11 +28,11 @@ var errInterrupted = errors.New("interrupted")
 // connect is the port on the client's side.
 func connect(p *program, args []string) int {
 	flags := newFlags("connect")
-	var listen, serverKeys list
+	var listen list
 	flags.Var(&listen, "listen", "open this local `address`: host:port or unix:/a/path; may be given again")
 	stdio := flags.Bool("stdio", false, "carry standard input and output over one session, as ssh's ProxyCommand wants")
 	var t target
-	t.register(flags, &serverKeys)
+	t.register(flags)
 	idle := flags.Duration("idle", 0, "end a session when nothing has passed for this long (default never)")
 	verbose := flags.Bool("v", false, "log every session, instead of the status line")
 	if status, ok := p.parse(flags, args, "relink connect -to ADDRESS -server-key KEY -listen ADDRESS | -stdio", 0); !ok {
@@ -41,11 +41,11 @@ func connect(p *program, args []string) int {
 	if (len(listen) == 0) == !*stdio {
 		return p.failed("connect", errors.New("either -listen ADDRESS or -stdio"), exitUsage)
 	}
-	d, err := t.dialer(serverKeys)
+	d, err := t.dialer()
 	if err != nil {
 		return p.failed("connect", err, exitUsage)
 	}
-	c := &connector{p: p, target: t, dialer: d, limits: proxy.Limits{Idle: *idle, Unsaid: unsaid}}
+	c := &connector{p: p, route: d, limits: proxy.Limits{Idle: *idle, Unsaid: unsaid}}
 	if *verbose {
 		d.Logger = p.logger(true)
 	} else if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -75,43 +75,10 @@ func connect(p *program, args []string) int {
 	return c.listen(ctx, listen)
 }
 
-// A target is the server that a client connects to.
-type target struct {
-	network, address string
-	to, suite, name  string
-	resumeTimeout    time.Duration
-	handshakeTimeout time.Duration
-}
-
-func (t *target) register(flags *flag.FlagSet, serverKeys *list) {
-	flags.StringVar(&t.to, "to", "", "the relink server: an `address`, host:port or unix:/a/path")
-	flags.Var(serverKeys, "server-key", "the server's public `key`; again for a second one while keys change")
-	flags.StringVar(&t.suite, "suite", "noise", "the suite to speak, by `name`: noise, insecure-noise, dh64rc4, dh64rc4-clear, scp, scp-clear")
-	flags.StringVar(&t.name, "target", "", "the `name` of the server behind, for the suite scp")
-	flags.DurationVar(&t.resumeTimeout, "resume-timeout", 0, "how long a session may be without a transport (default 2m)")
-	flags.DurationVar(&t.handshakeTimeout, "handshake-timeout", 0, "limit for opening a session (default 10s)")
-}
-
-func (t *target) dialer(serverKeys []string) (*relink.Dialer, error) {
-	if t.to == "" {
-		return nil, errors.New("-to is missing: the address of the relink server")
-	}
-	var err error
-	if t.network, t.address, err = proxy.SplitAddress(t.to); err != nil {
-		return nil, err
-	}
-	suite, err := clientSuite(t.suite, serverKeys, t.name)
-	if err != nil {
-		return nil, err
-	}
-	return &relink.Dialer{Suite: suite, Config: relink.Config{ResumeTimeout: t.resumeTimeout, HandshakeTimeout: t.handshakeTimeout}}, nil
-}
-
 // A connector opens sessions.
 type connector struct {
 	p      *program
-	target target
-	dialer *relink.Dialer
+	route  *route
 	limits proxy.Limits
 
 	mu       sync.Mutex // guards sessions
@@ -121,7 +88,7 @@ type connector struct {
 // dial opens a session, which is told of changes of the network until forget is
 // called.
 func (c *connector) dial(ctx context.Context) (session *relink.Conn, forget func(), err error) {
-	session, err = c.dialer.DialConn(ctx, c.target.network, c.target.address)
+	session, err = c.route.dial(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,39 +133,62 @@ func (c *connector) stdio(ctx context.Context) int {
 
 // listen makes a session of each local connection.
 func (c *connector) listen(ctx context.Context, addresses []string) int {
-	opened, err := listenAll(addresses)
-	if err != nil {
-		return c.p.failed("connect", err, exitFailed)
-	}
-	l := proxy.Gather(opened...)
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	for _, o := range opened {
-		c.p.logger(false).Info("listening", "address", address(o.Addr()))
-	}
-	var sessions sync.WaitGroup
-	carried := false
+	var all []net.Listener
 	defer func() {
-		sessions.Wait()
-		if carried && ctx.Err() != nil {
-			time.Sleep(lastWords)
+		for _, l := range all {
+			_ = l.Close()
 		}
 	}()
+	for _, a := range addresses {
+		l, at, err := listenLocal(a)
+		if err != nil {
+			return c.p.failed("connect", err, exitFailed)
+		}
+		all = append(all, l)
+		c.p.logger(false).Info("listening", "address", at)
+	}
+	var sessions sync.WaitGroup
+	var carried atomic.Bool
+	failed := make(chan error, len(all))
+	for _, l := range all {
+		sessions.Go(func() {
+			failed <- c.accept(ctx, l, func(local net.Conn) {
+				carried.Store(true)
+				sessions.Go(func() { c.carry(ctx, local) })
+			})
+		})
+	}
+	status := exitOK
+	select {
+	case <-ctx.Done():
+	case err := <-failed:
+		if ctx.Err() == nil {
+			status = c.p.failed("connect", err, exitFailed)
+		}
+	}
+	for _, l := range all {
+		_ = l.Close()
+	}
+	sessions.Wait()
+	if carried.Load() && ctx.Err() != nil {
+		time.Sleep(lastWords)
+	}
+	return status
+}
+
+// accept takes local connections until it fails for good.
+func (c *connector) accept(ctx context.Context, l net.Listener, take func(net.Conn)) error {
 	for {
 		local, err := l.Accept()
 		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				_ = local.Close()
+		case err == nil:
+			take(local)
+		case !temporary(err):
+			return err
+		default: // no descriptors, for instance
+			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+				return err
 			}
-			return exitOK
-		case err != nil && temporary(err):
-			_ = sleep(ctx, 100*time.Millisecond) // no descriptors, for instance
-		case err != nil:
-			_ = l.Close()
-			return c.p.failed("connect", err, exitFailed)
-		default:
-			carried = true
-			sessions.Go(func() { c.carry(ctx, local) })
 		}
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,15 +18,18 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/proxy"
 )
 
 // A file is a configuration as it is written. What has a unit is written with it.
 type file struct {
-	Listen []text `yaml:"listen"`
-	Suites []text `yaml:"suites"`
-	Keys   []text `yaml:"keys"`
-	Node   int64  `yaml:"node"`
+	Listen        []endpointInFile `yaml:"listen"`
+	Suites        []text           `yaml:"suites"`
+	Keys          []text           `yaml:"keys"`
+	PresharedKeys []text           `yaml:"preshared-keys"`
+	ClientKeys    text             `yaml:"client-keys"`
+	Node          int64            `yaml:"node"`
 
 	ReplayLimit      bytesize `yaml:"replay-limit"`
 	ResumeTimeout    duration `yaml:"resume-timeout"`
@@ -49,6 +54,58 @@ type upstreamInFile struct {
 	To            []text   `yaml:"to"`
 	DialTimeout   duration `yaml:"dial-timeout"`
 	ProxyProtocol int      `yaml:"proxy-protocol"`
+
+	TLS    *tlsInFile    `yaml:"tls"`
+	Relink *relinkInFile `yaml:"relink"`
+}
+
+type tlsInFile struct {
+	CA         text `yaml:"ca"`
+	ServerName text `yaml:"server-name"`
+}
+
+type relinkInFile struct {
+	Suite         text     `yaml:"suite"`
+	ServerKeys    []text   `yaml:"server-keys"`
+	Key           text     `yaml:"key"`
+	PresharedKey  text     `yaml:"preshared-key"`
+	Target        text     `yaml:"target"`
+	ResumeTimeout duration `yaml:"resume-timeout"`
+}
+
+// An endpointInFile is an address alone, or with how it is served.
+type endpointInFile struct {
+	Address           text   `yaml:"address"`
+	Certificate       text   `yaml:"certificate"`
+	CertificateKey    text   `yaml:"certificate-key"`
+	ProxyProtocolFrom []text `yaml:"proxy-protocol-from"`
+	ForwardedForFrom  []text `yaml:"forwarded-for-from"`
+	Origins           []text `yaml:"origins"`
+	KCPShards         text   `yaml:"kcp-shards"`
+}
+
+// endpointKeys are the keys of an endpointInFile: a decoder of its own does not know
+// that unknown ones are errors.
+var endpointKeys = []string{"address", "certificate", "certificate-key", "proxy-protocol-from", "forwarded-for-from", "origins", "kcp-shards"}
+
+// UnmarshalYAML takes a string or a mapping.
+func (e *endpointInFile) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return e.Address.UnmarshalYAML(n)
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		if k := n.Content[i]; !slices.Contains(endpointKeys, k.Value) {
+			return fmt.Errorf("line %d: there is no key %q", k.Line, k.Value)
+		}
+	}
+	type plain endpointInFile // without this method
+	if err := n.Decode((*plain)(e)); err != nil {
+		return err
+	}
+	if e.Address.value == "" {
+		return fmt.Errorf("line %d: address is missing", n.Line)
+	}
+	return nil
 }
 
 type ruleInFile struct {
@@ -189,7 +246,7 @@ func values(texts []text) []string {
 
 func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 	c := &config{
-		listen: values(f.Listen), suites: values(f.Suites), node: f.Node,
+		suites: values(f.Suites), node: f.Node,
 		replayLimit:      int(f.ReplayLimit),
 		resumeTimeout:    time.Duration(f.ResumeTimeout),
 		handshakeTimeout: time.Duration(f.HandshakeTimeout),
@@ -201,18 +258,21 @@ func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 		drain:            time.Duration(f.Drain),
 		debug:            f.Debug.value,
 	}
-	for _, a := range f.Listen {
-		if _, _, err := proxy.SplitAddress(a.value); err != nil {
-			return nil, fmt.Errorf("line %d: %w", a.line, err)
+	for _, l := range f.Listen {
+		e, err := l.endpoint(dir)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", l.Address.line, err)
 		}
+		c.listen = append(c.listen, e)
 	}
 	for _, k := range f.Keys {
-		if !filepath.IsAbs(k.value) {
-			k.value = filepath.Join(dir, k.value)
-		}
-		c.keyFiles = append(c.keyFiles, k.value)
+		c.keyFiles = append(c.keyFiles, k.in(dir))
 	}
-	ups, err := f.upstreams(root)
+	for _, k := range f.PresharedKeys {
+		c.presharedFiles = append(c.presharedFiles, k.in(dir))
+	}
+	c.clientKeyFile = f.ClientKeys.in(dir)
+	ups, err := f.upstreams(dir, root)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +280,38 @@ func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 	return c, err
 }
 
-func (f *file) upstreams(root *yaml.Node) (map[string]*proxy.Upstream, error) {
+// in is the text as the name of a file, relative to dir, and empty if there is none.
+func (t text) in(dir string) string {
+	if t.value == "" || filepath.IsAbs(t.value) {
+		return t.value
+	}
+	return filepath.Join(dir, t.value)
+}
+
+func (l *endpointInFile) endpoint(dir string) (_ *endpoint, err error) {
+	e := &endpoint{certificate: l.Certificate.in(dir), certificateKey: l.CertificateKey.in(dir), origins: values(l.Origins)}
+	if e.carrier, err = parseCarrier(l.Address.value); err != nil {
+		return nil, err
+	}
+	for _, t := range l.ProxyProtocolFrom {
+		if err := e.trust(t.value); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range l.ForwardedForFrom {
+		p, err := parsePrefix(t.value)
+		if err != nil {
+			return nil, err
+		}
+		e.forwarders = append(e.forwarders, p)
+	}
+	if l.KCPShards.value != "" {
+		err = e.shards.Set(l.KCPShards.value)
+	}
+	return e, err
+}
+
+func (f *file) upstreams(dir string, root *yaml.Node) (map[string]*proxy.Upstream, error) {
 	if len(f.Upstreams) == 0 {
 		return nil, errors.New("upstreams is missing: the servers to carry sessions on to")
 	}
@@ -228,12 +319,39 @@ func (f *file) upstreams(root *yaml.Node) (map[string]*proxy.Upstream, error) {
 	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
 		u := f.Upstreams[name]
 		up := &proxy.Upstream{Addresses: values(u.To), DialTimeout: time.Duration(u.DialTimeout), ProxyProtocol: u.ProxyProtocol}
-		if err := up.Check(); err != nil {
+		err := u.layers(up, dir)
+		if err == nil {
+			err = up.Check()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("line %d: upstream %q: %w", lineOf(root, "upstreams", name), name, err)
 		}
 		ups[name] = up
 	}
 	return ups, nil
+}
+
+// layers sets what is on top of the connections to an upstream.
+func (u *upstreamInFile) layers(up *proxy.Upstream, dir string) error {
+	if t := u.TLS; t != nil {
+		pool, err := readAuthorities(t.CA.in(dir))
+		if err != nil {
+			return err
+		}
+		up.TLS = &tls.Config{RootCAs: pool, ServerName: t.ServerName.value}
+	}
+	if r := u.Relink; r != nil {
+		s := clientSuite{
+			name: cmp.Or(r.Suite.value, "noise"), serverKeys: values(r.ServerKeys), keyFile: r.Key.in(dir),
+			preshared: r.PresharedKey.in(dir), target: r.Target.value,
+		}
+		suite, err := s.suite()
+		if err != nil {
+			return err
+		}
+		up.Relink = &relink.Dialer{Suite: suite, Config: relink.Config{ResumeTimeout: time.Duration(r.ResumeTimeout)}}
+	}
+	return nil
 }
 
 // routes returns the routes, with every upstream in use.
@@ -255,9 +373,9 @@ func (f *file) routes(ups map[string]*proxy.Upstream, root *yaml.Node) (*proxy.R
 		}
 		routes.Default = up
 	}
-	named := slices.ContainsFunc(f.Suites, func(t text) bool { return strings.HasPrefix(t.value, "scp") })
+	named := len(f.Suites) == 0 || slices.ContainsFunc(f.Suites, func(t text) bool { return namesTarget(t.value) })
 	if len(f.Routes) > 0 && !named {
-		return nil, fmt.Errorf("line %d: routes are for the suite scp, whose clients name a server: it is not among the suites", lineOf(root, "routes"))
+		return nil, fmt.Errorf("line %d: routes are for the suites noise and scp, whose clients name a server: none of them is among the suites", lineOf(root, "routes"))
 	}
 	if routes.Default == nil && (!named || len(f.Routes) == 0) {
 		return nil, errors.New("default is missing: the upstream of clients that name none")

@@ -13,8 +13,12 @@ import (
 
 // The examples are valid, and leave out no key.
 func TestExampleFiles(t *testing.T) {
-	key, _ := newKey(t)
+	key, public := newKey(t)
 	dir := filepath.Dir(key)
+	certFile, _ := certificateFiles(t, dir)
+	require.NoError(t, os.Rename(certFile, filepath.Join(dir, "ca.crt")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "clients"), []byte(public), 0o600))
+	require.NoError(t, os.Link(key, filepath.Join(dir, "client.key")))
 	names, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
@@ -51,7 +55,7 @@ func TestWrongFiles(t *testing.T) {
 		"no upstream":         {"default: a", "upstreams: {}", "already defined"},
 		"not an address":      {`["127.0.0.1:1"]`, `["127.0.0.1"]`, `line 4: upstream "a": proxy: "127.0.0.1" is neither`},
 		"a number":            {`["127.0.0.1:1"]`, `[7000]`, "line 5: a string is wanted"},
-		"listen":              {`["127.0.0.1:0"]`, `["7000"]`, "line 1: proxy:"},
+		"listen":              {`["127.0.0.1:0"]`, `["7000"]`, `line 1: "7000" is neither`},
 		"no unit":             {"default: a", "default: a\nidle: 30", `line 7: "30" is no time`},
 		"less than nothing":   {"default: a", "default: a\nidle: -3s", `line 7: "-3s" is no time`},
 		"no size":             {"default: a", "default: a\nreplay-limit: 4MB", `line 7: "4MB" is no size`},
@@ -61,7 +65,7 @@ func TestWrongFiles(t *testing.T) {
 		"no condition":        {"default: a", "default: a\nroutes:\n  - {to: a}", "line 8: route 1 has no condition"},
 		"no destination":      {"default: a", "default: a\nroutes:\n  - {name: x}", "line 8: route 1: to is missing"},
 		"pattern":             {"default: a", "default: a\nroutes:\n  - {pattern: '(', to: a}", "line 8: error parsing regexp"},
-		"routes without scp":  {"suites: [scp]\n", "suites: [dh64rc4]\nroutes: [{name: x, to: a}]\n", "line 3: routes are for the suite scp"},
+		"routes without scp":  {"suites: [scp]\n", "suites: [dh64rc4]\nroutes: [{name: x, to: a}]\n", "line 3: routes are for the suites noise and scp"},
 		"version":             {"    to:", "    proxy-protocol: 3\n    to:", "no version 3"},
 		"second document":     {"default: a", "default: a\n---\nx: 1", "second document"},
 		"not YAML":            {"default: a", "default: [", "yaml:"},

@@ -6,46 +6,45 @@ import (
 	"net"
 	"os"
 	"syscall"
-
-	"github.com/relink-go/relink/proxy"
 )
 
-// listenAll opens all of the addresses, or none.
-func listenAll(addresses []string) (_ []net.Listener, err error) {
-	var opened []net.Listener
-	defer func() {
-		if err != nil {
-			for _, l := range opened {
-				_ = l.Close()
-			}
-		}
-	}()
-	for _, a := range addresses {
-		l, err := listenOne(a)
-		if err != nil {
+// listenStreams opens the socket of a carrier that is one of streams.
+func listenStreams(c carrier) (net.Listener, error) {
+	if c.scheme != overUnix {
+		return net.Listen("tcp", c.address)
+	}
+	l, err := net.Listen("unix", c.address)
+	if errors.Is(err, syscall.EADDRINUSE) && abandoned(c.address) {
+		if err := os.Remove(c.address); err != nil {
 			return nil, err
 		}
-		opened = append(opened, l)
+		l, err = net.Listen("unix", c.address)
 	}
-	return opened, nil
+	return l, err
 }
 
-func listenOne(a string) (net.Listener, error) {
-	network, address, err := proxy.SplitAddress(a)
+// listenLocal opens a socket of this machine, as flags have it.
+func listenLocal(a string) (net.Listener, carrier, error) {
+	c, err := parseCarrier(a)
+	if err == nil && c.scheme != overTCP && c.scheme != overUnix {
+		err = fmt.Errorf("%s: only host:port or unix:/a/path can be here", a)
+	}
 	if err != nil {
-		return nil, err
+		return nil, c, err
 	}
-	l, err := net.Listen(network, address)
-	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(address) {
-		if err := os.Remove(address); err != nil {
-			return nil, err
-		}
-		l, err = net.Listen(network, address)
+	l, err := listenStreams(c)
+	if err != nil {
+		return nil, c, inUse(err)
 	}
+	return l, c.at(l.Addr()), nil
+}
+
+// inUse says what an address in use means.
+func inUse(err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w: another process listens there", err)
 	}
-	return l, err
+	return err
 }
 
 // abandoned reports whether a Unix socket belongs to no process any more: one that was

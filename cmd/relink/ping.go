@@ -17,14 +17,13 @@ import (
 // ping opens a session, says what it took, and cuts its own transport.
 func ping(p *program, args []string) int {
 	flags := newFlags("ping")
-	var serverKeys list
 	var t target
-	t.register(flags, &serverKeys)
+	t.register(flags)
 	cuts := flags.Int("n", 1, "cut the transport so `many` times")
 	if status, ok := p.parse(flags, args, "relink ping -to ADDRESS -server-key KEY", 0); !ok {
 		return status
 	}
-	d, err := t.dialer(serverKeys)
+	d, err := t.dialer()
 	if err != nil {
 		return p.failed("ping", err, exitUsage)
 	}
@@ -33,14 +32,17 @@ func ping(p *program, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := p.ping(ctx, &t, d, serverKeys, *cuts); err != nil {
+	if err := p.ping(ctx, d, t.suite.serverKeys, *cuts); err != nil {
 		return p.failed("ping", err, exitConnection)
 	}
 	return exitOK
 }
 
-func (p *program) ping(ctx context.Context, t *target, d *relink.Dialer, serverKeys []string, cuts int) error {
-	var probe probe
+func (p *program) ping(ctx context.Context, d *route, serverKeys []string, cuts int) error {
+	probe := probe{below: d.DialTransport}
+	if probe.below == nil {
+		probe.below = new(net.Dialer).DialContext
+	}
 	d.DialTransport = probe.dial
 	resumed := make(chan relink.Event, 1)
 	d.OnEvent = func(e relink.Event) {
@@ -49,7 +51,7 @@ func (p *program) ping(ctx context.Context, t *target, d *relink.Dialer, serverK
 		}
 	}
 	begun := time.Now()
-	c, err := d.DialConn(ctx, t.network, t.address)
+	c, err := d.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func (p *program) ping(ctx context.Context, t *target, d *relink.Dialer, serverK
 	}
 	for i := range cuts {
 		transport, _ := probe.last()
-		if t, ok := transport.(*net.TCPConn); ok {
+		if t, ok := transport.(interface{ SetLinger(seconds int) error }); ok {
 			_ = t.SetLinger(0) // as a network cuts: without a word of an end
 		}
 		cut := time.Now()
@@ -94,6 +96,8 @@ func (p *program) ping(ctx context.Context, t *target, d *relink.Dialer, serverK
 
 // A probe remembers the newest transport, and what it took.
 type probe struct {
+	below func(ctx context.Context, network, address string) (net.Conn, error)
+
 	mu      sync.Mutex // guards what follows
 	conn    net.Conn
 	connect time.Duration
@@ -101,7 +105,7 @@ type probe struct {
 
 func (p *probe) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	begun := time.Now()
-	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	c, err := p.below(ctx, network, address)
 	if err == nil {
 		p.mu.Lock()
 		p.conn, p.connect = c, time.Since(begun)

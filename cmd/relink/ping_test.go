@@ -37,7 +37,7 @@ func TestPingFails(t *testing.T) {
 	}{
 		{[]string{"-to", mute, "-server-key", public, "-handshake-timeout", "100ms"}, 255, "relink ping: dial"},
 		{[]string{"-to", "127.0.0.1:1", "-server-key", public}, 255, "refused"},
-		{[]string{"-to", "127.0.0.1:1"}, 2, "-server-key is missing"},
+		{[]string{"-to", "127.0.0.1:1"}, 2, "the server's key is missing"},
 		{[]string{"-to", "127.0.0.1:1", "-server-key", public, "-n", "-1"}, 2, "less than zero"},
 	} {
 		status, out, stderr := run(t, "", append([]string{"ping"}, c.args...)...)

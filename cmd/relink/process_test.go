@@ -195,7 +195,7 @@ func serverOf(t *testing.T, network, at string, serve func(net.Conn)) string {
 			}()
 		}
 	}()
-	return address(l.Addr())
+	return carrier{scheme: l.Addr().Network()}.at(l.Addr()).String()
 }
 
 // dial connects to a process.

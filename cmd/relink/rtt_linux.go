@@ -9,6 +9,9 @@ import (
 
 // kernelRTT returns the round trip that the kernel has measured on a TCP connection.
 func kernelRTT(c net.Conn) (time.Duration, bool) {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = over.NetConn()
+	}
 	t, ok := c.(*net.TCPConn)
 	if !ok {
 		return 0, false

@@ -23,25 +23,44 @@ type server struct {
 // Listen listens on the address with package net, and serves WebSockets there, at
 // Config.Path, and nothing else.
 func Listen(network, address string, cfg Config) (*Listener, error) {
-	cfg, err := cfg.resolve()
-	if err != nil {
+	if _, err := cfg.resolveServer(); err != nil {
 		return nil, err
-	}
-	u := url.URL{Scheme: "ws", Path: cfg.Path}
-	if cfg.TLSConfig != nil {
-		u.Scheme = "wss"
-		if c := cfg.TLSConfig; len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
-			return nil, errors.New("websocket: Config.TLSConfig has no certificate")
-		}
 	}
 	inner, err := net.Listen(network, address) //nolint:noctx // it does not wait
 	if err != nil {
 		return nil, err
 	}
-	u.Host = inner.Addr().String()
+	l, err := Serve(inner, cfg)
+	if err != nil {
+		_ = inner.Close()
+	}
+	return l, err
+}
+
+// Serve is [Listen] on a listener that is there: one behind a balancer that speaks the
+// PROXY protocol, for instance. It belongs to the Listener from then on, unless there is an error. TLS is
+// for Config.TLSConfig to do.
+func Serve(inner net.Listener, cfg Config) (*Listener, error) {
+	cfg, err := cfg.resolveServer()
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "ws", Path: cfg.Path, Host: inner.Addr().String()}
+	if cfg.TLSConfig != nil {
+		u.Scheme = "wss"
+	}
 	l := newListener(Addr(u.String()), cfg)
 	l.server = serve(inner, l)
 	return l, nil
+}
+
+// resolveServer is resolve for a server of ours.
+func (cfg Config) resolveServer() (Config, error) {
+	cfg, err := cfg.resolve()
+	if c := cfg.TLSConfig; err == nil && c != nil && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
+		err = errors.New("websocket: Config.TLSConfig has no certificate")
+	}
+	return cfg, err
 }
 
 // serve begins to serve the listener's clients.

@@ -2,10 +2,19 @@
 
 package relink
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // temporaryErrors are those of Accept after which it may work again.
 var temporaryErrors = []error{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR,
+}
+
+// ofSystem reports whether an error is one of the operating system.
+func ofSystem(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
 }

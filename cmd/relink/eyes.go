@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	prom "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/relink-go/relink/debug"
+)
+
+// openDebug serves package debug. It is not ready any more when the process drains.
+func (s *service) openDebug(a string) (*http.Server, error) {
+	l, at, err := listenLocal(a)
+	if err != nil {
+		return nil, err
+	}
+	registry := prom.NewRegistry()
+	registry.MustRegister(s.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	web := &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: debug.Handler(debug.Config{
+			Listener: s.listener,
+			Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+			Ready: func() error {
+				if s.draining.Load() {
+					return errors.New("draining")
+				}
+				return nil
+			},
+		}),
+	}
+	go func() { _ = web.Serve(l) }()
+	s.logger.Info("debug", "address", at)
+	return web, nil
+}

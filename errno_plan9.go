@@ -1,0 +1,15 @@
+package relink
+
+import (
+	"errors"
+	"syscall"
+)
+
+// temporaryErrors are those of Accept after which it may work again.
+var temporaryErrors = []error{syscall.EMFILE, syscall.EINTR}
+
+// ofSystem reports whether an error is one of the operating system.
+func ofSystem(err error) bool {
+	var text syscall.ErrorString
+	return errors.As(err, &text)
+}
