@@ -381,7 +381,7 @@ func TestWrongEndpoints(t *testing.T) {
 		`{address: "unix:/x", proxy-protocol-from: ["10.0.0.1"]}`:  "let the prefix be unix",
 		`{address: "unix:/x", proxy-protocol-from: [x]}`:           "line 1: .*neither an address nor a network",
 		`{address: "quic://:1"}`:                                   "needs a certificate",
-		`{adress: ":1"}`:                                           `line 1: there is no key "adress"`,
+		`{addres: ":1"}`:                                           `line 1: there is no key "adress"`,
 		`{origins: [x]}`:                                           "line 1: address is missing",
 		`{address: 7}`:                                             "line 1: a string is wanted",
 		`{address: "gopher://:1"}`:                                 "line 1: .*sessions are carried by",

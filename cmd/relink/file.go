@@ -288,27 +288,27 @@ func (t text) in(dir string) string {
 	return filepath.Join(dir, t.value)
 }
 
-func (l *endpointInFile) endpoint(dir string) (_ *endpoint, err error) {
-	e := &endpoint{certificate: l.Certificate.in(dir), certificateKey: l.CertificateKey.in(dir), origins: values(l.Origins)}
-	if e.carrier, err = parseCarrier(l.Address.value); err != nil {
+func (e *endpointInFile) endpoint(dir string) (_ *endpoint, err error) {
+	to := &endpoint{certificate: e.Certificate.in(dir), certificateKey: e.CertificateKey.in(dir), origins: values(e.Origins)}
+	if to.carrier, err = parseCarrier(e.Address.value); err != nil {
 		return nil, err
 	}
-	for _, t := range l.ProxyProtocolFrom {
-		if err := e.trust(t.value); err != nil {
+	for _, t := range e.ProxyProtocolFrom {
+		if err := to.trust(t.value); err != nil {
 			return nil, err
 		}
 	}
-	for _, t := range l.ForwardedForFrom {
+	for _, t := range e.ForwardedForFrom {
 		p, err := parsePrefix(t.value)
 		if err != nil {
 			return nil, err
 		}
-		e.forwarders = append(e.forwarders, p)
+		to.forwarders = append(to.forwarders, p)
 	}
-	if l.KCPShards.value != "" {
-		err = e.shards.Set(l.KCPShards.value)
+	if e.KCPShards.value != "" {
+		err = to.shards.Set(e.KCPShards.value)
 	}
-	return e, err
+	return to, err
 }
 
 func (f *file) upstreams(dir string, root *yaml.Node) (map[string]*proxy.Upstream, error) {
