@@ -362,7 +362,7 @@ default: a
 	server.await("reloaded")
 	requireEcho(t, c, "after")
 	for ca, want := range map[string]int{certFile: 0, old: 255} {
-		status, _, stderr := run(t, "hello", "connect", "-stdio", "-to", server.address(), "-suite", "scp", "-ca", ca)
+		status, _, stderr := run(t, "", "ping", "-n", "0", "-to", server.address(), "-suite", "scp", "-ca", ca)
 		require.Equal(t, want, status, stderr)
 	}
 }
@@ -381,7 +381,7 @@ func TestWrongEndpoints(t *testing.T) {
 		`{address: "unix:/x", proxy-protocol-from: ["10.0.0.1"]}`:  "let the prefix be unix",
 		`{address: "unix:/x", proxy-protocol-from: [x]}`:           "line 1: .*neither an address nor a network",
 		`{address: "quic://:1"}`:                                   "needs a certificate",
-		`{addres: ":1"}`:                                           `line 1: there is no key "adress"`,
+		`{unknown: ":1"}`:                                          `line 1: there is no key "unknown"`,
 		`{origins: [x]}`:                                           "line 1: address is missing",
 		`{address: 7}`:                                             "line 1: a string is wanted",
 		`{address: "gopher://:1"}`:                                 "line 1: .*sessions are carried by",

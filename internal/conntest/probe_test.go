@@ -1,4 +1,4 @@
-package relink_test
+package conntest
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ func TestTransportWithReason(t *testing.T) {
 		var refused []relink.Event
 		inner := n.Listen()
 		why := errors.New("no such certificate")
-		cfg := relink.ListenConfig{Suites: []relink.ServerSuite{noiseSuite}}
+		cfg := relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}}}
 		cfg.OnEvent = func(e relink.Event) { refused = append(refused, e) }
 		l, err := relink.NewListener(wrappingListener{inner, func(c net.Conn) net.Conn { return unwelcome{c, why} }}, cfg)
 		require.NoError(t, err)

@@ -1,4 +1,4 @@
-package relink_test
+package conntest
 
 import (
 	"context"
