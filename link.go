@@ -231,12 +231,11 @@ func (l *link) lastWords(code suite.ResetCode) (b []byte) {
 // closeWrite ends the transport's outgoing direction. The error is io.EOF where the
 // transport cannot do that.
 func (l *link) closeWrite() error {
-	w, ok := l.conn.(interface{ CloseWrite() error })
-	if !ok {
-		return io.EOF
+	err := errors.ErrUnsupported // which is also how a wrapper says it
+	if w, ok := l.conn.(interface{ CloseWrite() error }); ok {
+		err = w.CloseWrite()
 	}
-	err := w.CloseWrite()
-	if errors.Is(err, errors.ErrUnsupported) { // which is how a wrapper says it
+	if errors.Is(err, errors.ErrUnsupported) {
 		return io.EOF
 	}
 	return err

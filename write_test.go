@@ -350,14 +350,21 @@ func TestPeerPassesEndOfCounters(t *testing.T) {
 		if !conntest.IsClassic(s) {
 			return // as above
 		}
-		r := conntest.New(t, s)
-		r.Server.SetCounters(0, math.MaxInt64-5)
-		_, err := r.Client.Write(conntest.Data(100))
-		require.NoError(t, err)
-		_, err = r.Server.Read(make([]byte, 100))
-		require.ErrorIs(t, err, relink.ErrCounters)
-		require.Equal(t, relink.StateClosed, r.Server.State())
-		r.Stop()
+		for _, away := range []bool{false, true} {
+			r := conntest.New(t, s)
+			r.Client.SetCounters(0, math.MaxInt64-5)
+			_, err := r.Server.Write(conntest.Data(100))
+			require.NoError(t, err)
+			if away { // a standby finds it
+				time.Sleep(time.Second)
+				synctest.Wait()
+				require.Equal(t, relink.StateClosed, r.Client.State())
+			}
+			_, err = r.Client.Read(make([]byte, 100))
+			require.ErrorIs(t, err, relink.ErrCounters)
+			require.Equal(t, relink.StateClosed, r.Client.State())
+			r.Stop()
+		}
 	})
 }
 
