@@ -93,14 +93,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 				c.s.endFastWrite(l, loan)
 				c.unlockFast()
 			} else {
-				c.sentOwnLocked(l, loan, k, err)
+				c.endSendLocked(l, loan, k, err)
 				c.unlock()
 			}
 			return len(p), nil
 		}
 	}
 	l, n, err := c.writeLocked(p)
-	c.tryLinkLocked(l)
+	c.trySendLocked(l)
 	c.settleLocked()
 	if c.s.sender == roleFree {
 		c.s.burst.end()
@@ -112,9 +112,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// tryLinkLocked hands what is next to the transport of a link that takeSender has
+// trySendLocked hands what is next to the transport of a link that takeSender has
 // returned, in an attempt that does not wait.
-func (c *Conn) tryLinkLocked(l *link) {
+func (c *Conn) trySendLocked(l *link) {
 	if l == nil {
 		return
 	}
@@ -122,11 +122,11 @@ func (c *Conn) tryLinkLocked(l *link) {
 	c.unlock()
 	n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
 	c.mu.Lock()
-	c.sentOwnLocked(l, next.loan, n, err)
+	c.endSendLocked(l, next.loan, n, err)
 }
 
 // writeLocked takes p into the buffer and sees to it that it is sent. If it
-// returns a link, that is for the caller to do, by tryLinkLocked.
+// returns a link, that is for the caller to do, by trySendLocked.
 func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 	for c.s.send.Appending() {
 		if err := c.s.mayWrite(); err != nil {
@@ -144,7 +144,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		if k, err = c.appendLocked(p[n:]); k > 0 {
 			n += k
 			if n < len(p) {
-				c.sendBetweenLocked()
+				c.sendPartLocked()
 			}
 		}
 	}
@@ -183,10 +183,10 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 				break
 			}
 			if n += k; n < len(p) {
-				c.sendBetweenLocked()
+				c.sendPartLocked()
 			}
 		}
-		c.tryLinkLocked(c.s.appended(len(p), burst && len(p) <= encryptStep))
+		c.trySendLocked(c.s.appended(len(p), burst && len(p) <= encryptStep))
 	}
 	c.settleLocked()
 	if c.s.sender == roleFree {
@@ -305,11 +305,11 @@ func (s *session) takeSender(burst bool) *link {
 	return l
 }
 
-// sendBetweenLocked sees to it that what a Write has appended so far is sent while it
+// sendPartLocked sees to it that what a Write has appended so far is sent while it
 // encrypts the rest: by itself, with what a call of the transport is worth, where
 // there is nothing to seal; else by a flusher, so that encrypting and sealing each
 // have a processor.
-func (c *Conn) sendBetweenLocked() {
+func (c *Conn) sendPartLocked() {
 	l := c.s.link
 	if l == nil || l.writer == nil || l.framing != nil {
 		c.settleLocked()
@@ -323,13 +323,13 @@ func (c *Conn) sendBetweenLocked() {
 	c.unlock()
 	n, err := l.writer.WriteNonblock(loan.Bytes())
 	c.mu.Lock()
-	c.sentOwnLocked(l, loan, n, err)
+	c.endSendLocked(l, loan, n, err)
 }
 
-// sentOwnLocked ends what a Write has done as the sender: it accounts for what an
+// endSendLocked ends what a Write has done as the sender: it accounts for what an
 // attempt has come to, goes on as long as the transport takes all that it is given,
 // and gives the role back. The rest is for a flusher.
-func (c *Conn) sentOwnLocked(l *link, loan replay.Loan, n int, err error) {
+func (c *Conn) endSendLocked(l *link, loan replay.Loan, n int, err error) {
 	for left := c.s.send.Sendable(); ; {
 		all := n == len(loan.Bytes())
 		left -= int64(n)

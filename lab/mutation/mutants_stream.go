@@ -251,9 +251,9 @@ var writeMutants = []mutant{
 		breaks: "A long Write holds whoever calls it while the transport takes nothing, although there is room.",
 		edits: []edit{{"write.go", `	n, err := l.writer.WriteNonblock(loan.Bytes())
 	c.mu.Lock()
-	c.sentOwnLocked(l, loan, n, err)`, `	n, err := l.conn.Write(loan.Bytes())
+	c.endSendLocked(l, loan, n, err)`, `	n, err := l.conn.Write(loan.Bytes())
 	c.mu.Lock()
-	c.sentOwnLocked(l, loan, n, err)`}},
+	c.endSendLocked(l, loan, n, err)`}},
 		pkg: "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
