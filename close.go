@@ -214,3 +214,18 @@ func (c *Conn) expireLocked(reason error) {
 		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.s.lost.err)))
 	}
 }
+
+// Cut closes the transport below the session without a word to the peer, as a network does
+// that breaks, and reports whether there was one. The session goes on: the client
+// comes back over a new transport, and what was on its way is sent again. It is for
+// trying what a loss does to a program, from a test or an operator's page.
+func (c *Conn) Cut() bool {
+	c.mu.Lock()
+	l := c.s.link
+	c.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	go resetTransport(l.conn) // some transports block in Close
+	return true
+}

@@ -1,38 +1,50 @@
 // Package debug lets an operator look into a [relink.Listener] with a browser, a
 // script or a scraper of metrics. It needs nothing but the standard library.
 //
-//	http.ListenAndServe("localhost:7001", debug.Handler(debug.Config{Listener: l}))
+//	history := debug.NewHistory()
+//	cfg.OnEvent = history.Observe
+//	l, err := relink.NewListener(inner, cfg)
+//	http.ListenAndServe("localhost:7001", debug.Handler(debug.Config{Listener: l, History: history}))
 //
-// Whoever reaches it sees the addresses of clients and can end their sessions, so it
-// belongs on loopback or behind what keeps strangers out.
+// Whoever reaches it sees the addresses of clients and can end their sessions: see
+// Config.Token.
 //
-//	GET  /                      a page with the sessions, and the listener's counts
-//	GET  /sessions              the same as JSON
-//	GET  /metrics               the counts, in Prometheus's text format
-//	GET  /healthz               200: the process answers
-//	GET  /readyz                200, or 503 and why not: see Config.Ready
-//	POST /sessions/{id}/abort   ends a session
+//	GET  /                       a page with the sessions, and what happened in the last hour
+//	GET  /sessions               the sessions as JSON
+//	GET  /sessions/{id}          a page with one session; as JSON where that is asked for
+//	GET  /live                   the page's changing part, as server-sent events
+//	GET  /config                 Config.Settings as JSON
+//	GET  /metrics                the counts, in Prometheus's text format
+//	GET  /healthz                200: the process answers
+//	GET  /readyz                 200, or 503 and why not: see Config.Ready
+//	POST /sessions/{id}/abort    ends a session at once
+//	POST /sessions/{id}/end      ends it as its application would, with what was written
+//	POST /sessions/{id}/cut      closes its transport, for trying: see relink.Conn.Cut
+//	POST /reload, /drain         Config.Reload, Config.Drain
 //
-// The page and /sessions take the parameters q, a part of the ID or the address;
-// state, as [relink.State] names it; offset; and limit, 100 by default and 1000 at most.
+// The page and /sessions take the parameters q, a part of the ID or the address; state, as
+// [relink.State] names it; sort, a column's name, with - before it for the greatest first;
+// offset; and limit, 100 by default and 1000 at most. The page works without a script, and
+// with one it is live.
 package debug
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
+	"sync/atomic"
 
 	"github.com/relink-go/relink"
 )
 
-// A Config says what is shown, and who may change something.
+// A Config says what is shown, and who may look and change something.
 type Config struct {
 	// Listener is required.
 	Listener *relink.Listener
+
+	// History is what the page knows of the past: it has to be told of the listener's events.
+	// Nil leaves the plots and the events out.
+	History *History
 
 	// Ready returns why the process should get no new clients at the moment: that
 	// it drains, for instance. Nil means that it always should.
@@ -42,9 +54,18 @@ type Config struct {
 	// package promhttp with a collector of module metrics/prometheus, for instance.
 	Metrics http.Handler
 
-	// Token lets requests that change something come from other addresses than
-	// loopback and Unix sockets, with the header "Authorization: Bearer TOKEN". Empty means that
-	// none may.
+	// Settings returns what /config shows, as package json writes it. Secrets do not belong
+	// there. Nil means that there is no /config.
+	Settings func() any
+
+	// Reload is called by POST /reload; its error is the answer. Drain is called by
+	// POST /drain. Nil means that there is no such path.
+	Reload func() error
+	Drain  func()
+
+	// Token lets requests come from other addresses than loopback and Unix sockets, with
+	// the header "Authorization: Bearer TOKEN", or as the password that a browser asks for.
+	// Empty means that none may, but for /metrics, /healthz and /readyz, which are for everybody.
 	Token string
 }
 
@@ -54,22 +75,49 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Listener == nil {
 		panic("debug: no Listener")
 	}
-	h := &handler{cfg}
+	h := &handler{Config: cfg}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", h.page)
-	mux.HandleFunc("GET /sessions", h.sessions)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", h.ready)
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
 	} else {
 		mux.HandleFunc("GET /metrics", h.metrics)
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", h.ready)
-	mux.Handle("POST /sessions/{id}/abort", h.guarded(h.abort))
+	guard := func(pattern string, f http.HandlerFunc) { mux.Handle(pattern, h.guarded(f)) }
+	guard("GET /{$}", h.page)
+	guard("GET /assets/{name}", serveAsset)
+	guard("GET /sessions", h.sessions)
+	guard("GET /sessions/{id}", h.session)
+	guard("GET /live", h.live)
+	for name, act := range actions {
+		guard("POST /sessions/{id}/"+name, h.act(name, act))
+	}
+	if cfg.Settings != nil {
+		guard("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, cfg.Settings()) })
+	}
+	if cfg.Reload != nil {
+		guard("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+			if err := cfg.Reload(); err != nil {
+				http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+				return
+			}
+			done(w, r, "reloaded", "./")
+		})
+	}
+	if cfg.Drain != nil {
+		guard("POST /drain", func(w http.ResponseWriter, r *http.Request) {
+			cfg.Drain()
+			done(w, r, "draining", "./")
+		})
+	}
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-type handler struct{ Config }
+type handler struct {
+	Config
+	viewers atomic.Int32 // of live pages
+}
 
 func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	if h.Ready != nil {
@@ -81,60 +129,10 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// abort ends the session with the ID of the path.
-func (h *handler) abort(w http.ResponseWriter, r *http.Request) {
-	for c := range h.Listener.Sessions() {
-		if c.ID() == r.PathValue("id") {
-			_ = c.Abort()
-			if strings.Contains(r.Header.Get("Accept"), "text/html") { // the page's button
-				http.Redirect(w, r, "../..", http.StatusSeeOther)
-				return
-			}
-			fmt.Fprintln(w, "aborted")
-			return
-		}
-	}
-	http.Error(w, "there is no such session", http.StatusNotFound)
-}
-
-// guarded lets through who may change something.
-func (h *handler) guarded(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); {
-		case ok && h.Token != "" && sameToken(given, h.Token), !ok && isLocal(r):
-			next(w, r)
-		case h.Token == "":
-			http.Error(w, "this is for requests from the machine itself: no token is set for others", http.StatusForbidden)
-		default:
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "this wants the token", http.StatusUnauthorized)
-		}
-	})
-}
-
-// sameToken compares in a time that tells nothing.
-func sameToken(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-}
-
-// isLocal reports whether a request comes from this machine, and not from a page whose
-// site has made its name point here.
-func isLocal(r *http.Request) bool {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
-		return true
-	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !from.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.Unmap().IsLoopback()
+// writeJSON answers with a value.
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
 }

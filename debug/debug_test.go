@@ -22,12 +22,17 @@ import (
 )
 
 func Example() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.InsecureNoiseServer{})
+	history := debug.NewHistory()
+	cfg := relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}}}
+	cfg.OnEvent = func(e relink.Event) {
+		history.Observe(e) // and whoever else wants to know
+	}
+	l, err := cfg.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer l.Close()
-	h := debug.Handler(debug.Config{Listener: l})
+	h := debug.Handler(debug.Config{Listener: l, History: history})
 	go func() {
 		log.Print(http.ListenAndServe("localhost:0", h)) // no other machine gets there
 	}()
@@ -119,7 +124,7 @@ func TestPage(t *testing.T) {
 	w := ask(h, http.MethodGet, "/", nil)
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), all[0].ID())
-	require.Contains(t, w.Body.String(), "1 connected")
+	require.Contains(t, w.Body.String(), `<dd class="connected">1</dd>`)
 	w = ask(h, http.MethodGet, "/?q=%22%3E%3Cscript%3E", nil)
 	require.NotContains(t, w.Body.String(), "<script>")
 	require.Equal(t, http.StatusNotFound, ask(h, http.MethodGet, "/else", nil).Code)

@@ -1,10 +1,10 @@
 package debug
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +25,7 @@ type row struct {
 	State      string        `json:"state"`
 	Suite      string        `json:"suite"`
 	Remote     string        `json:"remote"`
+	Label      string        `json:"listener,omitempty"`
 	Read       int64         `json:"bytes_read"`
 	Written    int64         `json:"bytes_written"`
 	Pending    int64         `json:"bytes_pending"`
@@ -34,22 +35,60 @@ type row struct {
 	Memory     int64         `json:"memory_bytes"`
 }
 
+func newRow(c *relink.Conn, id string) row {
+	s := c.Stats()
+	return row{
+		ID: id, State: c.State().String(), Suite: c.Suite(), Remote: c.RemoteAddr().String(), Label: c.Label(),
+		Read: s.BytesRead, Written: s.BytesWritten, Pending: s.BytesPending,
+		Resumes: s.Resumes, Replayed: s.Replayed, LongestGap: s.LongestGap, Memory: s.Memory,
+	}
+}
+
+// A column is one of the table, by which it can be sorted.
+type column struct {
+	Name, Title string
+	Number      bool
+	text        func(*relink.Conn) string
+	number      func(*relink.Stats) int64
+}
+
+var columns = []column{
+	{Name: "id", Title: "session", text: (*relink.Conn).ID},
+	{Name: "state", Title: "state", text: func(c *relink.Conn) string { return c.State().String() }},
+	{Name: "suite", Title: "suite", text: (*relink.Conn).Suite},
+	{Name: "remote", Title: "client", text: func(c *relink.Conn) string { return c.RemoteAddr().String() }},
+	{Name: "read", Title: "read", Number: true, number: func(s *relink.Stats) int64 { return s.BytesRead }},
+	{Name: "written", Title: "written", Number: true, number: func(s *relink.Stats) int64 { return s.BytesWritten }},
+	{Name: "pending", Title: "pending", Number: true, number: func(s *relink.Stats) int64 { return s.BytesPending }},
+	{Name: "resumes", Title: "resumes", Number: true, number: func(s *relink.Stats) int64 { return s.Resumes }},
+	{Name: "replayed", Title: "sent again", Number: true, number: func(s *relink.Stats) int64 { return s.Replayed }},
+	{Name: "gap", Title: "longest gap", Number: true, number: func(s *relink.Stats) int64 { return int64(s.LongestGap) }},
+	{Name: "memory", Title: "memory", Number: true, number: func(s *relink.Stats) int64 { return s.Memory }},
+}
+
 // A table is a part of the sessions.
 type table struct {
 	Total    int   `json:"total"` // that match
 	Offset   int   `json:"offset"`
 	Sessions []row `json:"sessions"`
 
-	next, before int
-	query, state string
+	Limit int    `json:"-"`
+	Query string `json:"-"`
+	State string `json:"-"`
+	Sort  string `json:"-"` // a column's name, with - before it for the greatest first
 }
 
-// table returns the sessions that the request asks for, by ID.
-func (h *handler) table(r *http.Request) (*table, error) {
-	form := r.URL.Query()
-	t := &table{query: form.Get("q"), state: form.Get("state"), Sessions: []row{}}
-	limit := defaultLimit
-	for name, to := range map[string]*int{"offset": &t.Offset, "limit": &limit} {
+// A found session is one that matches, with what it is sorted by.
+type found struct {
+	c      *relink.Conn
+	text   string
+	number int64
+}
+
+// table returns the sessions that the request asks for.
+func (h *handler) table(form url.Values) (*table, error) {
+	t := &table{Query: form.Get("q"), State: form.Get("state"), Sort: cmp.Or(form.Get("sort"), "id"), Limit: defaultLimit, Sessions: []row{}}
+	for name, to := range map[string]*int{"offset": &t.Offset, "limit": &t.Limit} {
 		if s := form.Get(name); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil || n < 0 {
@@ -58,87 +97,113 @@ func (h *handler) table(r *http.Request) (*table, error) {
 			*to = n
 		}
 	}
-	limit = min(max(limit, 1), maxLimit)
-	type found struct {
-		id string
-		c  *relink.Conn
+	t.Limit = min(max(t.Limit, 1), maxLimit)
+	by, backwards := strings.CutPrefix(t.Sort, "-")
+	i := slices.IndexFunc(columns, func(c column) bool { return c.Name == by })
+	if i < 0 {
+		return nil, fmt.Errorf("sort: there is no column %q", by)
 	}
-	var all []found
-	for c := range h.Listener.Sessions() {
-		id := c.ID()
-		if t.state != "" && c.State().String() != t.state {
-			continue
+	all := h.matching(t, &columns[i])
+	slices.SortFunc(all, func(a, b found) int {
+		order := cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.text, b.text))
+		if backwards {
+			return -order
 		}
-		if t.query != "" && !strings.Contains(id, t.query) && !strings.Contains(c.RemoteAddr().String(), t.query) {
-			continue
-		}
-		all = append(all, found{id, c})
-	}
-	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.id, b.id) })
+		return order
+	})
 	t.Total = len(all)
 	t.Offset = min(t.Offset, t.Total)
-	t.before, t.next = max(t.Offset-limit, 0), min(t.Offset+limit, t.Total)
-	for _, f := range all[t.Offset:t.next] {
-		s := f.c.Stats()
-		t.Sessions = append(t.Sessions, row{
-			ID: f.id, State: f.c.State().String(), Suite: f.c.Suite(), Remote: f.c.RemoteAddr().String(),
-			Read: s.BytesRead, Written: s.BytesWritten, Pending: s.BytesPending,
-			Resumes: s.Resumes, Replayed: s.Replayed, LongestGap: s.LongestGap, Memory: s.Memory,
-		})
+	for _, f := range all[t.Offset:min(t.Offset+t.Limit, t.Total)] {
+		t.Sessions = append(t.Sessions, newRow(f.c, f.c.ID()))
 	}
 	return t, nil
 }
 
+// matching returns the sessions that match, with what they are sorted by. The counts of a
+// session are read only for that.
+func (h *handler) matching(t *table, by *column) []found {
+	var all []found
+	for c := range h.Listener.Sessions() {
+		if t.State != "" && c.State().String() != t.State {
+			continue
+		}
+		if t.Query != "" && !strings.Contains(c.ID(), t.Query) && !strings.Contains(c.RemoteAddr().String(), t.Query) {
+			continue
+		}
+		f := found{c: c}
+		if by.Number {
+			s := c.Stats()
+			f.number = by.number(&s)
+		} else {
+			f.text = by.text(c)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// With returns the address of the table with some parameters changed.
+func (t *table) With(changes ...any) string {
+	form := url.Values{}
+	set := func(name, value, def string) {
+		if value != def {
+			form.Set(name, value)
+		}
+	}
+	now := map[string]string{"q": t.Query, "state": t.State, "sort": t.Sort, "offset": strconv.Itoa(t.Offset), "limit": strconv.Itoa(t.Limit)}
+	for i := 0; i+1 < len(changes); i += 2 {
+		now[fmt.Sprint(changes[i])] = fmt.Sprint(changes[i+1])
+	}
+	set("q", now["q"], "")
+	set("state", now["state"], "")
+	set("sort", now["sort"], "id")
+	set("offset", now["offset"], "0")
+	set("limit", now["limit"], strconv.Itoa(defaultLimit))
+	return "?" + form.Encode()
+}
+
+// SortedBy returns what a click on a column's title asks for: numbers begin with the greatest.
+func (t *table) SortedBy(c column) string {
+	to := c.Name
+	if c.Number {
+		to = "-" + c.Name
+	}
+	if t.Sort == to {
+		if to = c.Name; !c.Number {
+			to = "-" + c.Name
+		}
+	}
+	return t.With("sort", to, "offset", 0)
+}
+
+// Arrow shows by which column the table is sorted.
+func (t *table) Arrow(c column) string {
+	switch t.Sort {
+	case c.Name:
+		return "▲"
+	case "-" + c.Name:
+		return "▼"
+	default:
+		return ""
+	}
+}
+
+// Aria is the same for those who do not see it.
+func (t *table) Aria(c column) string {
+	return map[string]string{"▲": "ascending", "▼": "descending", "": "none"}[t.Arrow(c)]
+}
+
+// First, Last and Before are places in the table, and More says whether it goes on.
+func (t *table) First() int  { return t.Offset + 1 }
+func (t *table) Last() int   { return t.Offset + len(t.Sessions) }
+func (t *table) Before() int { return max(t.Offset-t.Limit, 0) }
+func (t *table) More() bool  { return t.Last() < t.Total }
+
 func (h *handler) sessions(w http.ResponseWriter, r *http.Request) {
-	t, err := h.table(r)
+	t, err := h.table(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(t)
+	writeJSON(w, t)
 }
-
-func (h *handler) page(w http.ResponseWriter, r *http.Request) {
-	t, err := h.table(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	_ = page.Execute(w, map[string]any{
-		"Address": h.Listener.Addr(), "Stats": h.Listener.Stats(), "Table": t,
-		"Query": t.query, "State": t.state, "Next": t.next, "Before": t.before,
-		"States": []relink.State{relink.StateConnected, relink.StateSuspended, relink.StateClosing},
-	})
-}
-
-var page = template.Must(template.New("page").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>relink {{.Address}}</title>
-<style>
-:root { color-scheme: light dark; font: 14px system-ui, sans-serif }
-body { margin: 1.5em }
-div { overflow-x: auto }
-table { border-collapse: collapse }
-th, td { padding: .25em .7em; text-align: left; border-bottom: 1px solid #8884; white-space: nowrap }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-.connected { color: #188038 } .suspended { color: #c5221f } .closing { color: #b06000 }
-@media (prefers-color-scheme: dark) { .connected { color: #81c995 } .suspended { color: #f28b82 } .closing { color: #fdd663 } }
-</style></head><body>
-<h1>relink {{.Address}}</h1>
-{{with .Stats}}<p>{{.Connected}} connected, {{.Suspended}} suspended, {{.Handshakes}} handshakes, {{.Memory}} bytes of buffers.
-{{.Opened}} opened, {{.Resumes}} resumes, {{.Refused.Total}} refused.</p>{{end}}
-<form><input name="q" value="{{.Query}}" placeholder="ID or address" aria-label="ID or address">
-<select name="state" aria-label="state"><option value="">every state</option>
-{{range .States}}<option{{if eq .String $.State}} selected{{end}}>{{.}}</option>{{end}}</select>
-<button>Show</button></form>
-<div><table><tr><th>session<th>state<th>suite<th>client<th class="n">read<th class="n">written<th class="n">pending<th class="n">resumes<th class="n">sent again<th class="n">longest gap<th class="n">memory<th></tr>
-{{range .Table.Sessions}}<tr><td>{{.ID}}<td class="{{.State}}">{{.State}}<td>{{.Suite}}<td>{{.Remote}}<td class="n">{{.Read}}<td class="n">{{.Written}}<td class="n">{{.Pending}}<td class="n">{{.Resumes}}<td class="n">{{.Replayed}}<td class="n">{{.LongestGap}}<td class="n">{{.Memory}}
-<td><form method="post" action="sessions/{{.ID}}/abort"><button>Abort</button></form></tr>
-{{end}}</table></div>
-<p>{{len .Table.Sessions}} of {{.Table.Total}}, from {{.Table.Offset}}.
-{{if .Table.Offset}}<a href="?q={{.Query}}&amp;state={{.State}}&amp;offset={{.Before}}">before</a>{{end}}
-{{if lt .Next .Table.Total}}<a href="?q={{.Query}}&amp;state={{.State}}&amp;offset={{.Next}}">next</a>{{end}}</p>
-</body></html>
-`))

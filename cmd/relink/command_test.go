@@ -161,7 +161,7 @@ func TestDebug(t *testing.T) {
 		return r.StatusCode, string(b)
 	}
 	_, page := get("/")
-	require.Contains(t, page, "1 connected")
+	require.Contains(t, page, `<dd class="connected">1</dd>`)
 	_, metrics := get("/metrics")
 	for _, want := range []string{
 		"relink_sessions_opened_total 1", `relink_handshake_duration_seconds_count{suite="Noise"} 1`,
@@ -309,6 +309,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-proxy-protocol", "3"}, 2, "no version 3"},
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", ":7001"}, 2, "not on this machine alone"},
 		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", "192.0.2.1:7001"}, 2, "not on this machine alone"},
+		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", "tls://:7001"}, 2, "can be here"},
+		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug", ":7001", "-debug-token", "/none"}, 2, "/none"},
+		{[]string{"serve", "-to", "127.0.0.1:1", "-listen", ":0", "-key", key, "-debug-token", key}, 2, "a token for nothing"},
 		{[]string{"connect"}, 2, "either -listen"},
 		{[]string{"connect", "-stdio"}, 2, "-to is missing"},
 		{[]string{"connect", "-stdio", "-listen", ":0"}, 2, "either -listen"},

@@ -34,9 +34,12 @@ type config struct {
 	drain  time.Duration // 0 is no limit
 	debug  string        // empty, or where package debug listens
 
+	tokenFile string // for debug from other machines; or empty
+
 	keys          []relink.PrivateKey // of keyFiles, by check, as the next two
 	presharedKeys []relink.PresharedKey
 	clientKeys    []relink.PublicKey
+	token         string
 }
 
 // check completes the config with what it names, and returns what is wrong with it.
@@ -45,7 +48,7 @@ func (c *config) check() error {
 	if len(c.listen) == 0 {
 		return errors.New("no address to listen on: -listen :7000, for instance")
 	}
-	if err := checkLocal(c.debug); err != nil {
+	if err := c.checkDebug(); err != nil {
 		return err
 	}
 	if len(c.suites) == 0 {
@@ -158,24 +161,41 @@ func (c *config) readKeys() (err error) {
 	return err
 }
 
-// checkLocal returns why an address is reachable from other machines, if it is.
-func checkLocal(a string) error {
-	if a == "" {
+// checkDebug refuses what other machines could reach without a token.
+func (c *config) checkDebug() error {
+	if c.tokenFile != "" {
+		if c.debug == "" {
+			return errors.New("debug-token without debug: a token for nothing")
+		}
+		text, err := readSecret(c.tokenFile, maxKeyFile)
+		if err != nil {
+			return err
+		}
+		if c.token = strings.TrimSpace(string(text)); len(c.token) < leastToken {
+			return fmt.Errorf("%s: a token of less than %d characters can be guessed: openssl rand -hex 16 makes one", c.tokenFile, leastToken)
+		}
+	}
+	if c.debug == "" {
 		return nil
 	}
-	at, err := parseCarrier(a)
-	if err != nil || at.scheme == overUnix {
+	at, err := parseCarrier(c.debug)
+	switch {
+	case err != nil:
 		return err
-	}
-	if at.scheme != overTCP {
-		return fmt.Errorf("debug: %s: only host:port or unix:/a/path can be here", a)
+	case at.scheme == overUnix:
+		return nil
+	case at.scheme != overTCP:
+		return fmt.Errorf("debug: %s: only host:port or unix:/a/path can be here", c.debug)
 	}
 	host, _, err := net.SplitHostPort(at.address)
-	if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		err = fmt.Errorf("debug: %s is not on this machine alone: localhost:7001 or a Unix socket is", a)
+	if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) && c.token == "" {
+		err = fmt.Errorf("debug: %s is not on this machine alone: localhost:7001 or a Unix socket is; debug-token names a file with what others need", c.debug)
 	}
 	return err
 }
+
+// leastToken is how long a token has to be.
+const leastToken = 16
 
 // listenConfig returns the settings of the listener.
 func (c *config) listenConfig() (relink.ListenConfig, error) {
@@ -218,7 +238,7 @@ func (c *config) replaceable(next *config) error {
 		what = "whether there are preshared-keys"
 	case (c.clientKeyFile == "") != (next.clientKeyFile == ""):
 		what = "whether there are client-keys"
-	case c.debug != next.debug:
+	case c.debug != next.debug || c.token != next.token:
 		what = "debug"
 	case of(c) != of(next):
 		what = "node, replay-limit, max-sessions, max-handshakes or a timeout"

@@ -17,7 +17,10 @@ const lastWords = 150 * time.Millisecond
 
 // drain serves the sessions there are until they have ended, the limit is over or
 // another signal comes.
-func (s *service) drain(served <-chan error, signals <-chan os.Signal, limit time.Duration) int {
+func (s *service) drain(why string, served <-chan error, signals <-chan os.Signal) int {
+	limit := s.current().drain
+	s.logger.Info("draining: no new sessions, a second signal ends those there are", "asked by", why, "sessions", count(s.listener), "limit", limit)
+	s.draining.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if limit > 0 {

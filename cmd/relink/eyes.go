@@ -13,8 +13,8 @@ import (
 )
 
 // openDebug serves package debug. It is not ready any more when the process drains.
-func (s *service) openDebug(a string) (*http.Server, error) {
-	l, at, err := listenLocal(a)
+func (s *service) openDebug(c *config) (*http.Server, error) {
+	l, at, err := listenLocal(c.debug)
 	if err != nil {
 		return nil, err
 	}
@@ -22,9 +22,20 @@ func (s *service) openDebug(a string) (*http.Server, error) {
 	registry.MustRegister(s.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	web := &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    16 << 10,
 		Handler: debug.Handler(debug.Config{
 			Listener: s.listener,
-			Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+			History:  s.history,
+			Settings: func() any { return s.current().shown() },
+			Reload:   s.reload,
+			Token:    c.token,
+			Drain: func() {
+				select {
+				case s.drainAsked <- struct{}{}:
+				default: // somebody has asked already
+				}
+			},
+			Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 			Ready: func() error {
 				if s.draining.Load() {
 					return errors.New("draining")

@@ -45,6 +45,8 @@ type file struct {
 	Drain  duration `yaml:"drain"`
 	Debug  text     `yaml:"debug"`
 
+	DebugToken text `yaml:"debug-token"`
+
 	Upstreams map[string]upstreamInFile `yaml:"upstreams"`
 	Default   text                      `yaml:"default"`
 	Routes    []ruleInFile              `yaml:"routes"`
@@ -257,6 +259,7 @@ func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 		limits:           proxy.Limits{Idle: time.Duration(f.Idle), Life: time.Duration(f.Life), Answer: time.Duration(f.Answer)},
 		drain:            time.Duration(f.Drain),
 		debug:            f.Debug.value,
+		tokenFile:        f.DebugToken.in(dir),
 	}
 	for _, l := range f.Listen {
 		e, err := l.endpoint(dir)

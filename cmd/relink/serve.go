@@ -40,7 +40,8 @@ func serve(p *program, args []string) int {
 	flags.DurationVar(&c.limits.Answer, "answer", 0, "end a session whose server has not answered for this long after the first byte (default never)")
 	flags.DurationVar(&c.drain, "drain", 0, "after SIGTERM, wait this long for sessions to end (default until they do)")
 	file := flags.String("config", "", "take all of this from a `file` instead")
-	flags.StringVar(&c.debug, "debug", "", "show the sessions, /metrics and /readyz over HTTP at this `address` of the machine itself")
+	flags.StringVar(&c.debug, "debug", "", "show the sessions, /metrics and /readyz over HTTP at this `address`, of the machine itself unless there is a token")
+	flags.StringVar(&c.tokenFile, "debug-token", "", "a `file` with the token that other machines need for -debug")
 	verbose := flags.Bool("v", false, "log every session")
 	if status, ok := p.parse(flags, args, "relink serve -listen ADDRESS -key FILE -to ADDRESS | -config FILE", 0); !ok {
 		return status

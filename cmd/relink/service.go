@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/debug"
 	"github.com/relink-go/relink/metrics/prometheus"
 	"github.com/relink-go/relink/proxy"
 )
@@ -22,8 +23,11 @@ type service struct {
 	opened   []*opened
 	server   *proxy.Server
 	metrics  *prometheus.Collector
+	history  *debug.History
 	clients  clientKeys
 	draining atomic.Bool
+
+	drainAsked chan struct{} // by a request
 
 	again func() (*config, error) // the configuration, read once more
 
@@ -34,7 +38,7 @@ type service struct {
 // serve runs until a signal ends it. At SIGHUP it takes the settings that reload
 // returns, if they are valid.
 func (p *program) serve(c *config, verbose bool, reload func() (*config, error)) int {
-	s := &service{logger: p.logger(verbose), config: c, again: reload, metrics: prometheus.NewCollector()}
+	s := &service{logger: p.logger(verbose), config: c, again: reload, metrics: prometheus.NewCollector(), history: debug.NewHistory(), drainAsked: make(chan struct{}, 1)}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -50,7 +54,7 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 		return p.failed("serve", err, exitFailed)
 	}
 	if c.debug != "" {
-		web, err := s.openDebug(c.debug)
+		web, err := s.openDebug(c)
 		if err != nil {
 			_ = s.listener.Close()
 			return p.failed("serve", err, exitFailed)
@@ -73,10 +77,9 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 		case <-hangups:
 			_ = s.reload() // the log has it
 		case sig := <-signals:
-			s.draining.Store(true)
-			limit := s.current().drain
-			s.logger.Info("draining: no new sessions, a second signal ends those there are", "signal", sig, "sessions", count(s.listener), "limit", limit)
-			return s.drain(served, signals, limit)
+			return s.drain(sig.String(), served, signals)
+		case <-s.drainAsked:
+			return s.drain("a request", served, signals)
 		}
 	}
 }
@@ -90,7 +93,10 @@ func (s *service) open(logger *slog.Logger) error {
 	}
 	cfg.Logger = logger
 	if c.debug != "" {
-		cfg.OnEvent = s.metrics.Observe
+		cfg.OnEvent = func(e relink.Event) {
+			s.metrics.Observe(e)
+			s.history.Observe(e)
+		}
 	}
 	if c.clientKeyFile != "" {
 		s.clients.set(c.clientKeys)

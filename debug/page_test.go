@@ -1,0 +1,164 @@
+package debug_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/debug"
+)
+
+func inHTML(r *http.Request) { r.Header.Set("Accept", "text/html") }
+
+// The table is sorted by any column, either way.
+func TestSort(t *testing.T) {
+	l, all := open(t, 5)
+	h := debug.Handler(debug.Config{Listener: l})
+	for i, c := range all {
+		_, err := c.Write(make([]byte, 1+(i*3)%5))
+		require.NoError(t, err)
+	}
+	for _, by := range []string{"id", "state", "suite", "remote", "read", "written", "pending", "resumes", "replayed", "gap", "memory"} {
+		require.Len(t, sessions(t, h, "?sort="+by).Sessions, 5)
+		require.Len(t, sessions(t, h, "?sort=-"+by).Sessions, 5)
+	}
+	up, down := sessions(t, h, "?sort=written").Sessions, sessions(t, h, "?sort=-written").Sessions
+	require.Equal(t, all[0].ID(), up[0].ID)
+	for i := range up {
+		require.Equal(t, up[i].ID, down[len(down)-1-i].ID)
+	}
+	for _, path := range []string{"/sessions", "/", "/live"} {
+		w := ask(h, http.MethodGet, path+"?sort=colour", nil)
+		require.Equal(t, http.StatusBadRequest, w.Code)
+		require.Contains(t, w.Body.String(), `no column "colour"`)
+	}
+}
+
+// A session has a page, also for a while after its end if there is a history, and is
+// JSON for whoever does not ask for a page.
+func TestSessionPage(t *testing.T) {
+	l, all := open(t, 1)
+	history := debug.NewHistory()
+	h := debug.Handler(debug.Config{Listener: l, History: history})
+	id := all[0].ID()
+	history.Observe(relink.Event{Kind: relink.EventResumed, Conn: all[0], Remote: all[0].RemoteAddr(), Time: time.Now(), Gap: 1200 * time.Millisecond, Replayed: 2500})
+	history.Observe(relink.Event{Kind: relink.EventSuspended, Conn: all[0], Time: time.Now(), Err: errors.New("<b>reset</b>")})
+	page := ask(h, http.MethodGet, "/sessions/"+id, inHTML).Body.String()
+	for _, want := range []string{id, "1.2 s", "2.5 KB", "&lt;b&gt;reset", all[0].LocalAddr().String(), "post-quantum"} {
+		require.Contains(t, page, want)
+	}
+	var one struct {
+		ID, Local string
+		Events    []struct{ Kind, Error string }
+	}
+	require.NoError(t, json.Unmarshal(ask(h, http.MethodGet, "/sessions/"+id, nil).Body.Bytes(), &one))
+	require.Equal(t, id, one.ID)
+	require.Equal(t, "suspended", one.Events[0].Kind)
+	require.NoError(t, all[0].Abort())
+	<-all[0].Done()
+	page = ask(h, http.MethodGet, "/sessions/"+id, inHTML).Body.String()
+	require.Contains(t, page, "ended")
+	require.NotContains(t, page, "/abort")
+	require.Equal(t, http.StatusNotFound, ask(h, http.MethodGet, "/sessions/none", inHTML).Code)
+	require.Equal(t, http.StatusNotFound, ask(debug.Handler(debug.Config{Listener: l}), http.MethodGet, "/sessions/"+id, nil).Code)
+}
+
+// The last hour is on the page, and what was before is not.
+func TestHistory(t *testing.T) {
+	l, all := open(t, 1)
+	history := debug.NewHistory()
+	h := debug.Handler(debug.Config{Listener: l, History: history})
+	bars := func() int { return strings.Count(ask(h, http.MethodGet, "/", nil).Body.String(), "<rect") }
+	require.Zero(t, bars())
+	now := time.Now()
+	history.Observe(relink.Event{Kind: relink.EventOpened, Conn: all[0], Time: now.Add(-2 * time.Hour)})
+	require.Zero(t, bars())
+	history.Observe(relink.Event{Kind: relink.EventOpened, Conn: all[0], Time: now})
+	require.Equal(t, 1, bars())
+	history.Observe(relink.Event{Kind: relink.EventOpened, Conn: all[0], Time: now.Add(-time.Hour)}) // in the place of now, an hour late
+	history.Observe(relink.Event{Kind: relink.EventClosed, Conn: all[0], Time: now})
+	history.Observe(relink.Event{Kind: relink.EventResuming, Conn: all[0], Time: now})
+	require.Equal(t, 1, bars())
+	history.Observe(relink.Event{Kind: relink.EventRefused, Time: now, Refusals: &relink.RefusalStats{Probe: 7, Full: 2}, Err: errors.New("9 of them")})
+	page := ask(h, http.MethodGet, "/", nil).Body.String()
+	require.Contains(t, page, "refused in the last hour, at most 9")
+	// More events than are remembered: the newest are there.
+	for i := range 5000 {
+		history.Observe(relink.Event{Kind: relink.EventRefused, Time: now, Err: fmt.Errorf("number %d", i)})
+	}
+	page = ask(h, http.MethodGet, "/", nil).Body.String()
+	require.Contains(t, page, "number 4999")
+	require.NotContains(t, page, "number 900")
+}
+
+// What a program offers is there, and what it does not is not.
+func TestOffers(t *testing.T) {
+	l, _ := open(t, 0)
+	var reloadErr error
+	drained := 0
+	full := debug.Handler(debug.Config{
+		Listener: l, Settings: func() any { return map[string]string{"key": "fingerprint"} },
+		Reload: func() error { return reloadErr }, Drain: func() { drained++ },
+	})
+	bare := debug.Handler(debug.Config{Listener: l})
+	require.JSONEq(t, `{"key":"fingerprint"}`, ask(full, http.MethodGet, "/config", nil).Body.String())
+	require.Equal(t, "reloaded\n", ask(full, http.MethodPost, "/reload", nil).Body.String())
+	reloadErr = errors.New("line 6: no")
+	w := ask(full, http.MethodPost, "/reload", nil)
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+	require.Equal(t, "line 6: no\n", w.Body.String())
+	require.Equal(t, "draining\n", ask(full, http.MethodPost, "/drain", nil).Body.String())
+	require.Equal(t, 1, drained)
+	foreign := func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }
+	for method, paths := range map[string][]string{http.MethodGet: {"/config", "/assets/page.html", "/assets/none"}, http.MethodPost: {"/reload", "/drain"}} {
+		for _, path := range paths {
+			require.GreaterOrEqual(t, ask(bare, method, path, nil).Code, 400, path)
+			if method == http.MethodPost {
+				require.Equal(t, http.StatusForbidden, ask(full, method, path, foreign).Code)
+				require.Equal(t, http.StatusMethodNotAllowed, ask(full, http.MethodGet, path, nil).Code)
+			}
+		}
+	}
+	require.Equal(t, 1, drained)
+	require.Contains(t, ask(full, http.MethodGet, "/assets/page.js", nil).Body.String(), "EventSource")
+}
+
+// Other machines look only with the token, which a browser can ask for; balancers and
+// scrapers need none.
+func TestLooking(t *testing.T) {
+	l, all := open(t, 1)
+	far := func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1" }
+	h := debug.Handler(debug.Config{Listener: l, Token: "secret"})
+	for _, path := range []string{"/", "/sessions", "/sessions/" + all[0].ID(), "/live", "/assets/page.css"} {
+		w := ask(h, http.MethodGet, path, far)
+		require.Equal(t, http.StatusUnauthorized, w.Code, path)
+		require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic")
+		require.Equal(t, http.StatusForbidden, ask(debug.Handler(debug.Config{Listener: l}), http.MethodGet, path, far).Code, path)
+		require.Equal(t, http.StatusForbidden, ask(debug.Handler(debug.Config{Listener: l}), http.MethodGet, path, func(r *http.Request) { r.Host = "evil.example" }).Code, path)
+	}
+	require.Equal(t, http.StatusOK, ask(h, http.MethodGet, "/", func(r *http.Request) { far(r); r.SetBasicAuth("", "secret") }).Code)
+	require.Equal(t, http.StatusUnauthorized, ask(h, http.MethodGet, "/", func(r *http.Request) { far(r); r.SetBasicAuth("secret", "") }).Code)
+	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+		require.Equal(t, http.StatusOK, ask(h, http.MethodGet, path, far).Code, path)
+	}
+}
+
+// The buttons that do not end a session at once.
+func TestCutAndEnd(t *testing.T) {
+	l, all := open(t, 1)
+	h := debug.Handler(debug.Config{Listener: l})
+	w := ask(h, http.MethodPost, "/sessions/"+all[0].ID()+"/cut", nil)
+	require.Equal(t, "cut\n", w.Body.String())
+	require.Eventually(t, func() bool { return all[0].Stats().Resumes == 1 }, time.Minute, time.Millisecond)
+	w = ask(h, http.MethodPost, "/sessions/"+all[0].ID()+"/end", inHTML)
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	<-all[0].Done()
+	require.NoError(t, all[0].Err())
+}
