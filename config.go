@@ -304,6 +304,9 @@ func (d *Dialer) resolve() (*settings, error) {
 	if s.MaxBackoff < s.MinBackoff {
 		return nil, fmt.Errorf("relink: Dialer.MaxBackoff (%v) is below MinBackoff (%v)", s.MaxBackoff, s.MinBackoff)
 	}
+	if err := d.Vigilance.check(); err != nil {
+		return nil, fmt.Errorf("%w, in Dialer.Vigilance", err)
+	}
 	p, err := d.Suite.ClientProtocol()
 	if err == nil {
 		p, err = configured(p, false, s.ReplayLimit)

@@ -40,6 +40,14 @@ type Dialer struct {
 	// 10 milliseconds of the last one, or of the opening: its servers need them.
 	// Defaults 50 milliseconds and 3 seconds.
 	MinBackoff, MaxBackoff time.Duration
+
+	// Vigilance says how soon a link that shows no sign of life is suspected, and a second
+	// transport is dialled beside it. The zero value is [VigilanceForeground];
+	// [Conn.SetVigilance] changes it for a session. A negative LivenessTimeout
+	// switches suspicions off too. The classic suites, which have no pings, suspect a link
+	// only where the kernel knows that data is not acknowledged: on Linux and
+	// Android, and over TCP.
+	Vigilance Vigilance
 }
 
 // Dial opens a session with the suite and otherwise default settings; see
@@ -78,7 +86,7 @@ func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, 
 	if err != nil {
 		return nil, dialError(ctx, err, nil, dialled)
 	}
-	r := &redialer{wake: make(chan struct{}, 1)}
+	r := &redialer{wake: make(chan struct{}, 1), vigilance: d.Vigilance}
 	if p, ok := set.protocols[0].(suite.Spaced); ok {
 		r.minInterval = time.Duration(p.MinInterval()) * time.Millisecond
 	}

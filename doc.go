@@ -239,7 +239,15 @@
 //
 // # Liveness
 //
-// A path that has gone silent is found after about LivenessTimeout. Noise pings
+// A client suspects a path that does not answer for longer than its round trips explain,
+// a few tenths of a second mostly, and dials a second transport beside the first. Whichever is
+// proven alive carries on, so that a wrong suspicion costs nothing but the dial: see
+// [Dialer.Vigilance]. On Noise a ping asks first, also where a peer that has been
+// sending falls silent. On the classic suites only data that Linux or Android has sent
+// again, over TCP, raises a suspicion: a client that only receives cannot tell a
+// hop that hangs from a peer that has nothing to say, and needs messages of its own to find out.
+//
+// Where no other path is to be had, the loss is declared after about LivenessTimeout. Noise pings
 // where an answer is due, over any transport, and leaves an idle TCP connection
 // to the kernel's keep-alive. On the classic suites this needs a transport that
 // is TCP underneath: the kernel's keep-alive probes a connection that is quiet,

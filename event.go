@@ -14,7 +14,7 @@ import (
 type EventKind int
 
 // The kinds of events. For each session they come in this order: opened, then
-// any number of suspended, resuming and resumed, then closed.
+// any number of suspected, suspended, resuming and resumed, then closed.
 const (
 	// EventOpened: a new session is established.
 	EventOpened EventKind = iota + 1
@@ -37,6 +37,11 @@ const (
 	// closed it. Label names it, Err says how, Conn is nil. The sessions and the other
 	// inner listeners go on: see [Listener.AddListener].
 	EventListenerFailed
+	// EventSuspected: the link of a client has shown no sign of life for longer than its
+	// round trips explain. Err says what was awaited. A second transport is dialled beside
+	// it: if that is proven alive first, EventResumed follows, with a Gap of zero. If
+	// the link speaks first, nothing does; if it is lost, EventSuspended.
+	EventSuspected
 )
 
 // eventAcceptFailed goes to the Logger alone: the inner listener returned a
@@ -54,6 +59,8 @@ func (k EventKind) String() string {
 		return "resuming"
 	case EventResumed:
 		return "resumed"
+	case EventSuspected:
+		return "suspected"
 	case EventRefused:
 		return "refused"
 	case EventClosed:
@@ -308,7 +315,7 @@ func (n *notifier) log(e Event) {
 		level = slog.LevelError
 	case EventResuming:
 		level = slog.LevelDebug
-	case EventOpened, EventSuspended, EventResumed, EventClosed:
+	case EventOpened, EventSuspended, EventResumed, EventSuspected, EventClosed:
 	}
 	attrs := make([]slog.Attr, 0, 7)
 	if e.Conn != nil {

@@ -816,6 +816,21 @@ func ExampleConn_Abort() {
 // A phone has changed from Wi-Fi to a mobile network, or the application has come
 // to the foreground: the platform's callback tells the Conn, which moves at
 // once instead of waiting for a time-out.
+// A chat that goes to the background can wait a few seconds for what a game cannot.
+func ExampleConn_SetVigilance() {
+	l := echo(relink.DH64RC4Server{})
+	defer l.Close()
+	d := relink.Dialer{Suite: relink.DH64RC4Client{}, Vigilance: relink.VigilanceForeground}
+	conn, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Abort()
+
+	fmt.Println(conn.SetVigilance(relink.VigilanceBackground))
+	// Output: <nil>
+}
+
 func ExampleConn_NetworkChanged() {
 	l := echo(relink.DH64RC4Server{})
 	defer l.Close()

@@ -395,7 +395,7 @@ func (t target) Early(offset int64, data []byte) {
 
 // early takes data that came with a handshake.
 func (s *session) early(offset int64, data []byte) {
-	if !s.done && !s.provisional {
+	if !s.done && !s.provisional && !s.heldBack() {
 		s.recv.Early(offset, data)
 	}
 }

@@ -68,6 +68,8 @@ type link struct {
 
 	probe probe      // guarded by the session's lock, like the next
 	trips roundTrips // see roundtrip.go
+
+	suspicion *suspicion // nil where nothing comes of it: see suspicion.go
 }
 
 // A framing is what a link has whose wire carries records. It is one line of the

@@ -93,7 +93,7 @@ func (s *session) tickPings(l *link, heard bool) (silent bool) {
 // answerDue reports whether the peer is to answer, on a wire with pings. Where no
 // kernel probes an idle link it always is.
 func (s *session) answerDue(l *link) bool {
-	return s.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil
+	return s.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil || l.suspicion != nil && l.suspicion.asked != 0
 }
 
 // tickTCP goes by what the kernel knows of its acknowledgements.
@@ -140,7 +140,14 @@ type tcpInfo struct {
 	probes      uint8         // of a closed window, unanswered so far
 	silentFor   time.Duration // since the last acknowledgement
 	sentFor     time.Duration // since data was last sent, or sent again
+	receivedFor time.Duration // since data was last received
+	roundTrip   time.Duration // smoothed
+	variation   time.Duration // of that
 }
+
+// bound is the time within which an acknowledgement is to be expected, as the kernel
+// measures it.
+func (i tcpInfo) bound() time.Duration { return i.roundTrip + 4*i.variation }
 
 // minProbes is how many probes of a closed window must be unanswered: a living
 // peer answers each, however long it does not read.

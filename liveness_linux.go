@@ -26,5 +26,8 @@ func readTCPInfo(t *net.TCPConn) (tcpInfo, bool) {
 		probes:      info.Probes,
 		silentFor:   time.Duration(info.Last_ack_recv) * time.Millisecond,
 		sentFor:     time.Duration(info.Last_data_sent) * time.Millisecond,
+		receivedFor: time.Duration(info.Last_data_recv) * time.Millisecond,
+		roundTrip:   time.Duration(info.Rtt) * time.Microsecond,
+		variation:   time.Duration(info.Rttvar) * time.Microsecond,
 	}, true
 }

@@ -20,10 +20,10 @@ const (
 	firstRecord = 8 << 10
 )
 
-// startPace says how long the records of a new link may be, on which the peer has
-// acknowledged the stream up to the offset.
-func (f *framing) startPace(acked int64, slowNetwork bool) {
-	f.base, f.counted = acked, acked
+// startPace says how long the records of a new link may be, which begins at base and on
+// which the peer has acknowledged the stream up to the other offset.
+func (f *framing) startPace(base, acked int64, slowNetwork bool) {
+	f.base, f.counted = base, acked
 	if slowNetwork {
 		f.recordCap = slowRecord
 	}

@@ -32,6 +32,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		}
 		old.close() // proven to be superseded, whether or not it seems alive
 		c.s.lost.at = 0
+		c.s.slowNetwork = c.s.client && old.framing != nil && c.s.send.Highest() > c.s.send.Acked() && c.s.send.Acked() == old.base
 	}
 	l := newLink(t, s.rest(), sl)
 	l.trips.begin(s.roundTrip)
@@ -46,11 +47,12 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	replayed := c.s.send.Attach(sl.Peer.Received, limit, c.s.epoch == 1)
 	c.s.recv.Attach(told, sl.Peer.Sent)
 	if l.framing != nil {
-		l.startPace(c.s.send.Acked(), c.s.slowNetwork)
+		l.startPace(c.s.send.HandedTo(), c.s.send.Acked(), c.s.slowNetwork)
 	}
 	if c.set.LivenessTimeout > 0 {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
 		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
+		c.s.trust(l)
 	}
 	c.server.provenAliveLocked(c)
 	if c.s.leaving {
@@ -123,7 +125,7 @@ func (v clientView) Pending(p []byte) (int64, int) {
 }
 
 // A redialer brings a client's session back to life. Its goroutine exists while
-// the session is suspended.
+// the session is suspended, or suspects its link.
 type redialer struct {
 	// Constant after creation.
 	dial         func(ctx context.Context) (net.Conn, error)
@@ -136,6 +138,10 @@ type redialer struct {
 	cancel  context.CancelFunc // ends the attempt under way
 	retry   bool               // the attempt was ended for a new one
 	touched monoTime           // when the server was last given something to settle
+	beside  bool               // it pauses while there is a link
+	alarms  alarms             // see suspicion.go
+
+	vigilance Vigilance
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
@@ -149,6 +155,16 @@ func (r *redialer) startLocked(c *Conn) {
 	if !r.running {
 		r.running = true
 		go r.run(c)
+	} else if r.beside {
+		r.wakeLocked()
+	}
+}
+
+// wakeLocked ends a pause.
+func (r *redialer) wakeLocked() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -159,10 +175,7 @@ func (r *redialer) retryNowLocked() {
 		r.retry = true
 		r.cancel()
 	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wakeLocked()
 }
 
 // linkedLocked notes that an attempt has given the session a link.
@@ -226,7 +239,9 @@ func (c *Conn) NetworkChanged() {
 	}
 	if l := c.s.link; l != nil {
 		c.linkLostLocked(l, errNetworkChanged)
-		return
+		if c.redial.cancel == nil { // else an attempt beside it is of the old network too
+			return
+		}
 	}
 	c.redial.retryNowLocked()
 }
@@ -241,7 +256,12 @@ func (r *redialer) run(c *Conn) {
 	pauses := 0
 	c.mu.Lock()
 	defer c.unlock()
-	for fresh := true; c.s.link == nil && !c.s.done; {
+	for fresh := true; c.s.wantsLink(); {
+		if c.s.link != nil {
+			r.attemptBesideLocked(c)
+			fresh = true
+			continue
+		}
 		if fresh {
 			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set.ResumeTimeout)), nil, 0, false
 			if pause := r.redialDelayLocked(c); pause > 0 {
@@ -361,8 +381,10 @@ func (r *redialer) serverConfirmedEnd(s *session) bool {
 	return s.epoch == 1 || s.send.Delivered() || s.exchanged() > r.counts
 }
 
-// attemptLocked dials once and resumes. The lock is released meanwhile.
+// attemptLocked dials once and resumes, beside the link that is there, if so. The lock is
+// released meanwhile.
 func (r *redialer) attemptLocked(c *Conn, before error) error {
+	old := c.s.link
 	select { // what woke an attempt must not shorten the pause after it
 	case <-r.wake:
 	default:
@@ -370,9 +392,16 @@ func (r *redialer) attemptLocked(c *Conn, before error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.set.AttemptTimeout)
 	defer cancel()
 	r.cancel, r.retry = cancel, false
-	c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
+	if old == nil {
+		c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
+	} else {
+		c.s.send.Hold()
+	}
 	c.unlock()
 	t, err := r.dial(ctx)
+	if err == nil && old != nil {
+		err = r.connectedBeside(c, old)
+	}
 	var sl suite.Link
 	var s *handshakeStream
 	if err == nil {
@@ -387,8 +416,11 @@ func (r *redialer) attemptLocked(c *Conn, before error) error {
 	if s != nil {
 		r.touched = now()
 	}
-	if err == nil && (c.s.done || c.s.link != nil) {
+	if err == nil && c.s.done {
 		err = net.ErrClosed
+	}
+	if err == nil && c.s.link != nil && !c.s.suspected(c.s.link) {
+		err = errSpoke
 	}
 	if err == nil && r.retry {
 		err = errNetworkChanged // in the last moment: this transport is of the old network
@@ -400,6 +432,7 @@ func (r *redialer) attemptLocked(c *Conn, before error) error {
 		if t != nil {
 			go resetTransport(t) // the server may have taken it over: it must not read a clean end
 		}
+		c.s.send.Unhold()
 		return err
 	}
 	c.s.early(sl.Early.Offset, sl.Early.Data)

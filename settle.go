@@ -42,6 +42,9 @@ func (c *Conn) settleLocked() {
 		}
 		if !c.s.ticking && c.s.ticksWanted(l) {
 			c.s.ticking = true
+			if l.suspicion != nil {
+				l.suspicion.ticked = now()
+			}
 			switch {
 			case c.server != nil:
 				c.server.watchSession(c)
@@ -120,10 +123,16 @@ func (s *session) standbyWanted(l *link) bool {
 	if !s.closed && s.recv.Buffered() >= s.recv.Limit() {
 		return false
 	}
-	if s.unaccepted && s.recv.Buffered() >= unacceptedBound {
-		return false // it is to hold little before somebody wants it
+	if s.heldBack() {
+		return false
 	}
 	return !l.interruptible || s.closed || s.backgroundRead || s.recv.Draining()
+}
+
+// heldBack says whether nothing more is to be taken for an application that does not
+// have the session yet: it is to hold little before somebody wants it.
+func (s *session) heldBack() bool {
+	return s.unaccepted && s.recv.Buffered() >= unacceptedBound
 }
 
 // mustSend says whether the sender has anything to do.
@@ -153,7 +162,7 @@ func (s *session) halfCloseDue(l *link) bool {
 func (s *session) ticksWanted(l *link) bool {
 	return l.outstanding || s.recv.AckPending() || s.recv.ReplayUnknown() && s.recv.Draining() ||
 		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks) ||
-		s.send.Traits.Pings && l.probe.timeout > 0 && s.answerDue(l) || s.reportDue()
+		s.send.Traits.Pings && l.probe.timeout > 0 && s.answerDue(l) || s.silenceMatters(l) || s.reportDue()
 }
 
 // absenceMatters says whether somebody must read if the application stays away:
@@ -180,6 +189,6 @@ func (s *session) lingered() (ends, leaves bool) {
 	case l == nil:
 		return s.mayPart(), !s.mayPart()
 	default:
-		return l.closedSaid && !l.sealed(), false
+		return l.closedSaid && !l.sealed() && !s.doubtful(), false
 	}
 }

@@ -37,6 +37,7 @@ func (c *Conn) tick() bool {
 		c.linkLostLocked(l, errSilent)
 	}
 	s.tickRoundTrips(l, heard)
+	c.tickSuspicionLocked(l, heard)
 	if s.ticking = s.link != nil && !s.done && s.ticksWanted(s.link); s.ticking && c.timer != nil {
 		c.timer.Reset(tickEvery)
 	}

@@ -19,7 +19,7 @@ func TestAbortBesideTheFlusher(t *testing.T) {
 	InAckBubble(t, func(t *testing.T, s Suite) {
 		for _, stuck := range []time.Duration{0, 50 * time.Millisecond, time.Second} {
 			for _, byClient := range []bool{true, false} {
-				r := New(t, s, WithPath(faultnet.Options{Buffer: 4 << 10}),
+				r := New(t, s, Unsuspecting, WithPath(faultnet.Options{Buffer: 4 << 10}),
 					WithBoth(func(c *relink.Config) { c.ResumeTimeout = 20 * time.Second }))
 				from, to := r.Client, r.Server
 				if !byClient {

@@ -37,7 +37,7 @@ func flushing(ctx context.Context, c *relink.Conn) <-chan Outcome {
 // and no longer.
 func TestFlush(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
-		r := New(t, s, WithPath(faultnet.Options{Buffer: 1000}))
+		r := New(t, s, Unsuspecting, WithPath(faultnet.Options{Buffer: 1000}))
 		require.NoError(t, r.Client.Flush(t.Context())) // of nothing
 		for name, c := range r.Ends() {
 			peer, dir := r.Server.Conn, faultnet.Up

@@ -114,7 +114,7 @@ func TestBlockedWriteIsWoken(t *testing.T) {
 func TestWriteToStalledPeer(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		const limit, buffer = 512 << 10, 32 << 10
-		r := New(t, s, WithBoth(func(c *relink.Config) { c.ReplayLimit = limit }), WithPath(faultnet.Options{Buffer: buffer}))
+		r := New(t, s, Unsuspecting, WithBoth(func(c *relink.Config) { c.ReplayLimit = limit }), WithPath(faultnet.Options{Buffer: buffer}))
 		for _, c := range r.Ends() {
 			r.Net.Last().Stall(faultnet.Up)
 			r.Net.Last().Stall(faultnet.Down)
@@ -348,7 +348,7 @@ func TestFullBufferBlocks(t *testing.T) {
 	for _, suspended := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspended=%v", suspended), func(t *testing.T) {
 			InAckBubble(t, func(t *testing.T, s Suite) {
-				r := New(t, s, WithLimit(limit))
+				r := New(t, s, Unsuspecting, WithLimit(limit))
 				data := Data(5 * limit)
 				if suspended {
 					r.Suspend(faultnet.Refuse, faultnet.Reset)

@@ -234,7 +234,7 @@ func TestBlackHole(t *testing.T) {
 			for _, busy := range []string{"idle", "reading", "writing"} {
 				t.Run(fmt.Sprintf("%v/opaque=%v/%s", kind, opaque, busy), func(t *testing.T) {
 					InAckBubble(t, func(t *testing.T, s Suite) {
-						r := New(t, s, WithPath(faultnet.Options{Opaque: opaque}),
+						r := New(t, s, Unsuspecting, WithPath(faultnet.Options{Opaque: opaque}),
 							WithBoth(func(c *relink.Config) { c.LivenessTimeout = timeout }))
 						r.Exchange(1000)
 						time.Sleep(time.Minute) // an idle session stays

@@ -230,7 +230,7 @@ func TestNoiseLeavesABlackHole(t *testing.T) {
 			for _, after := range []time.Duration{0, 30 * time.Millisecond, 70 * time.Millisecond, 7450 * time.Millisecond} {
 				synctest.Test(t, func(t *testing.T) {
 					const n = 1000
-					r := New(t, Noise, WithPath(o))
+					r := New(t, Noise, Unsuspecting, WithPath(o))
 					r.Exchange(1000)
 					time.Sleep(after)
 					synctest.Wait()
@@ -366,7 +366,7 @@ func TestRecordsOverSlowNetwork(t *testing.T) {
 							t.Fatalf("client %v, server %v", r.Client.Conn, r.Server.Conn)
 						}
 					}
-					require.Less(t, r.Client.Stats().Resumes, int64(8))
+					require.Less(t, r.Client.Stats().Resumes, int64(12)) // some of them beside a link that was only slow
 					r.Stop()
 					time.Sleep(time.Second)
 				})

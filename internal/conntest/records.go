@@ -251,9 +251,13 @@ func (p *RecordProtocol) serveResume(s suite.Stream, h suite.Host) error {
 	if err := rs.confirmed(t, secret.next); err != nil {
 		return err
 	}
+	peer := suite.Offsets{Sent: suite.Unknown, Received: r.received}
+	if first.Ack { // more may have come over the older link
+		peer.Received = first.Received
+	}
 	return t.TakeOver(claim, suite.Link{
 		Codec: codec,
-		Peer:  suite.Offsets{Sent: suite.Unknown, Received: r.received},
+		Peer:  peer,
 		First: first,
 	})
 }

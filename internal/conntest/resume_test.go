@@ -437,6 +437,7 @@ func TestLostProofTooLate(t *testing.T) {
 				}
 				return nil
 			})
+			sc.Dialer.Vigilance = relink.VigilanceOff // or it would come in time
 			c, err := sc.Dialer.DialConn(context.Background(), "tcp", "server")
 			if err != nil {
 				return // it does not speak last, and so it knows at once

@@ -268,3 +268,7 @@ func relayed(t *testing.T, s Suite, options ...Option) (*Rig, *faultnet.Relay) {
 	r.Connect()
 	return r, relay
 }
+
+// Unsuspecting has a client wait for what a stalled path holds back, and dial nothing
+// beside it.
+var Unsuspecting = WithClient(func(d *relink.Dialer) { d.Vigilance = relink.VigilanceOff })

@@ -515,7 +515,7 @@ func TestShortWriteBehindLongOneBesideSender(t *testing.T) {
 // then wait for it, their deadline or the end.
 func TestShortWritesBesideSenderUntilFull(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
-		r := New(t, s, WithPath(faultnet.Options{Buffer: 100}), WithBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
+		r := New(t, s, Unsuspecting, WithPath(faultnet.Options{Buffer: 100}), WithBoth(func(c *relink.Config) { c.ReplayLimit = 64 << 10 }))
 		r.Net.Last().Stall(faultnet.Up)
 		synctest.Wait() // until nobody is sending any more for the handshake
 		data := Data(100 << 10)

@@ -157,6 +157,7 @@ func (w *world) dial() error {
 	d := relink.Dialer{
 		Config: relink.Config{ReplayLimit: replayLimit}, Suite: w.suite.client,
 		DialTransport: w.gate.dial(w.net, w.kind),
+		Vigilance:     relink.VigilanceOff, // what is held is to stay held
 	}
 	c, err := d.DialConn(context.Background(), "tcp", "server")
 	if err == nil {

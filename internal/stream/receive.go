@@ -183,6 +183,7 @@ func (r *Receive) Early(offset int64, data []byte) int {
 	data = data[:min(len(data), r.buf.Room())]
 	r.received += int64(len(data))
 	r.Deposit(append([]byte(nil), data...))
+	r.ackPending = r.ackPending || r.acks && len(data) > 0
 	return len(data)
 }
 

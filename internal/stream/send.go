@@ -57,6 +57,7 @@ type Send struct {
 	finOnLink bool // the present one was
 	finAcked  bool // the peer has received everything and the end
 	stopped   bool // the peer's application reads no more
+	holding   bool // nothing is freed: see Hold
 	err       error
 }
 
@@ -318,6 +319,9 @@ func (s *Send) Received(offset int64) {
 // peer got them over the link before, after it had said where this one begins, and
 // counts from there.
 func (s *Send) free() {
+	if s.holding {
+		return
+	}
 	offset := s.acked
 	if s.linked {
 		offset = min(offset, s.sent)
@@ -325,6 +329,26 @@ func (s *Send) free() {
 	if offset > s.buf.Start() {
 		s.buf.Free(offset)
 	}
+}
+
+// Hold keeps what is not freed yet until a link begins or Unhold is called, whatever
+// the peer acknowledges meanwhile: an attempt beside the link has said where it stood, and
+// the answer may be older than what the link brings.
+func (s *Send) Hold() { s.holding = true }
+
+// Unhold ends what Hold began, without a link.
+func (s *Send) Unhold() {
+	s.holding = false
+	s.free()
+}
+
+// least is the lowest offset that a link can begin at, where the wire has
+// acknowledgements.
+func (s *Send) least() int64 {
+	if s.holding {
+		return min(s.acked, s.buf.Start())
+	}
+	return s.acked
 }
 
 // Acknowledge takes an acknowledgement of the peer. An error is a violation of the
@@ -394,8 +418,8 @@ func (s *Send) Check(received int64) error {
 // is freed, so that a link cannot begin below it; a peer that wants that contradicts
 // itself.
 func (s *Send) CheckFreed(received int64) error {
-	if s.Traits.Acks && received < s.acked {
-		return fmt.Errorf("%w: it has received %d bytes and acknowledged %d before", suite.ErrCounters, received, s.acked)
+	if least := s.least(); s.Traits.Acks && received < least {
+		return fmt.Errorf("%w: it has received %d bytes and acknowledged %d before", suite.ErrCounters, received, least)
 	}
 	return nil
 }
@@ -406,7 +430,8 @@ func (s *Send) CheckFreed(received int64) error {
 // returns how many bytes go out again.
 func (s *Send) Attach(received, limit int64, first bool) (again int64) {
 	s.linked, s.finOnLink = true, false
-	s.sent = max(received, s.acked)
+	s.sent = max(received, s.least())
+	s.holding = false
 	again = max(0, s.highest-s.sent)
 	s.highest = max(s.highest, s.sent)
 	s.Received(s.sent)

@@ -622,3 +622,29 @@ func TestSendInit(t *testing.T) {
 	require.Zero(t, s.Memory())
 	require.Equal(t, 1<<10, s.Room())
 }
+
+// While an attempt is under way beside a link, what that link's peer acknowledges stays:
+// the attempt may have been answered before.
+func TestHoldKeepsWhatIsAcknowledged(t *testing.T) {
+	s := attached(records, 4<<10)
+	write(t, s, 1000)
+	hand(t, s, 600)
+	require.NoError(t, s.Acknowledge(suite.Control{Received: 200}))
+	s.Hold()
+	require.NoError(t, s.Acknowledge(suite.Control{Received: 600}))
+	require.Equal(t, 4<<10-800, s.Room())
+	require.ErrorIs(t, s.CheckFreed(199), suite.ErrCounters)
+	require.NoError(t, s.CheckFreed(300))
+	require.Equal(t, int64(300), s.Attach(300, 0, false))
+	require.Equal(t, int64(600), s.Acked())
+	require.ErrorIs(t, s.CheckFreed(300), suite.ErrCounters)
+	again, _ := hand(t, s, 700)
+	require.Equal(t, int64(300), again)
+	require.Equal(t, 4<<10-400, s.Room())
+
+	s.Hold()
+	require.NoError(t, s.Acknowledge(suite.Control{Received: 1000}))
+	require.Equal(t, 4<<10-400, s.Room())
+	s.Unhold()
+	require.Equal(t, 4<<10, s.Room())
+}

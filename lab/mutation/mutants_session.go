@@ -6,13 +6,13 @@ var resumeMutants = []mutant{
 	{
 		name:   "nothing is sent again",
 		breaks: "A new link begins where the old one had stopped, whatever the peer has.",
-		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received, s.highest)`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.least())`, `s.sent = max(received, s.highest)`}},
 		pkg:    "./internal/conntest", tests: "TestReplayedBytes",
 	},
 	{
 		name:   "one byte too much is sent again",
 		breaks: "A new link begins one byte before what the peer misses.",
-		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.acked)`, `s.sent = max(received-1, s.acked)`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent = max(received, s.least())`, `s.sent = max(received-1, s.least())`}},
 		pkg:    "./internal/conntest", tests: "TestReplayedBytes TestResumeAgainUnread",
 	},
 	{
@@ -48,7 +48,7 @@ var resumeMutants = []mutant{
 	{
 		name:   "an acknowledgement is taken back",
 		breaks: "A peer may resume from before what it has acknowledged.",
-		edits:  []edit{{"internal/stream/send.go", `if s.Traits.Acks && received < s.acked {`, `if s.Traits.Acks && received < 0 {`}},
+		edits:  []edit{{"internal/stream/send.go", `; s.Traits.Acks && received < least {`, `; s.Traits.Acks && received < least-1<<40 {`}},
 		pkg:    "./internal/conntest", tests: "TestServerTakesAcknowledgementBack",
 	},
 	{
@@ -121,10 +121,12 @@ var redialMutants = []mutant{
 	{
 		name:   "NetworkChanged is ignored",
 		breaks: "A change of network does not shorten a pause or an attempt.",
-		edits: []edit{{"resume.go", `		return
+		edits: []edit{{"resume.go", `			return
+		}
 	}
 	c.redial.retryNowLocked()
-}`, `		return
+}`, `			return
+		}
 	}
 }`}},
 		pkg: "./internal/conntest", tests: "TestNetworkChanged",
@@ -446,7 +448,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "much before Accept",
 		breaks: "A session takes all that its peer sends before anybody has accepted it.",
-		edits:  []edit{{"settle.go", `if s.unaccepted && s.recv.Buffered() >= unacceptedBound {`, `if s.unaccepted && false {`}},
+		edits:  []edit{{"settle.go", `return s.unaccepted && s.recv.Buffered() >= unacceptedBound`, `return false`}},
 		pkg:    "./internal/conntest", tests: "TestHoldsLittleBeforeAccept",
 	},
 }
@@ -636,6 +638,30 @@ var livenessMutants = []mutant{
 		breaks: "A silent link counts as lost a few ticks after its time-out.",
 		edits:  []edit{{"liveness.go", `p.timeout-2*tickEvery:`, `p.timeout+2*tickEvery:`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLeavesABlackHole",
+	},
+	{
+		name:   "a silent link is not suspected",
+		breaks: "The client waits for LivenessTimeout where an answer does not come.",
+		edits:  []edit{{"suspicion.go", `case s.asked.since() >= c.patienceLocked(l):`, `case s.asked.since() >= c.patienceLocked(l) && false:`}},
+		pkg:    "./internal/conntest", tests: "TestSuspicionFindsASilentLoss",
+	},
+	{
+		name:   "whatever comes is an answer",
+		breaks: "A way that is lost in one direction is not suspected as long as the peer sends.",
+		edits:  []edit{{"suspicion.go", `return !s.pingDue && l.trips.asked == 0`, `return true`}},
+		pkg:    "./internal/conntest", tests: "TestSuspicionFindsASilentLoss",
+	},
+	{
+		name:   "one transport after the other",
+		breaks: "A client whose peer is stopped dials one transport after the other.",
+		edits:  []edit{{"suspicion.go", `return a.spare.add(spareEvery << a.taken).until()`, `return 0`}},
+		pkg:    "./internal/conntest", tests: "TestFalseAlarmsAreFew",
+	},
+	{
+		name:   "freed beside an attempt",
+		breaks: "What a link acknowledges is freed, although an attempt beside it may begin before that.",
+		edits:  []edit{{"internal/stream/send.go", `func (s *Send) Hold() { s.holding = true }`, `func (s *Send) Hold() {}`}},
+		pkg:    "./internal/stream", tests: "TestHoldKeepsWhatIsAcknowledged",
 	},
 	{
 		name:   "silence of TCP is not found",

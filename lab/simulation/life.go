@@ -36,14 +36,16 @@ func (w *world) lifeOf(side Side, c *relink.Conn) *life {
 }
 
 // before says which kinds of events may come right before each kind. A server's
-// session can be resumed while it seems to be connected.
+// session can be resumed while it seems to be connected, and a client's while it
+// suspects its link.
 var before = map[Side]map[relink.EventKind][]relink.EventKind{
 	Client: {
 		relink.EventOpened:    {0},
-		relink.EventSuspended: {relink.EventOpened, relink.EventResumed},
+		relink.EventSuspected: {relink.EventOpened, relink.EventResumed, relink.EventSuspected},
+		relink.EventSuspended: {relink.EventOpened, relink.EventResumed, relink.EventSuspected},
 		relink.EventResuming:  {relink.EventSuspended, relink.EventResuming},
-		relink.EventResumed:   {relink.EventResuming},
-		relink.EventClosed:    {relink.EventOpened, relink.EventSuspended, relink.EventResuming, relink.EventResumed},
+		relink.EventResumed:   {relink.EventResuming, relink.EventSuspended, relink.EventSuspected},
+		relink.EventClosed:    {relink.EventOpened, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventResumed},
 	},
 	Server: {
 		relink.EventOpened:    {0},
@@ -100,7 +102,7 @@ func (w *world) event(side Side, e relink.Event) {
 		l.longest = max(l.longest, gap)
 	case relink.EventClosed:
 		l.closedAt, l.closed = e.Time, e.Err
-	case relink.EventOpened, relink.EventRefused, relink.EventListenerFailed:
+	case relink.EventOpened, relink.EventSuspected, relink.EventRefused, relink.EventListenerFailed:
 	}
 	l.last, l.at = e.Kind, e.Time
 }

@@ -1,0 +1,338 @@
+package relink
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A client suspects a link that shows no sign of life long before it counts as dead: it
+// dials a second transport beside the first, and whichever is proven alive carries
+// on. See docs/adr/0053-suspicion.md.
+//
+// On a wire with pings silence is suspicious after a question. Where something was to
+// come, because data waits for its acknowledgement or because the peer has been sending
+// until now, a ping asks; when that has no answer for longer than a round trip of this
+// path explains, the link is suspected. Only the answer counts: what comes without having
+// been asked for says nothing of the way there. On the others there is only what
+// the kernel knows: a segment that it has sent again, and nobody has acknowledged.
+//
+// A suspicion never detaches a link that has spoken since. On a wire with records the
+// first link serves until the second is confirmed. A classic wire gives the session away
+// with the resume's first message: there the first is given up when the second is
+// connected, which shows that the path is there, and not before.
+
+const (
+	// leastPatience is how long an answer is awaited at least. Ticks make it two tenths
+	// of a second.
+	leastPatience = 150 * time.Millisecond
+
+	// ackDelay is how long a peer may hold an acknowledgement back.
+	ackDelay = 2 * tickEvery
+
+	// halfPatience is how often the patience doubles where something is alive: the next
+	// hop has acknowledged the question, or the peer goes on sending. A hop may hang
+	// then and one way be lost, but the answer may also be in a queue.
+	halfPatience = 3
+
+	// backgroundPatience is how often it doubles in the background.
+	backgroundPatience = 3
+
+	// mostPatience is how often it doubles for alarms, once each, until there was none for
+	// calmAfter.
+	mostPatience = 6
+	calmAfter    = time.Minute
+
+	// spareEvery is the least time between two transports that are connected beside a
+	// link, unless the first has become the link and brought something forward.
+	// Each that became it and did not doubles the time, up to mostTaken times: the
+	// server is there, and does not want more.
+	spareEvery = 10 * time.Second
+	mostTaken  = 4
+)
+
+var (
+	// errSuspected is why a classic link was given up for a transport that was connected.
+	errSuspected = errors.New("relink: the link showed no sign of life, and another transport was to be had")
+
+	// errSpoke ends an attempt beside a link that is alive after all.
+	errSpoke = errors.New("relink: the link has shown a sign of life")
+)
+
+// A suspicion is what a client holds against its link. Its lock is the session's.
+type suspicion struct {
+	ticked   monoTime      // when the link was last looked at
+	heard    monoTime      // the last look before which something had arrived
+	gap      time.Duration // from one of these to the next, smoothed
+	received int64         // of the peer's stream, when a silence was last asked about
+	due      monoTime      // since when an acknowledgement is awaited, or zero
+	handed   int64         // up to where
+	asked    monoTime      // since when a ping is without an answer, or zero
+	since    monoTime      // the link has been suspected; or zero
+	tries    int           // attempts beside it
+}
+
+// alarms are what a client has learnt from suspicions.
+type alarms struct {
+	level uint8    // how often the patience doubles
+	taken uint8    // how many transports beside a link became the link, and brought nothing forward
+	last  monoTime // when that was last raised
+	spare monoTime // when a transport was last connected beside a link, or zero
+}
+
+// trust begins to look at a new link of a client.
+func (s *session) trust(l *link) {
+	if s.client && (s.send.Traits.Pings || l.probe.tcp != nil) {
+		l.suspicion = &suspicion{ticked: now(), heard: now(), received: s.recv.Received()}
+	}
+}
+
+// silenceMatters reports whether the link is to be looked at because it may fall
+// silent.
+func (s *session) silenceMatters(l *link) bool {
+	p := l.suspicion
+	return p != nil && (p.asked != 0 || p.since != 0 || s.send.Traits.Pings && s.recv.Received() > p.received)
+}
+
+// tickSuspicionLocked looks at the link. heard says that something has arrived since the
+// last time.
+func (c *Conn) tickSuspicionLocked(l *link, heard bool) {
+	s := l.suspicion
+	if s == nil || c.s.link != l {
+		return
+	}
+	last := s.ticked
+	s.ticked = now()
+	late := time.Duration(s.ticked-last) > 2*tickEvery
+	if !c.s.send.Traits.Pings {
+		c.tickKernelLocked(l, heard, late)
+		return
+	}
+	if c.s.send.Acked() >= s.handed {
+		s.due = 0
+	}
+	if s.due == 0 && c.s.send.Highest() > c.s.send.Acked() {
+		s.due, s.handed = last, c.s.send.Highest()
+	}
+	if heard {
+		s.gap += (time.Duration(s.ticked-s.heard) - s.gap) / 4
+		s.heard = s.ticked
+		if a := &c.redial.alarms; a.taken > 0 && c.s.exchanged() > c.redial.counts {
+			a.spare, a.taken = 0, 0
+		}
+	}
+	if s.asked != 0 && c.s.answered(l) {
+		c.spokeLocked(l)
+	}
+	if !late { // else this process was kept waiting, and not the answer
+		c.tickSilenceLocked(l)
+	}
+}
+
+// answered reports whether the peer has answered the ping that asked for it.
+func (s *session) answered(l *link) bool { return !s.pingDue && l.trips.asked == 0 }
+
+// tickSilenceLocked asks the peer of a link that is silent, and suspects the link if
+// nothing comes.
+func (c *Conn) tickSilenceLocked(l *link) {
+	s := l.suspicion
+	switch {
+	case s.since != 0:
+	case s.asked == 0 && l.trips.asked != 0: // somebody has asked for something else
+		s.asked = l.trips.asked
+	case s.asked == 0:
+		if s.due != 0 && s.due.since() >= c.redial.stretch(l.trips.Bound())+ackDelay || c.unexpectedSilenceLocked(l) {
+			c.askForLifeLocked(l)
+		}
+	case c.redial.vigilance == VigilanceOff:
+	case s.asked.since() >= c.patienceLocked(l):
+		c.suspectLocked(l, fmt.Errorf("relink: no answer within %v, where a round trip takes %v",
+			s.asked.since().Round(time.Millisecond), l.trips.Smoothed().Round(time.Millisecond)))
+	}
+}
+
+// unexpectedSilenceLocked reports whether something was to come by now, as it has been
+// coming. After the question about it a silence is expected, until something comes.
+func (c *Conn) unexpectedSilenceLocked(l *link) bool {
+	s := l.suspicion
+	patience := c.set.LivenessTimeout / 2
+	if c.redial.vigilance == VigilanceForeground {
+		patience = min(patience, l.rhythm())
+	}
+	return c.s.recv.Received() > s.received && s.heard.since() >= patience
+}
+
+// rhythm is the time within which something is to come from a peer that is sending.
+func (l *link) rhythm() time.Duration { return max(2*l.suspicion.gap, l.trips.Bound()) }
+
+// askForLifeLocked sends a ping. The link is dead if it stays silent for LivenessTimeout
+// in all.
+func (c *Conn) askForLifeLocked(l *link) {
+	s := l.suspicion
+	s.asked, s.received = s.ticked, c.s.recv.Received()
+	if l.probe.quiet == 0 {
+		l.probe.quiet = s.heard
+	}
+	c.s.pingDue = true
+	c.s.hearAcks()
+}
+
+// patienceLocked is how long an answer is awaited.
+func (c *Conn) patienceLocked(l *link) time.Duration {
+	s := l.suspicion
+	d := c.redial.stretch(max(l.trips.Bound(), leastPatience))
+	if s.asked.since() >= d && (s.heard > s.asked && s.heard.since() < l.rhythm() || l.kernelHeard(s.asked)) {
+		d <<= halfPatience
+	}
+	return d
+}
+
+// stretch returns d as false alarms have taught it, and as the vigilance has it.
+func (r *redialer) stretch(d time.Duration) time.Duration {
+	if r.alarms.level > 0 && r.alarms.last.since() >= calmAfter {
+		r.alarms.level = 0
+	}
+	if r.vigilance == VigilanceBackground {
+		d <<= backgroundPatience
+	}
+	return d << r.alarms.level
+}
+
+// kernelHeard reports whether the kernel knows of a sign of life since m: of the next
+// hop that answers TCP.
+func (l *link) kernelHeard(m monoTime) bool {
+	if l.probe.tcp == nil {
+		return false
+	}
+	info, ok := readTCPInfo(l.probe.tcp)
+	return ok && min(info.silentFor, info.receivedFor) < m.since()
+}
+
+// tickKernelLocked is tickSuspicionLocked for a wire without pings.
+func (c *Conn) tickKernelLocked(l *link, heard, late bool) {
+	s := l.suspicion
+	if heard || s.since != 0 && l.kernelHeard(s.since) {
+		c.spokeLocked(l)
+		return
+	}
+	if !l.outstanding || late || s.since != 0 || c.redial.vigilance == VigilanceOff {
+		return
+	}
+	if info, ok := readTCPInfo(l.probe.tcp); ok && info.unacked > 0 && info.retrying() &&
+		info.silentFor >= c.redial.stretch(max(info.bound(), leastPatience)) {
+		c.suspectLocked(l, fmt.Errorf("relink: the kernel has sent data again that was not acknowledged for %v", info.sentFor))
+	}
+}
+
+// suspectLocked has a transport dialled beside the link, unless one was in vain a moment
+// ago.
+func (c *Conn) suspectLocked(l *link, why error) {
+	r := c.redial
+	if r.alarms.spareLeft() > 0 {
+		return // and again at the next look
+	}
+	l.suspicion.since = now()
+	c.notify.post(Event{Kind: EventSuspected, Conn: c, Remote: c.RemoteAddr(), Err: why})
+	r.startLocked(c)
+}
+
+// raise doubles the patience.
+func (a *alarms) raise() { a.level, a.last = min(a.level+1, mostPatience), now() }
+
+// spareLeft is how long no further transport is to be connected beside a link.
+func (a *alarms) spareLeft() time.Duration {
+	if a.spare == 0 {
+		return 0
+	}
+	return a.spare.add(spareEvery << a.taken).until()
+}
+
+// spokeLocked notes a sign of life of the link.
+func (c *Conn) spokeLocked(l *link) {
+	if l.suspicion.since != 0 {
+		c.redial.alarms.raise()
+	}
+	c.withdrawLocked(l)
+}
+
+// withdrawLocked withdraws what is held against the link. What was begun beside it is
+// dropped.
+func (c *Conn) withdrawLocked(l *link) {
+	s, r := l.suspicion, c.redial
+	s.asked = 0
+	if s.since == 0 {
+		return
+	}
+	s.since, s.tries = 0, 0
+	c.s.earlyGiven = false // what the attempt carried has arrived by now, or will over this link
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.wakeLocked()
+}
+
+// suspected reports whether a link is suspected, and has shown no sign of life since.
+func (s *session) suspected(l *link) bool {
+	p := l.suspicion
+	switch {
+	case p == nil || p.since == 0:
+		return false
+	case s.send.Traits.Pings:
+		return !s.answered(l)
+	default:
+		return !l.heard && !l.kernelHeard(p.since)
+	}
+}
+
+// wantsLink reports whether a client has no link, or suspects the one it has.
+func (s *session) wantsLink() bool { return !s.done && (s.link == nil || s.doubtful()) }
+
+// doubtful reports whether there is a link that is suspected. What was said over it
+// last may not have arrived.
+func (s *session) doubtful() bool {
+	return s.link != nil && s.link.suspicion != nil && s.link.suspicion.since != 0
+}
+
+// attemptBesideLocked makes an attempt beside a suspected link, and pauses if it comes to
+// nothing. None of its failures is final: the link is there.
+func (r *redialer) attemptBesideLocked(c *Conn) {
+	l := c.s.link
+	if !c.s.suspected(l) {
+		c.spokeLocked(l)
+		return
+	}
+	pause := r.alarms.spareLeft()
+	if pause <= 0 {
+		err := r.attemptLocked(c, nil)
+		if err == nil {
+			r.alarms.taken = min(r.alarms.taken+1, mostTaken)
+			r.alarms.raise() // if the next is suspected soon, the path may only be slow
+			r.linkedLocked(c)
+			return
+		}
+		pause = c.set.backoff(l.suspicion.tries)
+		l.suspicion.tries++
+	}
+	if c.s.link == l && l.suspicion.since != 0 && !c.s.done {
+		r.beside = true
+		r.pauseLocked(c, pause)
+		r.beside = false
+	}
+}
+
+// connectedBeside decides what becomes of a transport that was connected beside a link.
+func (r *redialer) connectedBeside(c *Conn, l *link) error {
+	c.mu.Lock()
+	defer c.unlock()
+	r.alarms.spare = now()
+	if c.s.link != l { // lost meanwhile: the transport has come in time
+		return nil
+	}
+	if !c.s.suspected(l) {
+		return errSpoke
+	}
+	if l.framing == nil {
+		c.linkLostLocked(l, errSuspected)
+	}
+	return nil
+}
