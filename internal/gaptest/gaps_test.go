@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,9 +17,9 @@ import (
 // share returns which part of the matrix a run takes: RELINK_GAPS=3/20 is the third of
 // twenty parts, RELINK_GAPS=1/1 is all, which takes many minutes.
 func share(t *testing.T) (part, of uint32) {
-	part, of = 1, 40
+	part, of = 1, 100
 	if testing.Short() {
-		of = 200
+		of = 400
 	}
 	if s := os.Getenv("RELINK_GAPS"); s != "" {
 		_, err := fmt.Sscanf(s, "%d/%d", &part, &of)
@@ -27,6 +28,16 @@ func share(t *testing.T) (part, of uint32) {
 	}
 	return part, of
 }
+
+// always are the rows that each run takes whole: those in which a mistake that was made on
+// purpose shows nowhere else.
+var always = regexp.MustCompile(`^(` + strings.Join([]string{
+	`Noise/quick/(client-write/.*/client|server-write/.*/server)\.CloseWrite`, // beside a record that is being written
+	`DH64RC4/quick/client-read/client\.Read\..*/resume-after\.client\..*`,     // what an old link still brings
+	`Noise/plain/client-read/server\.Read\..*/resume-after\.client\..*`,       // and after early data
+	`Noise/plain/copied/.*/net\.Replay`,                                       // copies that come as far as they can
+	`Noise/quick/resume/server\.Authorize\..*/server\.Abort`,                  // an end between two looks
+}, "|") + `)$`)
 
 // TestGaps plays each scenario once for each of its gaps and each action.
 func TestGaps(t *testing.T) {
@@ -41,13 +52,23 @@ func TestGaps(t *testing.T) {
 		for _, k := range kinds {
 			t.Run(s.name+"/"+k.String(), func(t *testing.T) {
 				t.Parallel()
+				run := func(c scenario, m moment, action string) {
+					name := strings.Join([]string{s.name, k.String(), c.name, m.String(), action}, "/")
+					if number(name)%of == part-1 || always.MatchString(name) {
+						t.Run(c.name+"/"+m.String()+"/"+action, func(t *testing.T) { crew.run(t, "TestGaps/"+name) })
+					}
+				}
+				resume := pairs(resumeGaps(t, s, k))
 				for _, c := range scenarios(s) {
-					for _, m := range gapsOf(t, s, k, c) {
+					gaps := gapsOf(t, s, k, c)
+					for _, m := range gaps {
 						for _, a := range actions(s, c) {
-							name := strings.Join([]string{s.name, k.String(), c.name, m.String(), a.name}, "/")
-							if number(name)%of == part-1 {
-								t.Run(c.name+"/"+m.String()+"/"+a.name, func(t *testing.T) { crew.run(t, "TestGaps/"+name) })
-							}
+							run(c, m, a.name)
+						}
+					}
+					for _, m := range pairedGaps(c, gaps) {
+						for _, p := range resume {
+							run(c, m, p.String())
 						}
 					}
 				}
@@ -89,6 +110,11 @@ func gapNamed(name string) (func(t *testing.T), bool) {
 	if !ok {
 		return nil, false
 	}
+	if p, ok := pairNamed(parts[4]); ok {
+		return func(t *testing.T) {
+			inWorld(t, suites[i], kinds[j], func(w *world) { runPair(w, c, m, p) })
+		}, true
+	}
 	a, ok := actionNamed(suites[i], c, parts[4])
 	return func(t *testing.T) {
 		inWorld(t, suites[i], kinds[j], func(w *world) { runGap(w, c, m, a) })
@@ -118,15 +144,7 @@ func runGap(w *world, c scenario, m moment, a action) {
 	}
 	trap := w.gate.set(m, during)
 	c.play(w)
-	for range 80 { // what comes after a pause
-		if synctest.Wait(); w.gate.holds(trap) {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	if !w.gate.holds(trap) {
-		w.t.Skip("this time the scenario does not come to this gap")
-	}
+	w.awaitTrap(trap, 8*time.Second) // some come after a pause
 	if done == nil {
 		done = act()
 	}
@@ -134,9 +152,19 @@ func runGap(w *world, c scenario, m moment, a action) {
 		require.True(w.t, done.over(), "it waits: %v", done)
 		require.Zero(w.t, done.took, "%v", done)
 	}
-	close(trap.release)
-	synctest.Wait()
+	trap.release()
+	w.judgeEnd(a)
 	w.judge(c)
+}
+
+// awaitTrap waits until a trap has caught its call.
+func (w *world) awaitTrap(t *trap, limit time.Duration) {
+	for began := time.Now(); time.Since(began) <= limit; time.Sleep(100 * time.Millisecond) {
+		if synctest.Wait(); w.gate.holds(t) {
+			return
+		}
+	}
+	w.t.Skip("this time the scenario does not come to this gap")
 }
 
 // settle lets the action come as far as it can.

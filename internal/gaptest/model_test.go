@@ -26,6 +26,7 @@ type facts struct {
 	listenerClosed bool          // so that no transport can be replaced any more
 	shutdown       bool          // no new session is taken
 	cut            bool          // the transport
+	copies         bool          // of a resume's request came after it, and must not disturb it
 	held           time.Duration // how long the scenario was held
 }
 
@@ -34,6 +35,28 @@ func (f *facts) ended(r role) bool { return f.closed[r] || f.aborted[r] }
 
 // uncertain reports whether the session may end although nobody has called for it.
 func (f *facts) uncertain() bool { return f.listenerClosed || f.held >= resumeTimeout }
+
+// judgeEnd requires, where the action has ended a stream over a link that nothing
+// disturbs, that the peer can read to its end at once: it is in nobody's hands any more.
+func (w *world) judgeEnd(a action) {
+	synctest.Wait()
+	f := &w.facts
+	if !w.suite.noise || !a.own || !f.closedWrite[a.side] && !f.closed[a.side] || f.aborted[a.side] || f.ended(a.side.other()) || f.gone || f.held > 0 ||
+		w.dials() != w.dialled || w.ends[client].State() == relink.StateResuming {
+		return
+	}
+	e := w.ends[a.side.other()]
+	k := e.start(reads, "the Reads to the end", func() (int, error) { return 0, e.drain(true) })
+	synctest.Wait()
+	w.requires(k.over(), "the end of the stream is not there: %v", k)
+}
+
+// remembered reports whether a client that comes back is told of the end: the server's
+// listener remembers the sessions that it has aborted, where the wire has a word for it.
+func (w *world) remembered(r role) bool {
+	f := &w.facts
+	return w.suite.noise && r == client && f.aborted[server] && !f.closed[server] && !f.gone && !f.listenerClosed && !f.shutdown && f.held == 0
+}
 
 // heard reports whether what an end does must reach the other soon: not where an Abort
 // finds a record half sent, or nobody is left to answer, or the time to say it was over.
@@ -69,6 +92,10 @@ func (w *world) fateOf(r role) (f fate) {
 	if w.facts.closed[peer] && classic { // a cut just then looks like the end of the process
 		f.ends = append(f.ends, relink.ErrSessionLost, relink.ErrExpired)
 	}
+	if w.remembered(r) {
+		f.must, f.ends = true, []error{relink.ErrSessionLost}
+		return f
+	}
 	if w.facts.aborted[peer] || w.facts.gone || w.facts.uncertain() {
 		f.must = f.must || w.facts.aborted[peer] || w.facts.gone
 		f.ends = append(f.ends, relink.ErrSessionLost, relink.ErrExpired)
@@ -85,6 +112,9 @@ func (w *world) judge(c scenario) {
 		return
 	}
 	w.judgeDeadlines()
+	if w.facts.copies {
+		w.requires(w.dials() == w.dialled+1, "copies of a resume's request have pushed the resume out: it took %d dials", w.dials()-w.dialled)
+	}
 	if w.hole != nil {
 		w.hole.Cut(faultnet.ResetNow) // as a keep-alive does in time, where the wire has no pings
 	}
@@ -102,7 +132,7 @@ func (w *world) judge(c scenario) {
 	for _, e := range w.ends {
 		if l := last[e.role]; l != nil {
 			limit := 5 * time.Minute // until a server that is told nothing gives up, and some more
-			if w.suite.noise && w.facts.heard(e.role.other()) {
+			if w.remembered(e.role) || w.suite.noise && w.facts.heard(e.role.other()) {
 				limit = time.Minute
 			}
 			w.await(l, limit)

@@ -19,6 +19,9 @@ type scenario struct {
 	// opens says that it opens the session, so that there are no ends before.
 	opens bool
 
+	// resumes says that it resumes it.
+	resumes bool
+
 	// prepare brings the session to where play begins; nil does nothing.
 	prepare func(w *world)
 
@@ -33,7 +36,7 @@ const largeWrite = 40_000
 var bySides = []struct {
 	name    string
 	only    func(s suite) bool
-	prepare func(w *world)
+	prepare func(w *world, e *end)
 	play    func(w *world, e *end)
 }{
 	{name: "read", play: func(w *world, e *end) {
@@ -57,7 +60,7 @@ var bySides = []struct {
 	{name: "largewrite", play: func(w *world, e *end) {
 		e.start(writes, "the scenario's large Write", func() (int, error) { return e.write(scenarioLane, largeWrite) })
 	}},
-	{name: "early", prepare: func(w *world) { // what was written while the network is away comes with the handshake
+	{name: "early", prepare: func(w *world, _ *end) { // what was written while the network is away comes with the handshake
 		w.suspend()
 		for _, e := range w.ends {
 			n, err := e.write(scenarioLane, 200)
@@ -65,6 +68,17 @@ var bySides = []struct {
 			require.Equal(w.t, 200, n)
 		}
 	}, play: func(w *world, _ *end) { w.comeBack() }},
+	// Data and the end of the stream come in one record.
+	{name: "finish", only: isNoise, prepare: func(w *world, e *end) {
+		w.suspend()
+		_, err := e.write(scenarioLane, 5000) // more than a handshake carries
+		require.NoError(w.t, err)
+		w.facts.closedWrite[e.role] = true
+		require.NoError(w.t, e.CloseWrite())
+	}, play: func(w *world, e *end) {
+		e.peer().start(reads, "the scenario's Read", func() (int, error) { return e.peer().read(100) })
+		w.comeBack()
+	}},
 	{name: "closewrite", only: isNoise, play: func(w *world, e *end) {
 		w.facts.closedWrite[e.role] = true
 		e.start(none, "the scenario's CloseWrite", func() (int, error) { return 0, e.CloseWrite() })
@@ -113,7 +127,7 @@ func scenarios(s suite) []scenario {
 			w.start("the scenario's Accept", func() (int, error) { return 0, w.accept() })
 		}},
 		// A resume, with what each side has written and the other has not.
-		{name: "resume", play: func(w *world) {
+		{name: "resume", resumes: true, play: func(w *world) {
 			w.net.OnDial(func(_ int, p *faultnet.Path) error { p.Record(); return nil })
 			for _, e := range w.ends {
 				e.start(reads, "the scenario's Read", func() (int, error) { return e.read(4096) })
@@ -128,7 +142,7 @@ func scenarios(s suite) []scenario {
 			w.path().Cut(faultnet.ResetNow)
 		}},
 		// The answer to a resume is lost, and the client asks again.
-		{name: "lost", play: func(w *world) {
+		{name: "lost", resumes: true, play: func(w *world) {
 			lost := false
 			w.net.OnDial(func(_ int, p *faultnet.Path) error {
 				p.Record()
@@ -141,8 +155,28 @@ func scenarios(s suite) []scenario {
 			w.ends[client].NetworkChanged()
 			time.Sleep(3 * time.Second) // the pause after an attempt that failed
 		}},
+		// A resume, after copies of its request have come as far as they can without their last
+		// byte. It must succeed at its first attempt, whatever becomes of them.
+		{name: "copied", resumes: true, play: func(w *world) {
+			w.net.OnDial(func(_ int, p *faultnet.Path) error {
+				p.Record()
+				p.Stall(faultnet.Up)
+				return nil
+			})
+			w.ends[client].NetworkChanged()
+			time.Sleep(50 * time.Millisecond)
+			w.net.OnDial(nil)
+			p := w.path()
+			copied := p.Bytes(faultnet.Up)
+			if len(copied) > 0 { // else it is held before it
+				require.NoError(w.t, w.repeat(copied[:len(copied)-1]))
+				w.rest = copied[len(copied)-1:]
+				synctest.Wait()
+			}
+			p.Release(faultnet.Up)
+		}},
 		// The server has lost the session, and the client asks whether that is so.
-		{name: "query", prepare: func(w *world) {
+		{name: "query", resumes: true, prepare: func(w *world) {
 			w.suspend()
 			w.facts.gone = true
 			w.replaceListener()
@@ -156,7 +190,11 @@ func scenarios(s suite) []scenario {
 			if b.name == "early" && r == server {
 				continue // it is one scenario for both
 			}
-			list = append(list, scenario{name: r.String() + "-" + b.name, prepare: b.prepare, play: func(w *world) { b.play(w, w.ends[r]) }})
+			var prepare func(w *world)
+			if b.prepare != nil {
+				prepare = func(w *world) { b.prepare(w, w.ends[r]) }
+			}
+			list = append(list, scenario{name: r.String() + "-" + b.name, resumes: b.name == "early", prepare: prepare, play: func(w *world) { b.play(w, w.ends[r]) }})
 		}
 	}
 	return list
@@ -180,6 +218,7 @@ func (w *world) begin(c scenario) {
 		c.prepare(w)
 	}
 	synctest.Wait()
+	w.dialled = w.dials()
 	w.gate.begin()
 }
 
@@ -351,6 +390,20 @@ func (w *world) replay() error {
 	if len(copies) == 0 {
 		copies = w.recorded
 	}
+	if len(w.rest) > 0 { // they are there but for the last byte
+		w.facts.copies = w.suite.noise && w.gate.count(server, "Authorize") > 0 // else the copies come first, and the client asks again
+		for _, c := range w.raw {
+			if _, err := c.Write(w.rest); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return w.repeat(copies)
+}
+
+// repeat says the same as a client once more, five times.
+func (w *world) repeat(copies []byte) error {
 	for range 5 {
 		c, err := w.net.DialThrough(context.Background(), func(p *faultnet.Path) error {
 			w.mu.Lock()

@@ -70,11 +70,15 @@ type gate struct {
 
 // A trap holds one call.
 type trap struct {
-	at      moment
-	during  func() // what happens under the lock; nil elsewhere
-	caught  bool   // guarded by the gate's lock
-	release chan struct{}
+	at     moment
+	during func() // what happens under the lock; nil elsewhere
+	caught bool   // guarded by the gate's lock
+	once   sync.Once
+	opened chan struct{}
 }
+
+// release lets the call go on.
+func (t *trap) release() { t.once.Do(func() { close(t.opened) }) }
 
 // begin counts from now on, and forgets what was counted.
 func (g *gate) begin() {
@@ -85,11 +89,20 @@ func (g *gate) begin() {
 
 // set sets a trap.
 func (g *gate) set(at moment, during func()) *trap {
-	t := &trap{at: at, during: during, release: make(chan struct{})}
+	t := &trap{at: at, during: during, opened: make(chan struct{})}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.traps = append(g.traps, t)
 	return t
+}
+
+// open lets everything go on.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.traps {
+		t.release()
+	}
 }
 
 // holds reports whether the trap has caught its call.
@@ -97,6 +110,13 @@ func (g *gate) holds(t *trap) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return t.caught
+}
+
+// count returns how often a side has called a method since begin.
+func (g *gate) count(side role, call string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.counts[side.String()+call]
 }
 
 // moments returns those since begin, each once.
@@ -129,15 +149,14 @@ func (g *gate) at(m moment) {
 		return
 	}
 	g.trace = append(g.trace, m)
-	for i, t := range g.traps {
-		if t.at != m {
+	for _, t := range g.traps {
+		if t.caught || t.at != m {
 			continue
 		}
 		t.caught = true
-		g.traps = append(g.traps[:i], g.traps[i+1:]...)
 		g.mu.Unlock()
 		if !m.underLock() {
-			<-t.release
+			<-t.opened
 			return
 		}
 		if t.during != nil {

@@ -63,6 +63,8 @@ type world struct {
 	ends  [2]*end
 	raw   []net.Conn // of nobody's session
 
+	dialled  int            // how often before the scenario
+	rest     []byte         // what copies of it lack
 	recorded []byte         // what a client sent to resume
 	hole     *faultnet.Path // that swallows everything, or nil
 
@@ -206,6 +208,13 @@ func (w *world) path() *faultnet.Path {
 	return nil
 }
 
+// dials returns how many paths the client has dialled.
+func (w *world) dials() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.net.Paths()) - len(w.strange)
+}
+
 // exchange proves that both directions work.
 func (w *world) exchange(n int) {
 	for _, e := range w.ends {
@@ -235,9 +244,7 @@ func (w *world) all() []*call {
 
 // leave ends everything, also after a failure, so that the bubble can end.
 func (w *world) leave() {
-	for _, t := range w.gate.traps {
-		close(t.release)
-	}
+	w.gate.open()
 	for _, e := range w.ends {
 		if e.Conn != nil {
 			_ = e.Abort()

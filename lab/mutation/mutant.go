@@ -45,6 +45,7 @@ func groups() []group {
 		{"The wire of DH64RC4", snetMutants},
 		{"The wire of SCP", scpMutants},
 		{"The wire of Noise", noiseMutants},
+		{"In the gaps between steps", gapMutants},
 	}
 }
 
