@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -15,19 +14,10 @@ import (
 	"github.com/relink-go/relink/internal/faultnet"
 )
 
-// needBackends makes the absence of a server that the tests run a failure.
-const needBackends = "RELINK_BACKENDS"
-
 // A real server, which counts: each command of 200 transactions is executed once, although
 // every one of them is cut in the middle.
 func TestRedis(t *testing.T) {
-	redis, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv(needBackends) != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no redis-server here: apt-get install redis-server")
-	}
+	redis := backend(t, "redis-server", "redis-server")
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "redis")
 	cmd := exec.Command(redis, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir)
