@@ -86,5 +86,18 @@ func (l *Listener) schedule(c *Conn, d time.Duration) {
 	}
 }
 
+// reschedule puts a suspended session down for another time.
+func (l *Listener) reschedule(c *Conn, due monoTime) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.registration.suspended {
+		return
+	}
+	l.agenda.set(c, due, true)
+	if l.agenda.first() == c {
+		l.sweepLocked()
+	}
+}
+
 // dueIn returns the time after d, which may be the greatest there is.
 func dueIn(d time.Duration) monoTime { return now().add(min(d, 1<<61)) }

@@ -30,7 +30,6 @@ type Conn struct {
 	registration registration // server: where the listener keeps it
 	flusher      func()       // flush; nil until it is needed
 	timer        *time.Timer  // client: calls tick
-	longestGap   time.Duration
 }
 
 // addresses are those of one transport.
@@ -174,21 +173,42 @@ type Stats struct {
 	Replayed     int64         // bytes handed to a transport again
 	LongestGap   time.Duration // the longest time without a transport that ended in a resume
 	Memory       int64         // bytes of buffer memory held now, both directions
+
+	// Age is the time since the session was opened, and Idle the time since this side's
+	// application has last read or written anything, both to about a tenth of a second. On
+	// the classic suites a client's reads may count as late as they are looked at, by
+	// Stats or when something else happens.
+	Age, Idle time.Duration
+
+	// RoundTrip is the smoothed time that an answer of the peer's takes on the present
+	// transport: of its handshake and, on Noise, of pings. The classic suites know
+	// nothing newer than the handshake, and SCP's server does not know that. It is zero where
+	// nothing is known, and without a transport.
+	RoundTrip time.Duration
 }
 
 // Stats returns the counts at this moment.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{
+	c.server.report(&c.s)
+	s := Stats{
 		BytesRead:    c.s.recv.Consumed(),
 		BytesWritten: c.s.send.End(),
 		BytesPending: c.s.send.Pending(),
 		Resumes:      max(0, int64(c.s.epoch)-1),
 		Replayed:     c.s.send.Replayed(),
-		LongestGap:   c.longestGap,
 		Memory:       int64(c.s.send.Memory() + c.s.recv.Memory()),
+		Age:          c.s.opened.since(),
+		Idle:         c.s.active.since(),
 	}
+	if c.s.ended != nil {
+		s.LongestGap = c.s.ended.longestGap
+	}
+	if c.s.link != nil {
+		s.RoundTrip = c.s.link.trips.Smoothed()
+	}
+	return s
 }
 
 // Done returns a channel that is closed when the session has ended: after Close,
@@ -295,3 +315,50 @@ func (c *Conn) finishLocked(cause error) {
 }
 
 var errInternal = errors.New("relink: internal error")
+
+// SetValue keeps a value of the application's with the session, in place of a map from
+// Conns to what belongs to them: a player, a log, a counter. Set it once, before others
+// use the Conn: in OnEvent's opened event, which is over before Accept returns it, or
+// before the first Read. Later calls replace it. It is kept as long as the Conn is.
+func (c *Conn) SetValue(v any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.ending().value = v
+}
+
+// Value returns what SetValue was given last, or nil.
+func (c *Conn) Value() any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.s.ended == nil {
+		return nil
+	}
+	return c.s.ended.value
+}
+
+// SetResumeTimeout changes [Config.ResumeTimeout] for this session and this side of it:
+// longer for a client that has logged in, shorter for one that may leave. Zero is that of
+// the settings again, and a negative time is an error. While the session is suspended it
+// counts from the loss of the transport too, so that a shorter time may end the
+// session. The peer has its own.
+func (c *Conn) SetResumeTimeout(d time.Duration) error {
+	if d < 0 {
+		return c.opError("set", fmt.Errorf("relink: a ResumeTimeout of %v: use a positive time, or 0 for that of the settings", d))
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	c.s.ending().resumeTimeout = d
+	if c.server != nil && !c.s.done && !c.s.provisional {
+		c.rescheduleLocked()
+	}
+	return nil // a client looks at it after each pause
+}
+
+// rescheduleLocked puts a server's session down for another time on the listener's agenda.
+func (c *Conn) rescheduleLocked() {
+	if c.s.link != nil {
+		c.server.provenAliveLocked(c)
+		return
+	}
+	c.server.reschedule(c, c.expiresLocked(0))
+}

@@ -21,7 +21,8 @@ const (
 	// EventSuspended: the session has lost its transport. Err says how.
 	EventSuspended
 	// EventResuming: the client begins an attempt to redial and resume. Err is
-	// what the attempt before it failed with, if there was one.
+	// what the attempt before it failed with, if there was one. Attempt and NextAttempt
+	// are set.
 	EventResuming
 	// EventResumed: the session goes on over a new transport. Replayed and Gap
 	// are set.
@@ -90,6 +91,13 @@ type Event struct {
 	// EventResumed. Zero where the new transport came before the old one was
 	// seen to be lost.
 	Gap time.Duration
+	// Attempt counts the attempts since the transport was lost, from 1, and NextAttempt
+	// says when the next one begins at the latest, should this one fail: after
+	// AttemptTimeout and a pause; it begins sooner if this one fails sooner, or at a
+	// [Conn.NetworkChanged]. It is zero where this attempt is the last. Set for
+	// EventResuming.
+	Attempt     int
+	NextAttempt time.Time
 	// Err is the reason, where there is one.
 	Err error
 	// Refusals is set for an EventRefused that stands for all the handshakes which
@@ -326,6 +334,9 @@ func (n *notifier) log(e Event) {
 	}
 	if e.Remote != nil {
 		attrs = append(attrs, slog.String("remote", e.Remote.String()))
+	}
+	if e.Kind == EventResuming {
+		attrs = append(attrs, slog.Int("attempt", e.Attempt))
 	}
 	if e.Kind == EventResumed {
 		attrs = append(attrs, slog.Int64("replayed", e.Replayed), slog.Duration("gap", e.Gap))

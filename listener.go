@@ -383,7 +383,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && len(c.registration.keys) > 0 {
-		l.ended.add(&tombstone{c.s.send.Session, end, c.registration.keys, time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
+		l.ended.add(&tombstone{c.s.send.Session, end, c.registration.keys, time.Now().Add(c.s.resumeTimeout(c.set.ResumeTimeout))}, l.expireEnded)
 	}
 	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
 		l.provisional--

@@ -178,10 +178,19 @@ type reported struct {
 	memory                  uint32 // in KiB
 }
 
+// noteActivity notes that the application has read or written since the last report.
+func (s *session) noteActivity() {
+	if uint32(s.recv.Consumed()) != s.reported.read || uint32(s.send.End()) != s.reported.written {
+		s.active = thisMoment()
+	}
+}
+
 // report brings the totals up to date with a session. A nil Listener, which is that of
 // a client, has none.
 func (l *Listener) report(s *session) {
+	s.noteActivity()
 	if l == nil {
+		s.reported.read, s.reported.written = uint32(s.recv.Consumed()), uint32(s.send.End())
 		return
 	}
 	t, r := &l.totals, &s.reported

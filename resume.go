@@ -60,6 +60,8 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.s.hearAcks()
 	}
 	if c.s.epoch == 1 {
+		c.s.opened = thisMoment()
+		c.s.active = c.s.opened
 		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr(), Handshake: s.begun.since()})
 	} else {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
@@ -69,7 +71,9 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		if c.server != nil {
 			c.server.totals.resumes.Add(1)
 		}
-		c.longestGap = max(c.longestGap, e.Gap)
+		if e.Gap > 0 {
+			c.s.ending().longestGap = max(c.s.ending().longestGap, e.Gap)
+		}
 		c.notify.post(e)
 	}
 	c.s.readers.wake() // whose transport it may be now
@@ -251,9 +255,9 @@ func (c *Conn) NetworkChanged() {
 // slept through all of it.
 func (r *redialer) run(c *Conn) {
 	var failure error
-	var deadline monoTime
+	var latest monoTime // if not zero: the session expires then, whatever its ResumeTimeout
 	var ended *suite.EndedError
-	pauses := 0
+	attempt, pauses := 0, 0
 	c.mu.Lock()
 	defer c.unlock()
 	for fresh := true; c.s.wantsLink(); {
@@ -263,7 +267,7 @@ func (r *redialer) run(c *Conn) {
 			continue
 		}
 		if fresh {
-			deadline, failure, pauses, fresh = c.s.lost.at.add(c.s.resumeTimeout(c.set.ResumeTimeout)), nil, 0, false
+			latest, failure, attempt, pauses, fresh = 0, nil, 0, 0, false
 			if pause := r.redialDelayLocked(c); pause > 0 {
 				r.pauseLocked(c, pause)
 				continue
@@ -273,8 +277,14 @@ func (r *redialer) run(c *Conn) {
 			r.pauseLocked(c, pause)
 			continue
 		}
-		last := deadline.until() <= 0
-		err := r.attemptLocked(c, failure)
+		last := c.expiresLocked(latest).until() <= 0
+		pause := c.set.backoff(pauses)
+		attempt++
+		resuming := Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: failure, Attempt: attempt}
+		if !last {
+			resuming.NextAttempt = time.Now().Add(c.set.AttemptTimeout).Add(pause)
+		}
+		err := r.attemptLocked(c, resuming)
 		switch {
 		case err == nil:
 			fresh = true // the new link may have been lost already
@@ -298,16 +308,27 @@ func (r *redialer) run(c *Conn) {
 			c.failLocked(timeIsUp(err))
 			continue
 		case errors.Is(err, suite.ErrOtherInstance):
-			deadline = min(deadline, now().add(otherInstanceTime))
+			if latest == 0 {
+				latest = now().add(otherInstanceTime)
+			}
 		}
 		failure = err
-		pause := min(c.set.backoff(pauses), max(0, deadline.until()))
 		pauses++
-		if r.pauseLocked(c, pause) {
+		if r.pauseLocked(c, min(pause, max(0, c.expiresLocked(latest).until()))) {
 			pauses = 0
 		}
 	}
 	r.running = false
+}
+
+// expiresLocked returns when a client without a link is to make its last attempt, which may
+// be changed meanwhile.
+func (c *Conn) expiresLocked(latest monoTime) monoTime {
+	at := c.s.lost.at.add(min(c.s.resumeTimeout(c.set.ResumeTimeout), 1<<61))
+	if latest != 0 {
+		at = min(at, latest)
+	}
+	return at
 }
 
 // finalAnswer reports whether an attempt's error is the server's last word.
@@ -383,7 +404,7 @@ func (r *redialer) serverConfirmedEnd(s *session) bool {
 
 // attemptLocked dials once and resumes, beside the link that is there, if so. The lock is
 // released meanwhile.
-func (r *redialer) attemptLocked(c *Conn, before error) error {
+func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 	old := c.s.link
 	select { // what woke an attempt must not shorten the pause after it
 	case <-r.wake:
@@ -393,7 +414,7 @@ func (r *redialer) attemptLocked(c *Conn, before error) error {
 	defer cancel()
 	r.cancel, r.retry = cancel, false
 	if old == nil {
-		c.notify.post(Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: before})
+		c.notify.post(resuming)
 	} else {
 		c.s.send.Hold()
 	}

@@ -50,7 +50,9 @@ type session struct {
 	slowNetwork bool     // the last link carried too little
 	earlyGiven  bool     // early data was given since the last link
 	epoch       uint32   // links so far
-	reported    reported // server: what is in the listener's totals
+	opened      moment   // constant once it is
+	active      moment   // when the application was last seen to have read or written
+	reported    reported // what was known then; of a server, what is in the listener's totals
 	lost        loss     // how the last link ended
 	ended       *ending  // nil until somebody asks, or there is something to say
 }
@@ -94,6 +96,8 @@ type ending struct {
 	timer *time.Timer // bounds the time after Close
 
 	resumeTimeout time.Duration // if not that of the settings
+	longestGap    time.Duration // without a link, before a resume
+	value         any           // of the application's
 }
 
 // ending returns it, and makes it where there is none.

@@ -303,7 +303,7 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 	}
 	pause := r.alarms.spareLeft()
 	if pause <= 0 {
-		err := r.attemptLocked(c, nil)
+		err := r.attemptLocked(c, Event{})
 		if err == nil {
 			r.alarms.taken = min(r.alarms.taken+1, mostTaken)
 			r.alarms.raise() // if the next is suspected soon, the path may only be slow

@@ -40,21 +40,6 @@ func TestUpstreamForgets(t *testing.T) {
 	})
 }
 
-// One listener of several ends, and the others go on.
-func TestGatherOneEnds(t *testing.T) {
-	one, two := listen(t, "tcp", "127.0.0.1:0"), listen(t, "tcp", "127.0.0.1:0")
-	l := proxy.Gather(one, two)
-	require.NoError(t, one.Close())
-	_, err := l.Accept()
-	require.ErrorIs(t, err, net.ErrClosed)
-	dialled, err := net.Dial("tcp", two.Addr().String())
-	require.NoError(t, err)
-	c, err := l.Accept()
-	require.NoError(t, err)
-	_, _ = c.Close(), dialled.Close()
-	_ = l.Close()
-}
-
 // A classic client whose server ends meanwhile waits no longer.
 func TestClassicUnsaidServerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

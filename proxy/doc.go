@@ -5,8 +5,8 @@
 // [Join] copies between one session and one connection, both ways, until both
 // directions have ended. A [Server] does so for each session of a listener: it
 // finds the [Upstream] by the name that the client asked for ([Routes]), dials it,
-// and joins the two. [Gather] makes one listener of several, so that all share
-// one table of sessions.
+// and joins the two. Several ports share one table of sessions by
+// [relink.Listener.AddListener].
 //
 //	l, err := relink.Listen("tcp", ":7000", relink.NoiseServer{Keys: keys})
 //	s := proxy.NewServer(proxy.Settings{

@@ -82,22 +82,25 @@ func ExampleJoin() {
 }
 
 // One table of sessions for a port and a Unix socket.
-func ExampleGather() {
-	var listeners []net.Listener
+func ExampleSplitAddress() {
+	var l *relink.Listener
 	for _, a := range []string{"127.0.0.1:0"} { // and perhaps "unix:/run/app/relink"
 		network, address, err := proxy.SplitAddress(a)
 		if err != nil {
 			log.Fatal(err)
 		}
-		l, err := net.Listen(network, address)
+		inner, err := net.Listen(network, address)
 		if err != nil {
 			log.Fatal(err)
 		}
-		listeners = append(listeners, l)
-	}
-	l, err := relink.NewListener(proxy.Gather(listeners...), relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}}})
-	if err != nil {
-		log.Fatal(err)
+		if l == nil {
+			l, err = relink.NewListener(inner, relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}}, Label: a})
+		} else {
+			err = l.AddListener(inner, a)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
 	}
 	defer l.Close()
 	fmt.Println(l.Addr().Network())

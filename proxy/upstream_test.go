@@ -257,37 +257,3 @@ func TestServer(t *testing.T) {
 	require.ErrorIs(t, <-served, net.ErrClosed)
 	s.Wait()
 }
-
-// A session moves from one of a proxy's listeners to another.
-func TestGather(t *testing.T) {
-	one, two := listen(t, "tcp", "127.0.0.1:0"), listen(t, "tcp", "127.0.0.1:0")
-	p := noise()
-	l, err := relink.NewListener(proxy.Gather(one, two), relink.ListenConfig{Suites: []relink.ServerSuite{p.server}})
-	require.NoError(t, err)
-	require.Equal(t, one.Addr(), l.Addr())
-	next := one.Addr().String()
-	d := relink.Dialer{Suite: p.client, DialTransport: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		address := next
-		next = two.Addr().String()
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}}
-	client, err := d.DialConn(t.Context(), "tcp", "either")
-	require.NoError(t, err)
-	server, err := l.AcceptConn()
-	require.NoError(t, err)
-	client.NetworkChanged()
-	_, err = io.WriteString(client, "x")
-	require.NoError(t, err)
-	for client.RemoteAddr().String() != two.Addr().String() {
-		_ = server.SetReadDeadline(time.Now().Add(time.Millisecond))
-		_, _ = server.Read(make([]byte, 1))
-	}
-	_, _ = client.Abort(), server.Abort()
-	require.NoError(t, l.Close())
-	_, err = l.Accept()
-	require.ErrorIs(t, err, net.ErrClosed)
-	for _, l := range []net.Listener{one, two} {
-		_, err = l.Accept()
-		require.ErrorIs(t, err, net.ErrClosed)
-	}
-}
