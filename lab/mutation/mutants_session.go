@@ -93,6 +93,18 @@ var resumeMutants = []mutant{
 
 var redialMutants = []mutant{
 	{
+		name:   "another instance shortens nothing",
+		breaks: "The client of a server that was restarted waits for all of its ResumeTimeout.",
+		edits:  []edit{{"resume.go", `now().add(otherInstanceTime)`, `now().add(time.Hour)`}},
+		pkg:    "./internal/conntest", tests: "TestRestartedServer",
+	},
+	{
+		name:   "early data that is not wanted",
+		breaks: "A server that was told to do without takes early data all the same.",
+		edits:  []edit{{"handshake.go", `if !t.c.set.NoEarlyData {`, `if true {`}},
+		pkg:    "./internal/conntest", tests: "TestNoEarlyData",
+	},
+	{
 		name:   "a lock is held across a dial",
 		breaks: "Everything that is called on a session waits while it dials.",
 		edits: []edit{{"resume.go", `	c.unlock()
@@ -455,6 +467,18 @@ var listenerMutants = []mutant{
 
 var endMutants = []mutant{
 	{
+		name:   "the last word is not said",
+		breaks: "A side that has closed ends without a word, and a client comes back for it.",
+		edits:  []edit{{"write.go", `k.Reset, l.closedSaid = suite.ResetClosed, true`, `l.closedSaid = true`}},
+		pkg:    "./internal/conntest", tests: "TestLastWordTakesNoAttempt",
+	},
+	{
+		name:   "stuck is not told from slow",
+		breaks: "An Abort beside a transport that is taking a record says nothing to the peer.",
+		edits:  []edit{{"link.go", `l.writing && l.writingTicks >= stuckTicks:`, `l.writing:`}, {"link.go", "\tcase l.writing:\n\t\tl.pendingReset = code", "\tcase false:\n\t\tl.pendingReset = code"}},
+		pkg:    "./internal/conntest", tests: "TestAbortBesideTheFlusher",
+	},
+	{
 		name:   "Close does not deliver",
 		breaks: "A closed session ends before its end is acknowledged.",
 		edits:  []edit{{"internal/stream/send.go", `return s.finAcked || s.stopped`, `return s.finSent || s.stopped`}},
@@ -608,6 +632,12 @@ var endMutants = []mutant{
 }
 
 var livenessMutants = []mutant{
+	{
+		name:   "an idle link is not asked",
+		breaks: "A server believes for ever in a link on which nothing comes, if the kernel does.",
+		edits:  []edit{{"alive.go", `p.ping, p.quiet = true, now()`, `return`}},
+		pkg:    ".", tests: "TestIdleLinkIsKnownAlive TestIdleLinkIsPingedSeldom",
+	},
 	{
 		name:   "no ping",
 		breaks: "A link on which nothing happens is not asked whether it lives.",

@@ -102,6 +102,18 @@ var scpMutants = []mutant{
 
 var noiseMutants = []mutant{
 	{
+		name:   "any instance is believed",
+		breaks: "A server with the same key that has not made a session ends it by not knowing it.",
+		edits:  []edit{{"internal/noise/client.go", `case answer.instance == s.instance:`, `case answer.instance == s.instance || true:`}},
+		pkg:    "./internal/noise", tests: "TestOnlyTheInstanceThatMadeASessionIsFinal",
+	},
+	{
+		name:   "a replaced secret stays",
+		breaks: "What a server keeps no longer stays in its memory.",
+		edits:  []edit{{"internal/noise/session.go", `			other.erase()`, `			_ = other`}},
+		pkg:    "./internal/noise", tests: "TestReplacedSecretsAreErased",
+	},
+	{
 		name:   "Noise: a nonce that does not advance",
 		breaks: "All records of a link are sealed with the same nonce, on both sides.",
 		edits:  []edit{{"internal/noise/codec.go", `if d.n++; d.n == uint64(d.limit) {`, `if d.n == uint64(d.limit) {`}},
