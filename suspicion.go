@@ -181,10 +181,24 @@ func (c *Conn) askForLifeLocked(l *link) {
 func (c *Conn) patienceLocked(l *link) time.Duration {
 	s := l.suspicion
 	d := c.redial.stretch(max(l.trips.Bound(), leastPatience))
-	if s.asked.since() >= d && (s.heard > s.asked && s.heard.since() < l.rhythm() || l.kernelHeard(s.asked)) {
-		d <<= halfPatience
+	if s.asked.since() < d {
+		return d
 	}
-	return d
+	hop := l.kernelHeard(s.asked)
+	switch {
+	case hop && l.queued():
+		return l.probe.timeout // the question may be on this machine yet
+	case hop, s.heard > s.asked && s.heard.since() < l.rhythm():
+		return d << halfPatience
+	default:
+		return d
+	}
+}
+
+// queued reports whether the kernel has bytes that it has not sent yet.
+func (l *link) queued() bool {
+	info, ok := readTCPInfo(l.probe.tcp)
+	return ok && info.unsent > 0
 }
 
 // stretch returns d as false alarms have taught it, and as the vigilance has it.
