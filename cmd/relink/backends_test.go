@@ -188,7 +188,7 @@ func TestPostgreSQL(t *testing.T) {
 		}
 	}
 	query("CREATE TABLE t (n int PRIMARY KEY, word text)", nil)
-	const rows = 200_000
+	const rows int64 = 200_000
 	var b bytes.Buffer
 	for i := range rows {
 		fmt.Fprintf(&b, "%d\tthe row with the number %d\n", i, i*7)
