@@ -457,6 +457,7 @@ func (s *session) takeControl(l *link, k suite.Control) error {
 		if err := s.recv.Fin(); err != nil {
 			return err
 		}
+		s.backgroundRead = true // no Read asks the link any more, and the peer's last word is to be heard
 	}
 	if k.Stop {
 		s.send.Stop(ErrPeerClosed)

@@ -195,6 +195,11 @@ func TestLastWordTakesNoAttempt(t *testing.T) {
 				require.NoError(t, first.Err())
 				require.NoError(t, second.Err())
 				time.Sleep(time.Minute)
+				if r.Net.Dials() != 1 {
+					for _, e := range r.Client.Events.All() {
+						t.Log(serverFirst, both, e.Kind, e.Time.Sub(start), e.Err)
+					}
+				}
 				require.Equal(t, 1, r.Net.Dials())
 				require.Empty(t, r.Client.Events.All(relink.EventSuspended))
 				require.Empty(t, r.Server.Events.All(relink.EventSuspended))
