@@ -68,7 +68,7 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 		name:       keys.id,
 		node:       a.node,
 	}
-	return session, suite.Link{Codec: newCodec(p.cipher, keys, true, window), Limit: window}, refusal{}, nil
+	return session, suite.Link{Codec: newCodec(p.cipher, keys, true, window), Limit: min(window, firstLimit)}, refusal{}, nil
 }
 
 // ask sends a request and reads the answer. keys are nil for nobody. psk is the

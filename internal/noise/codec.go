@@ -172,8 +172,7 @@ func (c *codec) MaxData() int {
 func (c *codec) MaxRecord() int { return recordHeader + maxRecord }
 
 // Seal implements [suite.Codec]. Data without control is sealed from where it
-// lies. The control's Consumed is not sent: it is Limit less the window that the
-// handshake told.
+// lies.
 func (c *codec) Seal(dst, data []byte, k suite.Control) []byte {
 	if len(data) > c.MaxData() {
 		panic(fmt.Sprintf("relink: internal error: %d bytes for one record", len(data)))
@@ -247,7 +246,8 @@ func (c *codec) Open(dst, in []byte) (r suite.Record, n int, err error) {
 func appendControl(b []byte, k suite.Control) []byte {
 	if k.Ack {
 		b = order.AppendUint64(b, uint64(k.Received))
-		b = order.AppendUint64(b, uint64(k.Limit))
+		b = order.AppendUint32(b, uint32(k.Received-k.Consumed))
+		b = order.AppendUint32(b, uint32(k.Limit-k.Received))
 	}
 	if k.Reset != 0 {
 		b = order.AppendUint16(b, uint16(k.Reset))
@@ -294,13 +294,12 @@ func (c *codec) decode(b []byte) (r suite.Record, err error) {
 		}
 		var ack []byte
 		ack, b = cut(b, ackSize)
-		received, limit := order.Uint64(ack), order.Uint64(ack[8:])
-		w := uint64(c.peerWindow)
-		if received > maxOffset || limit < received || limit < w || limit-received > w {
-			return r, suite.Malformed("an acknowledgement of %d bytes with the limit %d and a window of %d", received, limit, w)
+		received, unread, credit := order.Uint64(ack), uint64(order.Uint32(ack[8:])), uint64(order.Uint32(ack[12:]))
+		if received > maxOffset || unread > received || unread+credit > uint64(c.peerWindow) {
+			return r, suite.Malformed("an acknowledgement of %d bytes, %d of them unread, and %d more in a window of %d", received, unread, credit, c.peerWindow)
 		}
-		r.Ack, r.Received, r.Limit = true, int64(received), int64(min(limit, maxOffset))
-		r.Consumed = int64(limit - w)
+		r.Ack, r.Received, r.Consumed = true, int64(received), int64(received-unread)
+		r.Limit = int64(min(received+credit, maxOffset))
 	}
 	r.FinReceived = f&flagFinAck != 0
 	if r.FinReceived && !r.Ack {

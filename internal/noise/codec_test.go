@@ -28,6 +28,8 @@ var controls = []suite.Control{
 	{Ack: true, Received: 0, Limit: 1000},
 	{Ack: true, Received: 700, Consumed: 500, Limit: 1500},
 	{Ack: true, Received: 700, Consumed: 700, Limit: 1700, FinReceived: true},
+	{Ack: true, Received: 700, Consumed: 600, Limit: 700}, // nothing more for now
+	{Ack: true, Received: 700, Consumed: 0, Limit: 800},
 	{Ack: true, Received: math.MaxInt64, Consumed: math.MaxInt64 - 1000, Limit: math.MaxInt64},
 	{Fin: true},
 	{Stop: true},
@@ -158,21 +160,22 @@ func TestTamperedRecords(t *testing.T) {
 
 // An authentic record that breaks the protocol ends the session.
 func TestMalformedRecords(t *testing.T) {
-	ack := func(received, limit uint64) []byte {
-		return append(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, received), limit), 1)
+	ack := func(received uint64, unread, credit uint32) []byte {
+		b := binary.BigEndian.AppendUint64(nil, received)
+		return append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, unread), credit), 1)
 	}
 	for _, plain := range [][]byte{
 		{0x80},
 		append(make([]byte, 100), 0x80),
 		{0x01},
-		ack(0, 1000)[1:],
+		ack(0, 0, 1000)[1:],
 		{0x40},
 		{0, 0x40},
 		{0x02},
 		{1, 0x02},
-		append(ack(0, 1000)[:16], 0x41), // the reset takes two bytes of the acknowledgement
-		ack(0, 999), ack(0, 1001), ack(5, 4), ack(2000, 3001), ack(2000, 1999),
-		ack(1<<63, 1<<63+1), ack(math.MaxUint64, math.MaxUint64), ack(0, math.MaxUint64),
+		append(ack(0, 0, 1000)[:16], 0x41), // the reset takes two bytes of the acknowledgement
+		ack(0, 0, 1001), ack(0, 1, 0), ack(5, 6, 4), ack(2000, 1001, 0), ack(2000, 500, 501),
+		ack(1<<63, 0, 1), ack(math.MaxUint64, 0, 0), ack(0, 0, math.MaxUint32), ack(math.MaxUint32, math.MaxUint32, math.MaxUint32),
 	} {
 		c, s := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
 		_, _, err := s.Open(nil, noise.SealRaw(c, 1, plain))

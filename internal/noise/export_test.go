@@ -20,6 +20,7 @@ var Numbers = map[string]int{
 	"resume header":       headerSize + resumeFieldsSize,
 	"body":                maxBody,
 	"window":              maxWindow,
+	"first limit":         firstLimit,
 	"record":              maxRecord,
 	"shortest record":     minRecord,
 	"data":                maxData,

@@ -50,7 +50,7 @@ func (c *client) confirm(s suite.Stream, l suite.Link) error {
 		c.Received += int64(len(l.Early.Data))
 	}
 	c.acked = max(c.acked, l.Peer.Received)
-	k := suite.Control{Ack: true, Received: c.Received, Limit: c.Received + window}
+	k := suite.Control{Ack: true, Received: c.Received, Consumed: c.Received, Limit: c.Received + window}
 	_, err := s.Write(l.Codec.Seal(nil, nil, k))
 	return err
 }

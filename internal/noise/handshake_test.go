@@ -31,8 +31,8 @@ func TestSessionOverManyLinks(t *testing.T) {
 		require.Equal(t, c.session.ID(), s.session.ID())
 		require.Len(t, c.session.ID(), 32)
 		linked(t, l, s.links[0])
-		require.EqualValues(t, window, l.Limit)
-		require.EqualValues(t, window, s.links[0].Limit)
+		require.EqualValues(t, 1<<16, l.Limit) // of a window that is larger
+		require.EqualValues(t, 1<<16, s.links[0].Limit)
 		id := c.session.ID()
 		var up, down string
 		for i := range 20 {

@@ -37,6 +37,10 @@ const (
 	maxEarly  = 16384
 	giveEarly = 11 << 10 // what is given of it: in 10 segments of TCP's there is room for it, however small they are (4.1)
 	maxWindow = 1 << 30
+
+	// firstLimit is what a peer takes at first, if its window is not less.
+	firstLimit = 1 << 16
+
 	maxOffset = 1<<63 - 1
 
 	// maxKeys bounds the server keys of one side, and maxRequests follows from

@@ -204,7 +204,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 		return false, err
 	}
 	return false, session.confirm(own, nil, func() error {
-		return host.Establish(suite.Link{Codec: codec, Limit: peerWindow, First: record})
+		return host.Establish(suite.Link{Codec: codec, Limit: min(peerWindow, firstLimit), First: record})
 	})
 }
 

@@ -132,6 +132,7 @@ func TestNumbersOfTheSpecification(t *testing.T) {
 		"record 0 of a client":              fmt.Sprintf("L ≤ %s; data ≤ %s bytes", grouped(num["first record"]), grouped(num["first data"])),
 		"records per key":                   "2^20",
 		"window":                            "1…2^30",
+		"first limit":                       grouped(num["first limit"]) + " bytes, or the window",
 		"secrets per session":               fmt.Sprintf("1 current + %d unconfirmed", num["unconfirmed secrets"]),
 		"PSKs of one listener":              strconv.Itoa(num["psks"]),
 		"name of a wanted target":           fmt.Sprintf("%d bytes", num["target"]),
