@@ -78,6 +78,10 @@ func (b *Buffer) Reset(limit int, offset int64) {
 // Limit returns how many bytes b can hold.
 func (b *Buffer) Limit() int { return b.limit }
 
+// SetLimit changes how many bytes b can hold. No byte is dropped: if limit is less than
+// what b holds, b is full, and its limit becomes what it holds.
+func (b *Buffer) SetLimit(limit int) { b.limit = max(limit, b.Len()) }
+
 // Start returns the offset of the oldest byte held. It equals [Buffer.End] when
 // b is empty.
 func (b *Buffer) Start() int64 { return b.start }

@@ -25,6 +25,8 @@ type model struct {
 	cipher *cipher // that of both halves
 	limit  int     // of both
 	base   int64   // the offset of the first byte
+	most   int     // of these that the sender may hold now
+	keeps  int     // of these that it keeps without acknowledgements
 	cap    int     // of a link, in bytes of a wire without acknowledgements
 	s      stream.Send
 	r      stream.Receive
@@ -42,13 +44,16 @@ type model struct {
 	stopped                             bool
 	held                                *holding // what the sender has in hand
 	errStop                             error
-	again, gaps, waited, skipped, early int // how often what is rare has happened
+	kept                                bool // less than half the limit, once
+	again, gaps, waited, skipped, early int  // how often what is rare has happened
 
 	// What the receiving half knows.
 
 	in                   *link
 	received, taken      int64
 	discarded            int64
+	window               int   // what the peer may be told
+	advertised           int64 // what it was told
 	drainTo              int64
 	quiet                int // ticks
 	unknown, finReceived bool
@@ -146,13 +151,15 @@ func newModel(t testing.TB, seed uint64) *model {
 	bases := []int64{0, 0, 1<<31 - 3000, 1<<32 - 3000, 1 << 62, math.MaxInt64 - int64(3*m.limit), math.MaxInt64 - int64(m.limit)}
 	m.base = bases[rnd.IntN(len(bases))]
 	m.cipher = newCipher(m.wire.traits.Copies, m.base)
+	m.most, m.keeps, m.window = m.limit, m.limit/2, m.limit
+	m.advertised = m.base + min(int64(m.limit), stream.FirstWindow, math.MaxInt64-m.base)
 	m.s.Init(m.cipher, m.wire.traits, m.limit, m.base)
 	m.r.Init(m.cipher, m.wire.traits, m.limit, m.base)
 	m.start, m.end, m.encrypted, m.acked, m.consumed, m.highest = m.base, m.base, m.base, m.base, m.base, m.base
 	m.peerLimit = m.base + min(stream.InitialWindow, math.MaxInt64-m.base)
 	m.received, m.taken, m.drainTo = m.base, m.base, m.base
 	m.check()
-	m.attach(m.base, m.base, m.base+min(int64(m.limit), math.MaxInt64-m.base), true)
+	m.attach(m.base, m.base, m.advertised, true)
 	return m
 }
 
@@ -196,14 +203,14 @@ func (m *model) freed() {
 
 func (m *model) trimmed() {
 	if !m.wire.traits.Acks {
-		m.start = max(m.start, m.out.sent-int64(m.limit/2))
+		m.start = max(m.start, m.out.sent-int64(m.keeps))
 	} else {
 		m.freed()
 	}
 }
 
 func (m *model) room() int {
-	room := min(int64(m.limit)-(m.end-m.start), math.MaxInt64-m.end)
+	room := min(int64(m.most)-(m.end-m.start), math.MaxInt64-m.end)
 	if m.out != nil && !m.wire.traits.Acks {
 		room = min(room, max(0, int64(m.limit/4)-(m.end-m.out.sent)))
 	}
@@ -549,7 +556,8 @@ func (m *model) acknowledge(urgent bool) {
 	}
 	k := suite.Control{Stop: m.closed}
 	m.r.TakeAck(&k)
-	want := suite.Control{Ack: true, Received: m.received, Consumed: m.taken, Limit: m.taken + min(int64(m.limit), math.MaxInt64-m.taken), FinReceived: m.finReceived, Stop: m.closed}
+	m.advertised = max(m.advertised, m.taken+min(int64(m.window), math.MaxInt64-m.taken))
+	want := suite.Control{Ack: true, Received: m.received, Consumed: m.taken, Limit: m.advertised, FinReceived: m.finReceived, Stop: m.closed}
 	m.equal("the acknowledgement", k, want)
 	m.equal("AckPending", m.r.AckPending() || m.r.AckUrgent(), false)
 	m.in.acks = append(m.in.acks, k)
@@ -626,7 +634,7 @@ func (m *model) resume() bool {
 		sent = suite.Unknown
 	}
 	if err := m.s.Check(told); m.start > told && !m.wire.traits.Acks {
-		if !errors.Is(err, suite.ErrReplayGap) || m.cap <= m.limit/2 {
+		if !errors.Is(err, suite.ErrReplayGap) || m.cap <= m.keeps && m.keeps == m.limit/2 && !m.kept {
 			m.fatalf("%v, and %d bytes can be under way", err, m.cap)
 		}
 		m.gaps++
@@ -665,6 +673,9 @@ func (m *model) earlyData(senderIsClient bool) {
 		return
 	}
 	fresh := min(max(0, offset+int64(n)-m.received), int64(m.limit-m.r.Buffered()))
+	if m.wire.traits.Acks {
+		fresh = min(fresh, m.advertised-m.received)
+	}
 	if m.finReceived {
 		fresh = 0
 	}
@@ -730,7 +741,7 @@ func (m *model) size() int {
 
 // otherwise does something that whoever appends has no part in.
 func (m *model) otherwise() {
-	way := m.rnd.IntN(14)
+	way := m.rnd.IntN(15)
 	if m.cap > m.limit && m.rnd.IntN(4) > 0 {
 		way = 0 // so that much is under way
 	}
@@ -753,12 +764,49 @@ func (m *model) otherwise() {
 		for range 25 * m.rnd.IntN(2) {
 			m.tick()
 		}
+	case 13:
+		m.budget()
 	default:
 		if m.rnd.IntN(4) == 0 {
 			m.cut()
 		}
 	}
 	m.check()
+}
+
+// budget changes how much either half may hold.
+func (m *model) budget() {
+	n := 1 + m.rnd.IntN(2*m.limit)
+	switch m.rnd.IntN(5) {
+	case 0, 1:
+		m.s.SetLimit(n)
+		m.most = max(min(n, m.limit), int(m.end-m.start))
+	case 2:
+		m.s.KeepLess()
+		m.keeps = m.most / 2
+		if m.keeps < m.limit/2 {
+			m.kept = true
+		}
+		if m.out != nil && !m.wire.traits.Acks {
+			m.trimmed()
+		}
+	case 3:
+		m.s.KeepAll()
+		m.keeps = m.limit / 2
+	case 4:
+		m.r.SetWindow(n)
+		m.window = min(n, m.limit)
+	}
+	m.equal("KeepsLess", m.s.KeepsLess(), m.keeps < m.limit/2)
+	m.equal("Limit", m.s.Limit(), m.most)
+	m.equal("Most", m.s.Most(), m.limit)
+	m.equal("Held", m.s.Held(), int(m.end-m.start))
+	m.equal("Window", m.r.Window(), m.window)
+	m.equal("MostWindow", m.r.MostWindow(), m.limit)
+	if m.wire.traits.Acks {
+		m.equal("Promised", int64(m.r.Promised()), m.advertised-m.taken)
+		m.equal("Cramped", m.r.Cramped(), m.window < m.limit && m.advertised-m.received < int64(m.window/2) && m.r.Buffered() <= m.window/2)
+	}
 }
 
 // step does something. It returns false if the stream cannot go on.

@@ -14,6 +14,10 @@ const (
 	// for room asks.
 	maxAckEvery = 256 << 10
 
+	// FirstWindow is what the peer may send before it was told a limit in a record, if the
+	// window is not less.
+	FirstWindow = 64 << 10
+
 	// StandbyBound is how much is read ahead of an application that is not reading,
 	// on a wire without a window of its own.
 	StandbyBound = 256 << 10
@@ -28,6 +32,7 @@ type Receive struct {
 	Session suite.Session // constant after Init
 
 	buf        replay.Buffer // decrypted, not yet taken by the application
+	granted    int           // the window: how much is taken beyond what the application has, within buf's limit
 	received   int64         // offset up to which the peer's stream has arrived
 	pos        int64         // of the next byte to arrive over the newest link
 	drainTo    int64         // the peer replays up to here after a resume
@@ -52,8 +57,8 @@ type Receive struct {
 // where the wire has one, and whose next byte has the offset.
 func (r *Receive) Init(session suite.Session, traits suite.Traits, limit int, offset int64) {
 	*r = Receive{
-		Session: session, acks: traits.Acks,
-		received: offset, pos: offset, drainTo: offset, advertised: offset + min(int64(limit), math.MaxInt64-offset),
+		Session: session, acks: traits.Acks, granted: limit,
+		received: offset, pos: offset, drainTo: offset, advertised: offset + min(int64(limit), FirstWindow, math.MaxInt64-offset),
 	}
 	r.buf.Reset(limit, offset)
 }
@@ -180,11 +185,19 @@ func (r *Receive) Early(offset int64, data []byte) int {
 		return 0
 	}
 	data = data[skip:]
-	data = data[:min(len(data), r.buf.Room())]
+	data = data[:min(int64(len(data)), int64(r.buf.Room()), r.early())]
 	r.received += int64(len(data))
 	r.Deposit(append([]byte(nil), data...))
 	r.ackPending = r.ackPending || r.acks && len(data) > 0
 	return len(data)
+}
+
+// early is how much may come with a handshake.
+func (r *Receive) early() int64 {
+	if !r.acks {
+		return math.MaxInt64
+	}
+	return max(0, r.advertised-r.received)
 }
 
 // Fin notes that the peer's stream ends at what the link has brought.
@@ -264,12 +277,41 @@ func (r *Receive) ConsumedMore() {
 // window is the offset that the peer's data must not pass.
 func (r *Receive) window() int64 {
 	consumed := r.Consumed()
-	return consumed + min(int64(r.buf.Limit()), math.MaxInt64-consumed)
+	return max(r.advertised, consumed+min(int64(r.granted), math.MaxInt64-consumed))
+}
+
+// Window is how many bytes the peer may be told to send beyond what the application has
+// taken, and MostWindow the greatest that this may be.
+func (r *Receive) Window() int { return r.granted }
+
+// MostWindow is the greatest window that the half may be given.
+func (r *Receive) MostWindow() int { return r.buf.Limit() }
+
+// SetWindow changes the window, within MostWindow. What the peer was told stands.
+func (r *Receive) SetWindow(n int) {
+	r.granted = min(n, r.buf.Limit())
+	if r.acks {
+		r.ConsumedMore()
+	}
+}
+
+// Promised is how many bytes the peer can make this half hold, by what it was told.
+func (r *Receive) Promised() int {
+	if !r.acks {
+		return 0
+	}
+	return int(r.advertised - r.Consumed())
+}
+
+// Cramped reports whether a larger window would help: the peer has used up half of it, and the
+// application keeps up.
+func (r *Receive) Cramped() bool {
+	return r.acks && r.granted < r.buf.Limit() && r.advertised-r.received < int64(r.granted/2) && r.buf.Len() <= r.granted/2
 }
 
 // ackEvery is how many bytes may arrive before their acknowledgement is urgent: few
 // enough that the peer does not run out of room.
-func (r *Receive) ackEvery() int64 { return int64(min(maxAckEvery, r.buf.Limit()/4)) }
+func (r *Receive) ackEvery() int64 { return int64(min(maxAckEvery, r.granted/4)) }
 
 // AckPending reports whether an acknowledgement waits to be carried by any record.
 func (r *Receive) AckPending() bool { return r.ackPending }

@@ -330,7 +330,11 @@ func TestCloseReceive(t *testing.T) {
 		require.Zero(t, r.Memory())
 		r.Close()
 		require.Equal(t, int64(30), r.Consumed())
-		require.Equal(t, 10, r.Early(5100, make([]byte, 10)))
+		fresh := 10
+		if traits.Acks {
+			fresh = 0 // it is beyond the limit
+		}
+		require.Equal(t, fresh, r.Early(5100, make([]byte, 10)))
 		require.Equal(t, int64(30), r.Consumed())
 	}
 }

@@ -42,6 +42,8 @@ type Send struct {
 	Traits suite.Traits
 
 	buf       replay.Buffer // what the wire carries, sent or not
+	most      int           // the greatest limit that buf may have
+	history   int           // how much of what was sent is kept without acknowledgements
 	encrypted int64
 	sent      int64 // the next byte to hand to the link
 	highest   int64 // what any link or handshake was ever handed
@@ -65,7 +67,7 @@ type Send struct {
 // the offset. The peer has everything before it.
 func (s *Send) Init(session suite.Session, traits suite.Traits, limit int, offset int64) {
 	*s = Send{
-		Session: session, Traits: traits,
+		Session: session, Traits: traits, most: limit, history: limit / 2,
 		encrypted: offset, sent: offset, highest: offset, acked: offset, consumed: offset, peerLimit: offset + min(InitialWindow, math.MaxInt64-offset),
 	}
 	s.buf.Reset(limit, offset)
@@ -88,6 +90,34 @@ func (s *Send) Replayed() int64 { return s.replayed }
 
 // Memory is the bytes of memory that the buffer takes.
 func (s *Send) Memory() int { return s.buf.Memory() }
+
+// Limit is how many bytes the buffer may hold now, and Most the greatest that this may be.
+func (s *Send) Limit() int { return s.buf.Limit() }
+
+// Most is the greatest limit that the half may be given.
+func (s *Send) Most() int { return s.most }
+
+// SetLimit changes how many bytes the buffer may hold, within Most. It never becomes less than
+// what is held.
+func (s *Send) SetLimit(limit int) { s.buf.SetLimit(min(limit, s.most)) }
+
+// Held is how many bytes the buffer holds.
+func (s *Send) Held() int { return s.buf.Len() }
+
+// KeepLess has history give way at half of the present limit, on a wire without
+// acknowledgements.
+func (s *Send) KeepLess() {
+	s.history = s.buf.Limit() / 2
+	if s.linked && !s.Traits.Acks {
+		s.trim()
+	}
+}
+
+// KeepAll undoes KeepLess: history gives way at half of the greatest limit.
+func (s *Send) KeepAll() { s.history = s.most / 2 }
+
+// KeepsLess reports whether history gives way sooner than it should.
+func (s *Send) KeepsLess() bool { return s.history < s.most/2 }
 
 // Pending is how many bytes no link has, or where there is a link, that one has not.
 func (s *Send) Pending() int64 {
@@ -142,15 +172,15 @@ func (s *Send) Room() int {
 
 func (s *Send) pendingRoom() int {
 	pending := s.buf.End() - s.sent
-	return min(s.buf.Room(), int(max(0, int64(maxPending(s.buf.Limit()))-pending)))
+	return min(s.buf.Room(), int(max(0, int64(maxPending(s.most))-pending)))
 }
 
 // MaxRoom is the most that there is room for while there is a link.
 func (s *Send) MaxRoom() int {
 	if s.Traits.Acks {
-		return s.buf.Limit()
+		return s.most
 	}
-	return maxPending(s.buf.Limit())
+	return maxPending(s.most)
 }
 
 // maxPending is how much may wait for a link that is there, on a wire without
@@ -305,9 +335,9 @@ func (s *Send) Advance(n int) (again int64) {
 }
 
 // trim lets history give way on a wire without acknowledgements: all but half the
-// limit, which is what can be missing after a cut. Only what waits to be sent shares
+// greatest limit, which is what can be missing after a cut. Only what waits to be sent shares
 // the other half.
-func (s *Send) trim() { s.buf.Free(s.sent - int64(s.buf.Limit()/2)) }
+func (s *Send) trim() { s.buf.Free(s.sent - int64(s.history)) }
 
 // Received notes what the peer is known to hold.
 func (s *Send) Received(offset int64) {
