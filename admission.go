@@ -89,7 +89,7 @@ func (l *Listener) begin(t net.Conn, s *source) {
 	h := &handshake{l: l, stream: newStream(t), origin: originOf(remote)}
 	h.stream.source = s
 	h.stream.onFirst = func() { h.advance(heard) }
-	for {
+	for asked := false; ; asked = true {
 		l.mu.Lock()
 		if l.closed {
 			l.mu.Unlock()
@@ -99,6 +99,11 @@ func (l *Listener) begin(t net.Conn, s *source) {
 		if !l.origins.mayEnter(h.origin) {
 			l.mu.Unlock()
 			l.turnAway(t, s, remote, ErrTooManyHandshakes)
+			return
+		}
+		if !asked && !l.rates.take(h.origin) {
+			l.mu.Unlock()
+			l.turnAway(t, s, remote, ErrHandshakeRate)
 			return
 		}
 		var oldest *handshake
@@ -111,6 +116,7 @@ func (l *Listener) begin(t net.Conn, s *source) {
 			h.deadline = time.Now().Add(l.set.HandshakeTimeout)
 			h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
 			l.origins.enter(h.origin)
+			l.budget.charged.Add(handshakeCost)
 			l.handshakes.add(h)
 			l.mu.Unlock()
 			if oldest != nil {
@@ -180,6 +186,7 @@ func (h *handshake) advance(to stage) {
 func (h *handshake) leaveLocked() {
 	h.l.handshakes.remove(h)
 	h.l.origins.leave(h.origin)
+	h.l.budget.charged.Add(-handshakeCost)
 	h.l.leftLocked()
 }
 

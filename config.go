@@ -25,6 +25,8 @@ const (
 	defaultMaxHandshakes    = 4096
 	leastPerAddress         = 64 // handshakes of one address, by default
 	defaultMaxSessions      = 1 << 18
+	defaultMaxMemory        = 4 << 30
+	leastPerSecond          = 64 // handshakes of one address, by default
 )
 
 // MinReplayLimit and MaxReplayLimit bound [Config.ReplayLimit], in bytes.
@@ -32,6 +34,9 @@ const (
 	MinReplayLimit = 1 << 10
 	MaxReplayLimit = 1 << 30
 )
+
+// MinMaxMemory is the smallest [ListenConfig.MaxMemory], in bytes.
+const MinMaxMemory = 1 << 20
 
 // MinLivenessTimeout is the smallest positive [Config.LivenessTimeout]: the
 // kernel's keep-alive counts in seconds.
@@ -115,6 +120,20 @@ type ListenConfig struct {
 	// way, with [ErrDisplaced]. A connected session is never ended for it.
 	MaxSessions int
 
+	// MaxMemory bounds the memory that all sessions together hold in buffers, in bytes, with 4 KiB
+	// for each beside. Default 4 GiB, at least [MinMaxMemory]. Each direction of a session
+	// has 64 KiB for the asking (and a classic one as much history), or ReplayLimit if that is less, and grows
+	// up to ReplayLimit as long as there is enough. When there is not, new sessions are turned away
+	// with [ErrMemory], suspended ones end with [ErrReclaimed], those first that were
+	// never resumed and have carried little, then the longest suspended, and histories
+	// give way: [EventHistoryCut]. A connected session is never ended for it: its Write
+	// waits, and its peer's.
+	MaxMemory int64
+
+	// MaxSuspendedMemory bounds that of suspended sessions. When they hold more they end, in the
+	// same order. Default a quarter of MaxMemory, at most MaxMemory.
+	MaxSuspendedMemory int64
+
 	// MaxAge bounds how long a session may live, whatever its transports do: it
 	// ends with [ErrDenied] then, and the client dials anew. Zero means no bound.
 	MaxAge time.Duration
@@ -155,6 +174,14 @@ type ListenConfig struct {
 	// set it to MaxHandshakes.
 	MaxHandshakesPerAddress int
 
+	// HandshakeRatePerAddress bounds the handshakes that begin in a second from one IPv4
+	// address, or from one /64 of IPv6, of new sessions and of resumes; up to four seconds' worth
+	// may come at once. Default an eighth of MaxHandshakes, but at least 64: behind one carrier's
+	// address 2,048 clients come back at once, and 512 a second after that. Transports beyond it are turned
+	// away with [ErrHandshakeRate], before anything is computed. What is not counted there is that of
+	// MaxHandshakesPerAddress.
+	HandshakeRatePerAddress int
+
 	// Admit is asked about each transport before anything is spent on it, with the
 	// peer's address; nil admits all. An error turns the transport away, without a
 	// word to the client, and is the [EventRefused]'s, wrapped in [ErrDenied]. It is
@@ -175,8 +202,12 @@ type settings struct {
 	each []*settings
 	name string
 
-	MaxSessions, MaxHandshakes int // a listener's, like the next five
+	MaxSessions, MaxHandshakes int // a listener's, like the next nine
 	MaxHandshakesPerAddress    int
+	HandshakeRatePerAddress    int
+	MaxMemory                  int64
+	MaxSuspendedMemory         int64
+	histories                  bool                 // there is a suite without acknowledgements
 	Admit                      func(net.Addr) error // nil admits all
 	label                      string
 	MaxAge                     time.Duration                        // 0 is no bound
@@ -236,7 +267,8 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	}
 	s := &settings{
 		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes, label: lc.Label,
-		MaxHandshakesPerAddress: lc.MaxHandshakesPerAddress, Admit: lc.Admit,
+		MaxHandshakesPerAddress: lc.MaxHandshakesPerAddress, HandshakeRatePerAddress: lc.HandshakeRatePerAddress, Admit: lc.Admit,
+		MaxMemory: lc.MaxMemory, MaxSuspendedMemory: lc.MaxSuspendedMemory,
 		MaxAge: lc.MaxAge, Authorize: lc.Authorize,
 	}
 	if err := s.Config.resolve(); err != nil {
@@ -263,6 +295,15 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	if s.MaxHandshakesPerAddress < 0 {
 		return nil, fmt.Errorf("relink: ListenConfig.MaxHandshakesPerAddress is %d: use a positive number, or 0 for a quarter of MaxHandshakes", s.MaxHandshakesPerAddress)
 	}
+	if s.HandshakeRatePerAddress == 0 {
+		s.HandshakeRatePerAddress = max(s.MaxHandshakes/8, leastPerSecond)
+	}
+	if s.HandshakeRatePerAddress < 0 {
+		return nil, fmt.Errorf("relink: ListenConfig.HandshakeRatePerAddress is %d: use a positive number a second, or 0 for an eighth of MaxHandshakes", s.HandshakeRatePerAddress)
+	}
+	if err := s.resolveMemory(); err != nil {
+		return nil, err
+	}
 	for i, su := range lc.Suites {
 		if su == nil {
 			return nil, fmt.Errorf("relink: ListenConfig.Suites[%d] is nil", i)
@@ -280,9 +321,27 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 			}
 		}
 		s.protocols = append(s.protocols, p)
+		s.histories = s.histories || !p.Traits().Acks
 	}
 	s.nameEach()
 	return s, nil
+}
+
+// resolveMemory checks a listener's budget and fills in the defaults.
+func (s *settings) resolveMemory() error {
+	if s.MaxMemory == 0 {
+		s.MaxMemory = defaultMaxMemory
+	}
+	if s.MaxMemory < MinMaxMemory {
+		return fmt.Errorf("relink: ListenConfig.MaxMemory is %d bytes: use at least %d, or 0 for the default of %d", s.MaxMemory, MinMaxMemory, int64(defaultMaxMemory))
+	}
+	if s.MaxSuspendedMemory == 0 {
+		s.MaxSuspendedMemory = s.MaxMemory / 4
+	}
+	if s.MaxSuspendedMemory < 0 || s.MaxSuspendedMemory > s.MaxMemory {
+		return fmt.Errorf("relink: ListenConfig.MaxSuspendedMemory is %d bytes: use a positive number, at most MaxMemory (%d), or 0 for a quarter of that", s.MaxSuspendedMemory, s.MaxMemory)
+	}
+	return nil
 }
 
 // resolve checks a dialer's settings and fills in the defaults.

@@ -27,9 +27,9 @@ type Conn struct {
 	mu sync.Mutex // guards everything below; never held across blocking I/O
 
 	s            session
-	registration registration // server: where the listener keeps it
-	flusher      func()       // flush; nil until it is needed
-	timer        *time.Timer  // client: calls tick
+	registration *registration // server: where the listener keeps it
+	flusher      func()        // flush; nil until it is needed
+	timer        *time.Timer   // client: calls tick
 }
 
 // addresses are those of one transport.
@@ -198,7 +198,7 @@ func (c *Conn) Stats() Stats {
 		BytesPending: c.s.send.Pending(),
 		Resumes:      max(0, int64(c.s.epoch)-1),
 		Replayed:     c.s.send.Replayed(),
-		Memory:       int64(c.s.send.Memory() + c.s.recv.Memory()),
+		Memory:       int64(c.s.memory()),
 		Age:          c.s.opened.since(),
 		Idle:         c.s.active.since(),
 	}

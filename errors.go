@@ -2,6 +2,7 @@ package relink
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -47,6 +48,10 @@ var (
 	// ErrProtocol means that the peer sent what its protocol forbids.
 	ErrProtocol = suite.ErrProtocol
 
+	// ErrUnacknowledged means that the peer, though alive, has acknowledged nothing more of what
+	// it was sent for four times LivenessTimeout. It is an [ErrProtocol].
+	ErrUnacknowledged = fmt.Errorf("%w: the peer does not acknowledge what it was sent", suite.ErrProtocol)
+
 	// ErrAuthentication means that a peer did not prove what it had to: a wrong
 	// key, a forged or a damaged message.
 	ErrAuthentication = suite.ErrAuthentication
@@ -79,6 +84,19 @@ var (
 	// ErrDisplaced means that a suspended session gave way to a new one because of
 	// MaxSessions. It is the [Event.Err] of its EventClosed, and what its Read returns.
 	ErrDisplaced = errors.New("relink: the suspended session gave way to a new one")
+
+	// ErrMemory means that a client was turned away because the listener's sessions hold as
+	// much as MaxMemory allows. It is also the [Event.Err] of an EventHistoryCut.
+	ErrMemory = errors.New("relink: the listener's sessions hold as much memory as they may")
+
+	// ErrReclaimed means that a suspended session has ended because others needed its memory,
+	// or suspended ones held more than MaxSuspendedMemory. It is the [Event.Err] of its
+	// EventClosed, and what its Read returns.
+	ErrReclaimed = errors.New("relink: the suspended session has ended for its memory")
+
+	// ErrHandshakeRate means that a transport was turned away because of
+	// HandshakeRatePerAddress.
+	ErrHandshakeRate = errors.New("relink: too many handshakes a second from one address")
 
 	// ErrTooManyHandshakes means that a transport was turned away because of
 	// MaxHandshakesPerAddress.

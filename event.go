@@ -43,6 +43,10 @@ const (
 	// it: if that is proven alive first, EventResumed follows, with a Gap of zero. If
 	// the link speaks first, nothing does; if it is lost, EventSuspended.
 	EventSuspected
+	// EventHistoryCut: the listener has no memory left ([ListenConfig.MaxMemory]), and the
+	// session, on a wire without acknowledgements, keeps less of what it has sent than
+	// ReplayLimit says, though 64 KiB at least: a cut may end it with [ErrReplayGap].
+	EventHistoryCut
 )
 
 // eventAcceptFailed goes to the Logger alone: the inner listener returned a
@@ -68,6 +72,8 @@ func (k EventKind) String() string {
 		return "closed"
 	case EventListenerFailed:
 		return "listener failed"
+	case EventHistoryCut:
+		return "history cut"
 	default:
 		return fmt.Sprintf("EventKind(%d)", int(k))
 	}
@@ -323,6 +329,8 @@ func (n *notifier) log(e Event) {
 		level = slog.LevelError
 	case EventResuming:
 		level = slog.LevelDebug
+	case EventHistoryCut:
+		level = slog.LevelWarn
 	case EventOpened, EventSuspended, EventResumed, EventSuspected, EventClosed:
 	}
 	attrs := make([]slog.Attr, 0, 7)

@@ -14,7 +14,10 @@ func (lc ListenConfig) Resolved() (ListenConfig, error) {
 	if err != nil {
 		return ListenConfig{}, err
 	}
-	return ListenConfig{Config: s.Config, Suites: lc.Suites, MaxSessions: s.MaxSessions, MaxHandshakes: s.MaxHandshakes, MaxHandshakesPerAddress: s.MaxHandshakesPerAddress}, nil
+	return ListenConfig{
+		Config: s.Config, Suites: lc.Suites, MaxSessions: s.MaxSessions, MaxHandshakes: s.MaxHandshakes, MaxHandshakesPerAddress: s.MaxHandshakesPerAddress,
+		HandshakeRatePerAddress: s.HandshakeRatePerAddress, MaxMemory: s.MaxMemory, MaxSuspendedMemory: s.MaxSuspendedMemory,
+	}, nil
 }
 
 // Resolved returns the settings with their defaults filled in.

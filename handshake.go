@@ -282,6 +282,8 @@ func (h *handshake) MayOpen() error { return h.l.mayOpen() }
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
 	c.server, c.s.provisional = h.l, true
+	c.registration = new(registration)
+	c.s.beginSmall()
 	c.addrs.Store(h.stream.addresses())
 	c.registration.offer = h
 	return h.l.offer(h, c, k)

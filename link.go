@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -79,8 +80,11 @@ type framing struct {
 
 	// Owned by whoever holds the receiver role.
 
-	long     *[]byte // what the link's input lies in while records are long, or nil
-	lastRead int32   // bytes that the transport last had
+	long      *[]byte      // what the link's input lies in while records are long, or nil
+	lastRead  int32        // bytes that the transport last had
+	session   *Conn        // whose link it is; constant
+	inputGrew bool         // and is not counted yet
+	inputSize atomic.Int32 // of the link's input; read by whoever counts
 
 	// Owned by whoever holds the sender role.
 
@@ -90,7 +94,7 @@ type framing struct {
 	// Guarded by the session's lock: for base, recordCap and counted see startPace.
 
 	base         int64    // the peer had acknowledged up to here when the link began, which sends from here
-	counted      int64    // the offset acknowledged at the last tick, while recordCap is set
+	counted      int64    // the offset acknowledged at the last tick
 	recordCap    int32    // data in a record while the network counts as slow, or zero
 	inputUse     inputUse // whether long is in use, and is still wanted
 	writing      bool     // the sender seals records, or the transport is taking them
@@ -98,6 +102,8 @@ type framing struct {
 	stopSent     bool
 	closedSaid   bool            // the peer was told that the session is over
 	pendingReset suite.ResetCode // what the peer is still to be told, by whoever writes
+	idleAcks     uint32          // ticks in a row at which the peer has acknowledged nothing more
+	silentFor    uint8           // of these, since the peer was last heard
 	ackAsked     bool            // a ping is under way for the sake of its acknowledgement
 }
 

@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -20,6 +21,7 @@ type Listener struct {
 	set    *settings
 	notify *notifier
 	totals totals        // its parts are atomic
+	budget budget        // so are its own
 	wake   chan struct{} // ends a pause of the sweeper
 	quit   chan struct{} // closed when accepting ends
 	left   chan struct{} // a handshake has ended
@@ -43,9 +45,11 @@ type Listener struct {
 
 	handshakes pendingHandshakes
 	origins    origins
+	rates      rates
 	agenda     agenda      // of the sweeper, with the suspended sessions
 	alarm      *time.Timer // ends a pause of the sweeper, which has no goroutine then
 	evictable  evictable   // of these
+	away       list.List   // of *Conn: all that are suspended, the longest first
 	watch      []*Conn     // sessions that want attention: see tick
 	sweeping   bool
 	ended      endedSessions
@@ -71,6 +75,7 @@ type registration struct {
 	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
 	at        uint32     // in the agenda, counted from 1; 0 for none
 	suspended bool
+	away      *list.Element
 }
 
 // Listen listens on the address with package net and accepts sessions of the
@@ -125,6 +130,8 @@ func newListener(inner net.Listener, set *settings, keepAliveSet bool) *Listener
 	if set.MaxHandshakesPerAddress < set.MaxHandshakes { // else an address may have all
 		l.origins.most = set.MaxHandshakesPerAddress
 	}
+	l.rates.every = max(1, time.Second/time.Duration(set.HandshakeRatePerAddress))
+	l.budget.most, l.budget.mostSuspended = set.MaxMemory, set.MaxSuspendedMemory
 	l.acceptable.L = &l.mu
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -286,6 +293,8 @@ func (l *Listener) mayOpenLocked() error {
 	case l.live >= l.set.MaxSessions && l.evictable.order.Len() == 0,
 		l.backlog.len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
 		return ErrTooManySessions
+	case l.budget.full():
+		return ErrMemory
 	}
 	return nil
 }
@@ -428,6 +437,7 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 		return false
 	}
 	l.agenda.set(c, dueIn(c.s.resumeTimeout(c.set.ResumeTimeout)), true)
+	c.registration.away = l.away.PushBack(c)
 	if evictable {
 		l.evictable.add(c)
 	}
@@ -441,6 +451,10 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 func (l *Listener) unscheduleLocked(c *Conn) {
 	l.evictable.remove(c)
 	l.agenda.remove(c)
+	if c.registration.away != nil {
+		l.away.Remove(c.registration.away)
+		c.registration.away = nil
+	}
 	switch {
 	case l.agenda.first() != nil:
 	case l.sweeping:

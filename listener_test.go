@@ -39,7 +39,10 @@ func TestConfigDefaults(t *testing.T) {
 	list := []relink.ServerSuite{conntest.SCP}
 	l, err := relink.ListenConfig{Suites: list}.Resolved()
 	require.NoError(t, err)
-	require.Equal(t, relink.ListenConfig{Config: shared, Suites: list, MaxSessions: conntest.DefaultMaxSessions, MaxHandshakes: conntest.DefaultMaxHandshakes, MaxHandshakesPerAddress: conntest.DefaultMaxHandshakes / 4}, l)
+	require.Equal(t, relink.ListenConfig{
+		Config: shared, Suites: list, MaxSessions: conntest.DefaultMaxSessions, MaxHandshakes: conntest.DefaultMaxHandshakes, MaxHandshakesPerAddress: conntest.DefaultMaxHandshakes / 4,
+		HandshakeRatePerAddress: conntest.DefaultMaxHandshakes / 8, MaxMemory: 4 << 30, MaxSuspendedMemory: 1 << 30,
+	}, l)
 	d, err := relink.Dialer{Suite: conntest.SCP}.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, relink.Dialer{
@@ -55,7 +58,7 @@ func TestConfigDefaults(t *testing.T) {
 		ReplayLimit: relink.MaxReplayLimit, ResumeTimeout: math.MaxInt64,
 		HandshakeTimeout: 1, CloseTimeout: 2, LivenessTimeout: -1,
 	}
-	set := relink.ListenConfig{Config: shared, Suites: list, MaxSessions: 5, MaxHandshakes: 6, MaxHandshakesPerAddress: 7}
+	set := relink.ListenConfig{Config: shared, Suites: list, MaxSessions: 5, MaxHandshakes: 6, MaxHandshakesPerAddress: 7, HandshakeRatePerAddress: 8, MaxMemory: relink.MinMaxMemory, MaxSuspendedMemory: relink.MinMaxMemory}
 	l, err = set.Resolved()
 	require.NoError(t, err)
 	require.Equal(t, set, l)

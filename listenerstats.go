@@ -16,12 +16,16 @@ type ListenerStats struct {
 	Provisional int // sessions that were offered to a client and not confirmed yet
 	Handshakes  int // transports that have not proven anything yet
 	Backlog     int // sessions that wait for Accept
-	// Memory is the buffer memory of sessions that have not ended, in bytes.
-	Memory int64
+	// Memory is the buffer memory of sessions that have not ended, in bytes, and
+	// SuspendedMemory that of those without a transport. With 4 KiB for each session they are what
+	// [ListenConfig.MaxMemory] and MaxSuspendedMemory bound.
+	Memory, SuspendedMemory int64
 
 	Opened        int64        // sessions
 	Resumes       int64        // how often one went on over a new transport
 	Displaced     int64        // sessions that gave way to new ones: [ErrDisplaced]
+	Reclaimed     int64        // suspended sessions that ended for their memory: [ErrReclaimed]
+	HistoriesCut  int64        // see [EventHistoryCut]
 	Refused       RefusalStats // handshakes that failed
 	BytesRead     int64        // taken by the applications on this side
 	BytesWritten  int64        // taken from them
@@ -34,6 +38,8 @@ type ListenerStats struct {
 type RefusalStats struct {
 	Timeout        int64 // [ErrHandshakeTimeout]
 	Full           int64 // [ErrTooManySessions], [ErrTooManyHandshakes]
+	Memory         int64 // [ErrMemory]
+	Rate           int64 // [ErrHandshakeRate]
 	Denied         int64 // [ErrDenied]
 	ShuttingDown   int64 // new sessions during Shutdown
 	NoSuite        int64 // [ErrNoSuite]
@@ -51,7 +57,7 @@ type RefusalStats struct {
 
 // Total returns the sum.
 func (r RefusalStats) Total() int64 {
-	return r.Timeout + r.Full + r.Denied + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
+	return r.Timeout + r.Full + r.Memory + r.Rate + r.Denied + r.ShuttingDown + r.NoSuite + r.Authentication + r.Protocol + r.UnknownSession +
 		r.ReplayGap + r.Counters + r.Superseded + r.Ended + r.Probe + r.Transport + r.Other
 }
 
@@ -60,6 +66,8 @@ func refusalStats(count func(refusal) int64) RefusalStats {
 	return RefusalStats{
 		Timeout:        count(refusedTimeout),
 		Full:           count(refusedFull),
+		Memory:         count(refusedMemory),
+		Rate:           count(refusedRate),
 		Denied:         count(refusedDenied),
 		ShuttingDown:   count(refusedShuttingDown),
 		NoSuite:        count(refusedNoSuite),
@@ -82,6 +90,8 @@ type refusal int
 const (
 	refusedTimeout refusal = iota
 	refusedFull
+	refusedMemory
+	refusedRate
 	refusedDenied
 	refusedShuttingDown
 	refusedNoSuite
@@ -103,6 +113,8 @@ func (r refusal) String() string {
 	return [...]string{
 		refusedTimeout:        "timed out",
 		refusedFull:           "beyond what the listener takes",
+		refusedMemory:         "beyond MaxMemory",
+		refusedRate:           "faster than one address may",
 		refusedDenied:         "denied",
 		refusedShuttingDown:   "during Shutdown",
 		refusedNoSuite:        "of no suite",
@@ -129,6 +141,8 @@ var refusalErrors = []struct {
 	{ErrTooManySessions, refusedFull},
 	{ErrTooManyHandshakes, refusedFull},
 	{errTooManyAsked, refusedFull},
+	{ErrMemory, refusedMemory},
+	{ErrHandshakeRate, refusedRate},
 	{ErrDenied, refusedDenied},
 	{ErrBusy, refusedOther}, // said by ListenConfig.Authorize
 	{errRevokedMeanwhile, refusedOther},
@@ -167,8 +181,8 @@ func refusalOf(err error) refusal {
 // Sessions add to them at ticks and when something changes, so that Read and Write
 // touch nothing that sessions share, and asking walks over none.
 type totals struct {
-	opened, resumes, read, written, replayed, memory, displaced atomic.Int64
-	refused                                                     [refusals]atomic.Int64
+	opened, resumes, read, written, replayed, memory, displaced, reclaimed, histories atomic.Int64
+	refused                                                                           [refusals]atomic.Int64
 }
 
 // A reported is what of a session is in the totals: the low bits of its counts. It
@@ -176,6 +190,7 @@ type totals struct {
 type reported struct {
 	read, written, replayed uint32
 	memory                  uint32 // in KiB
+	charge                  charge // what is in the budget
 }
 
 // noteActivity notes that the application has read or written since the last report.
@@ -206,14 +221,7 @@ func (l *Listener) report(s *session) {
 		t.replayed.Add(int64(replayed - r.replayed))
 		r.replayed = replayed
 	}
-	var memory uint32 // in units of the smallest chunk; what an ended session has left is not counted
-	if !s.done {
-		memory = uint32((s.recv.Memory() + s.send.Memory()) / MinReplayLimit)
-	}
-	if memory != r.memory {
-		t.memory.Add((int64(memory) - int64(r.memory)) * MinReplayLimit)
-		r.memory = memory
-	}
+	l.account(s)
 }
 
 // reportDue says whether the application has read what is not in the totals.
@@ -232,6 +240,8 @@ func (l *Listener) Stats() ListenerStats {
 		Opened:        t.opened.Load(),
 		Resumes:       t.resumes.Load(),
 		Displaced:     t.displaced.Load(),
+		Reclaimed:     t.reclaimed.Load(),
+		HistoriesCut:  t.histories.Load(),
 		BytesRead:     t.read.Load(),
 		BytesWritten:  t.written.Load(),
 		Replayed:      t.replayed.Load(),
@@ -241,6 +251,7 @@ func (l *Listener) Stats() ListenerStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.Suspended = l.agenda.suspended
+	s.SuspendedMemory = max(0, l.budget.suspended.Load()-int64(s.Suspended)*sessionCost)
 	s.Connected = l.live - s.Suspended
 	s.Provisional = l.provisional
 	s.Handshakes = l.handshakes.len()

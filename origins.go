@@ -3,6 +3,7 @@ package relink
 import (
 	"net"
 	"net/netip"
+	"time"
 )
 
 // An origin is what counts as one client: an IPv4 address, or the 64 bits of an
@@ -46,6 +47,47 @@ func originOf(remote net.Addr) (from origin) {
 type origins struct {
 	most  int // of one; 0 is no bound
 	count map[origin]int
+}
+
+// rateBurst is for how long the handshakes of an address may have been saved up.
+const rateBurst = 4 * time.Second
+
+// rates are a token bucket for each origin: when it will be full again. They belong to the
+// listener's lock.
+type rates struct {
+	every time.Duration // for one handshake
+	full  map[origin]monoTime
+}
+
+// take takes a token, if there is one. Buckets that are full are not kept: each call clears
+// away two that it comes across, so that there are about as many as have something to be
+// remembered.
+func (r *rates) take(from origin) bool {
+	if !from.IsValid() {
+		return true
+	}
+	if r.full == nil {
+		r.full = make(map[origin]monoTime)
+	}
+	at := now()
+	looked := 0
+	for o, full := range r.full {
+		if full <= at {
+			delete(r.full, o)
+		}
+		if looked++; looked == 2 {
+			break
+		}
+	}
+	next, kept := r.full[from]
+	if !kept || next < at {
+		next = at
+	}
+	if next = next.add(r.every); next > at.add(max(rateBurst, r.every)) {
+		return false
+	}
+	r.full[from] = next
+	return true
 }
 
 // mayEnter reports whether the origin's share leaves room for one more.

@@ -1,5 +1,7 @@
 package relink
 
+import "math"
+
 // On a slow network a long record takes longer than the peer may be silent, and
 // it acknowledges only whole ones. A link that follows one which died for want
 // of acknowledgements therefore begins with short records, which grow as fast
@@ -44,12 +46,40 @@ func (l *link) mostData(sent int64) int {
 	return max(batchSize, most)
 }
 
+// ackPatience is how many times LivenessTimeout a peer may go on without acknowledging
+// anything more.
+const ackPatience = 4
+
+// mostSilence is how many ticks without a word count at most, between two at which the peer was
+// heard.
+const mostSilence = 50
+
+// tickAcks reports whether the peer is alive and does not acknowledge what it has been
+// sent, which would be kept for it as long as it likes. It goes by the ticks of one link
+// on which the peer was heard: silence is a matter of liveness.
+func (s *session) tickAcks(l *link, heard bool) bool {
+	if !s.send.Unacknowledged() || s.send.Acked() != l.counted {
+		l.idleAcks = 0
+		return false
+	}
+	timeout := l.probe.timeout
+	if timeout <= 0 {
+		timeout = defaultLivenessTimeout
+	}
+	if l.silentFor++; heard {
+		l.silentFor = 0
+	}
+	if l.silentFor > mostSilence {
+		l.silentFor = mostSilence
+		return false // whatever it says next may be an acknowledgement
+	}
+	l.idleAcks++
+	return heard && l.idleAcks >= uint32(min(ackPatience*timeout/tickEvery, math.MaxUint32))
+}
+
 // tickPace lets records grow where a whole one was acknowledged within a tick.
 func (f *framing) tickPace(acked int64) {
-	if f.recordCap == 0 {
-		return
-	}
-	if acked-f.counted >= int64(f.recordCap) {
+	if f.recordCap != 0 && acked-f.counted >= int64(f.recordCap) {
 		if f.recordCap *= 2; f.recordCap > fastRecord {
 			f.recordCap = 0
 		}

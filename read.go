@@ -30,6 +30,10 @@ const (
 	// minInput is the size of a record buffer as long as records are short.
 	minInput = 1 << 10
 
+	// inputStep is how many times as large the buffer becomes that a record's beginning has
+	// filled: a length that somebody states allocates nothing.
+	inputStep = 4
+
 	// longInput is the size of a record buffer once records are long: several
 	// fit, so that one call of the transport brings more than one.
 	longInput = 128 << 10
@@ -83,6 +87,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			l.setReadDeadline(c.s.readDeadline)
 			l.giveInputBack()
 			room := l.inputSpace()
+			c.countInputLocked(l)
 			c.unlock()
 			k, rerr := l.conn.Read(room)
 			rec, rerr := l.recordIn(p, room, k, rerr)
@@ -203,7 +208,8 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	}
 	limit := standbyChunk
 	if !c.s.closed {
-		limit = min(limit, c.s.recv.Limit()-c.s.recv.Buffered())
+		c.server.account(&c.s)
+		limit = min(limit, max(1, c.s.readAhead()-c.s.recv.Buffered())) // the budget may have run out since it was asked for
 	}
 	c.unlock()
 	chunk := chunks.Get().(*[standbyChunk]byte)
@@ -327,12 +333,13 @@ func readTransport(t reader, p []byte) (int, error) {
 func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) int {
 	n := 0
 	if err == nil {
-		if l.inputUse = inputShort; l.long != nil {
+		if l.inputUse = inputShort; cap(l.input) > minInput {
 			l.inputUse = inputLong
 		}
 		if n, err = c.s.takeRecord(l, rec, p); err != nil {
 			c.peerEndedLocked(err)
 		}
+		c.growWindowLocked()
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session
 	} else if errors.Is(err, suite.ErrProtocol) {
@@ -356,7 +363,9 @@ func (l *link) readRecord(p []byte) (suite.Record, error) {
 				return rec, err
 			}
 		}
-		n, err := readTransport(l.conn, l.inputSpace())
+		room := l.inputSpace()
+		l.countInput()
+		n, err := readTransport(l.conn, room)
 		if n == 0 {
 			return suite.Record{}, err
 		}
@@ -381,7 +390,7 @@ func (l *link) recordIn(p, room []byte, n int, err error) (suite.Record, error) 
 var inputs = sync.Pool{New: func() any { return new([]byte) }}
 
 // inputSpace returns room behind the input for the transport to read into. The
-// buffer grows with what the transport brings, to one of long records when they
+// buffer grows with what the transport has brought, to one of long records when they
 // come, and shrinks when there is little, so that an idle link holds little.
 func (l *link) inputSpace() []byte {
 	rest := l.input[l.inPos:]
@@ -389,6 +398,8 @@ func (l *link) inputSpace() []byte {
 	case len(rest) == 0 && l.long != nil && l.lastRead < minInput:
 		inputs.Put(l.long)
 		l.long = nil
+		l.input = make([]byte, 0, minInput)
+	case len(rest) == 0 && size > minInput && l.long == nil && l.lastRead < minInput:
 		l.input = make([]byte, 0, minInput)
 	case len(rest) == 0 && size < firstInput:
 		l.input = make([]byte, 0, firstInput)
@@ -398,6 +409,8 @@ func (l *link) inputSpace() []byte {
 		l.input = append(make([]byte, 0, minInput), rest...)
 	case len(rest) < size:
 		l.input = l.input[:copy(l.input[:cap(l.input)], rest)]
+	case inputStep*size < longInput:
+		l.input = append(make([]byte, 0, inputStep*size), rest...)
 	default:
 		l.long = inputs.Get().(*[]byte)
 		if size := max(longInput, l.codec.MaxRecord()); cap(*l.long) < size {
@@ -406,7 +419,29 @@ func (l *link) inputSpace() []byte {
 		l.input = append((*l.long)[:0], rest...)
 	}
 	l.inPos = 0
+	if size := int32(cap(l.input)); size != l.inputSize.Load() {
+		l.inputGrew = size > l.inputSize.Load() && size > minInput
+		l.inputSize.Store(size)
+	}
 	return l.input[len(l.input):cap(l.input)]
+}
+
+// countInput is countInputLocked for a caller without the lock.
+func (l *link) countInput() {
+	if l.inputGrew {
+		l.session.mu.Lock()
+		l.session.countInputLocked(l)
+		l.session.mu.Unlock()
+	}
+}
+
+// countInputLocked has a server's session count an input that has grown, before whoever reads
+// waits for more. The caller holds the receiver role.
+func (c *Conn) countInputLocked(l *link) {
+	if l.inputGrew {
+		c.server.account(&c.s)
+	}
+	l.inputGrew = false
 }
 
 // inputArrived takes n bytes that the transport has put there.

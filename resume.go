@@ -47,6 +47,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	replayed := c.s.send.Attach(sl.Peer.Received, limit, c.s.epoch == 1)
 	c.s.recv.Attach(told, sl.Peer.Sent)
 	if l.framing != nil {
+		l.session = c
 		l.startPace(c.s.send.HandedTo(), c.s.send.Acked(), c.s.slowNetwork)
 	}
 	if c.set.LivenessTimeout > 0 {
@@ -76,7 +77,8 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		}
 		c.notify.post(e)
 	}
-	c.s.readers.wake() // whose transport it may be now
+	c.server.account(&c.s) // it is not suspended
+	c.s.readers.wake()     // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		if _, err := c.s.takeRecord(l, r, nil); err != nil {
 			c.peerEndedLocked(err)

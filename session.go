@@ -48,6 +48,7 @@ type session struct {
 	provisional bool     // server: the handshake is not complete
 	unaccepted  bool     // server: the application does not have it yet
 	slowNetwork bool     // the last link carried too little
+	frugal      bool     // server: it is to read no more ahead than it must
 	earlyGiven  bool     // early data was given since the last link
 	epoch       uint32   // links so far
 	opened      moment   // constant once it is

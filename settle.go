@@ -120,7 +120,7 @@ func (s *session) standbyWanted(l *link) bool {
 	if l.interruptible && s.readers.waited() && !s.closed {
 		return false
 	}
-	if !s.closed && s.recv.Buffered() >= s.recv.Limit() {
+	if !s.closed && s.recv.Buffered() >= s.readAhead() {
 		return false
 	}
 	if s.heldBack() {
@@ -161,7 +161,7 @@ func (s *session) halfCloseDue(l *link) bool {
 // ticksWanted says whether there is anything that time will decide.
 func (s *session) ticksWanted(l *link) bool {
 	return l.outstanding || s.recv.AckPending() || s.recv.ReplayUnknown() && s.recv.Draining() ||
-		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks) ||
+		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks || s.send.Unacknowledged()) || s.spare() ||
 		s.send.Traits.Pings && l.probe.timeout > 0 && s.answerDue(l) || s.silenceMatters(l) || s.reportDue()
 }
 

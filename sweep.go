@@ -28,12 +28,17 @@ func (c *Conn) tick() bool {
 	l.probe.lately = l.probe.lately || heard
 	s.recv.Tick(heard)
 	s.tickAbsence()
+	c.tickBudgetLocked()
+	unacknowledged := false
 	if l.framing != nil {
 		l.tickInput(heard)
 		l.tickWriting()
+		unacknowledged = s.tickAcks(l, heard)
 		l.tickPace(s.send.Acked())
 	}
-	if s.tickLiveness(l, heard) {
+	if unacknowledged {
+		c.peerEndedLocked(ErrUnacknowledged)
+	} else if s.tickLiveness(l, heard) {
 		c.linkLostLocked(l, errSilent)
 	}
 	s.tickRoundTrips(l, heard)

@@ -173,6 +173,10 @@ func (s *session) appended(n int, burst bool) *link {
 func (c *Conn) TryWrite(p []byte) (bool, error) {
 	c.mu.Lock()
 	ok, err := c.s.fits(len(p))
+	if !ok && err == nil && !c.s.send.Appending() {
+		c.growLocked(len(p))
+		ok, err = c.s.fits(len(p))
+	}
 	if ok && len(p) > 0 {
 		c.s.send.BeginAppend()
 		burst := c.s.sender == roleFree && c.s.burst.begin()
@@ -220,7 +224,7 @@ func (c *Conn) Room() int {
 	if c.s.send.Appending() || c.s.mayWrite() != nil {
 		return 0
 	}
-	return c.s.send.Room()
+	return c.roomLocked()
 }
 
 // mayWrite says why a Write cannot go on, if so.
@@ -244,6 +248,7 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		if err := c.s.mayWrite(); err != nil {
 			return 0, err
 		}
+		c.growLocked(min(len(p), encryptStep))
 		if room := min(c.s.send.Room(), encryptStep); room > 0 {
 			n := c.encryptLocked(p[:min(room, len(p))])
 			if n == 0 {

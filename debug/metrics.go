@@ -28,9 +28,12 @@ func (h *handler) metrics(w http.ResponseWriter, _ *http.Request) {
 	single("handshakes", "gauge", "Transports that have not proven anything yet.", int64(s.Handshakes))
 	single("backlog", "gauge", "Sessions that wait for Accept.", int64(s.Backlog))
 	single("buffer_memory_bytes", "gauge", "Buffer memory of sessions.", s.Memory)
+	single("suspended_memory_bytes", "gauge", "Buffer memory of sessions without a transport.", s.SuspendedMemory)
 	single("sessions_opened_total", "counter", "Sessions opened.", s.Opened)
 	single("resumes_total", "counter", "Sessions that went on over a new transport.", s.Resumes)
 	single("sessions_displaced_total", "counter", "Suspended sessions that gave way to new ones.", s.Displaced)
+	single("sessions_reclaimed_total", "counter", "Suspended sessions that ended for their memory.", s.Reclaimed)
+	single("histories_cut_total", "counter", "Classic sessions that keep less of what they sent than they should.", s.HistoriesCut)
 	single("read_bytes_total", "counter", "Bytes taken by the applications on this side.", s.BytesRead)
 	single("written_bytes_total", "counter", "Bytes taken from the applications on this side.", s.BytesWritten)
 	single("replayed_bytes_total", "counter", "Bytes handed to a transport again.", s.Replayed)
@@ -42,6 +45,8 @@ func (h *handler) metrics(w http.ResponseWriter, _ *http.Request) {
 	}{
 		{"timeout", r.Timeout},
 		{"full", r.Full},
+		{"memory", r.Memory},
+		{"rate", r.Rate},
 		{"denied", r.Denied},
 		{"shutting_down", r.ShuttingDown},
 		{"no_suite", r.NoSuite},

@@ -50,6 +50,20 @@ func ExampleBuffer_Reset() {
 	// Output: 4194304 0
 }
 
+func ExampleBuffer_SetLimit() {
+	b := replay.New(5, 0)
+	b.Append([]byte("gophers"))
+	b.SetLimit(7) // there is memory for more now
+	b.Append([]byte("rs"))
+	fmt.Println(b.Len(), "held, room for", b.Room())
+	b.SetLimit(3)
+	b.Free(2)
+	fmt.Println(b.Len(), "held of", b.Limit())
+	// Output:
+	// 7 held, room for 0
+	// 5 held of 7
+}
+
 func ExampleBuffer_Append() {
 	b := replay.New(5, 0)
 	p := []byte("gophers")

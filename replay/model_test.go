@@ -16,6 +16,7 @@ type pair struct {
 	t     testing.TB
 	b     *replay.Buffer
 	limit int
+	most  int // that the limit has been since the last reset
 	start int64
 	held  []byte
 
@@ -32,7 +33,7 @@ type lent struct {
 }
 
 func newPair(t testing.TB, limit int, offset int64) *pair {
-	return &pair{t: t, b: replay.New(limit, offset), limit: limit, start: offset}
+	return &pair{t: t, b: replay.New(limit, offset), limit: limit, most: limit, start: offset}
 }
 
 func (p *pair) end() int64 { return p.start + int64(len(p.held)) }
@@ -154,7 +155,8 @@ func (p *pair) free(n int) {
 
 func (p *pair) reset(limit int, offset int64) {
 	p.b.Reset(limit, offset)
-	p.limit, p.start, p.held, p.stale = limit, offset, nil, true
+	p.limit, p.most = limit, limit
+	p.start, p.held, p.stale = offset, nil, true
 }
 
 func (p *pair) copyTo(at, n int) {
@@ -178,7 +180,7 @@ func (p *pair) check() {
 		p.t.Fatalf("memory %d for %d bytes", b.Memory(), b.Len())
 	}
 	if len(p.loans) == 0 && p.reserved == nil {
-		if most := memoryBound(p.limit); b.Memory() > most {
+		if most := memoryBound(p.most); b.Memory() > most {
 			p.t.Fatalf("memory %d, limit %d", b.Memory(), p.limit)
 		}
 		if b.Len() == 0 && b.Memory() != 0 {
@@ -209,7 +211,7 @@ func memoryBound(limit int) int {
 
 // do does the operation that op selects, with two arguments.
 func (p *pair) do(op byte, x, y int) {
-	switch op % 18 {
+	switch op % 19 {
 	case 0, 1, 2:
 		p.append(x)
 	case 3, 4, 5:
@@ -230,6 +232,10 @@ func (p *pair) do(op byte, x, y int) {
 		}
 	case 16:
 		p.extend(x)
+	case 18:
+		p.b.SetLimit(x)
+		p.limit = max(x, len(p.held)+len(p.reserved))
+		p.most = max(p.most, x)
 	case 17:
 		p.extend(x % 100)
 	}

@@ -79,8 +79,9 @@ func (b *Buffer) Reset(limit int, offset int64) {
 func (b *Buffer) Limit() int { return b.limit }
 
 // SetLimit changes how many bytes b can hold. No byte is dropped: if limit is less than
-// what b holds, b is full, and its limit becomes what it holds.
-func (b *Buffer) SetLimit(limit int) { b.limit = max(limit, b.Len()) }
+// what b holds, or is about to because a reservation is open, its limit becomes that. What [Buffer.Memory] can be
+// goes by the greatest limit since the last [Buffer.Reset].
+func (b *Buffer) SetLimit(limit int) { b.limit = max(limit, b.Len()+b.reserved) }
 
 // Start returns the offset of the oldest byte held. It equals [Buffer.End] when
 // b is empty.

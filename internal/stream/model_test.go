@@ -776,20 +776,24 @@ func (m *model) otherwise() {
 
 // budget changes how much either half may hold.
 func (m *model) budget() {
+	if m.appending { // what is reserved counts as held
+		return
+	}
 	n := 1 + m.rnd.IntN(2*m.limit)
 	switch m.rnd.IntN(5) {
 	case 0, 1:
 		m.s.SetLimit(n)
 		m.most = max(min(n, m.limit), int(m.end-m.start))
 	case 2:
-		m.s.KeepLess()
-		m.keeps = m.most / 2
+		m.s.KeepLess(n)
+		m.keeps = min(m.keeps, n/2)
 		if m.keeps < m.limit/2 {
 			m.kept = true
 		}
 		if m.out != nil && !m.wire.traits.Acks {
 			m.trimmed()
 		}
+		m.most = max(min(n, m.most), int(m.end-m.start))
 	case 3:
 		m.s.KeepAll()
 		m.keeps = m.limit / 2
@@ -800,6 +804,7 @@ func (m *model) budget() {
 	m.equal("KeepsLess", m.s.KeepsLess(), m.keeps < m.limit/2)
 	m.equal("Limit", m.s.Limit(), m.most)
 	m.equal("Most", m.s.Most(), m.limit)
+	m.equal("RoomWithin", m.s.RoomWithin(m.most), m.room())
 	m.equal("Held", m.s.Held(), int(m.end-m.start))
 	m.equal("Window", m.r.Window(), m.window)
 	m.equal("MostWindow", m.r.MostWindow(), m.limit)

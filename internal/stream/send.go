@@ -104,13 +104,14 @@ func (s *Send) SetLimit(limit int) { s.buf.SetLimit(min(limit, s.most)) }
 // Held is how many bytes the buffer holds.
 func (s *Send) Held() int { return s.buf.Len() }
 
-// KeepLess has history give way at half of the present limit, on a wire without
-// acknowledgements.
-func (s *Send) KeepLess() {
-	s.history = s.buf.Limit() / 2
+// KeepLess has history give way at half of a limit, on a wire without acknowledgements, and
+// makes the buffer's limit that, as far as it can be.
+func (s *Send) KeepLess(limit int) {
+	s.history = min(s.history, limit/2)
 	if s.linked && !s.Traits.Acks {
 		s.trim()
 	}
+	s.SetLimit(min(limit, s.buf.Limit()))
 }
 
 // KeepAll undoes KeepLess: history gives way at half of the greatest limit.
@@ -170,9 +171,20 @@ func (s *Send) Room() int {
 	return s.pendingRoom()
 }
 
-func (s *Send) pendingRoom() int {
-	pending := s.buf.End() - s.sent
-	return min(s.buf.Room(), int(max(0, int64(maxPending(s.most))-pending)))
+func (s *Send) pendingRoom() int { return min(s.buf.Room(), s.roomPending()) }
+
+// roomPending is how much more may wait for a link that is there, without acknowledgements.
+func (s *Send) roomPending() int {
+	return int(max(0, int64(maxPending(s.most))-(s.buf.End()-s.sent)))
+}
+
+// RoomWithin is what Room would be with the limit.
+func (s *Send) RoomWithin(limit int) int {
+	room := int(min(int64(max(0, limit-s.buf.Len())), math.MaxInt64-s.buf.End()))
+	if !s.Traits.Acks && s.linked {
+		room = min(room, s.roomPending())
+	}
+	return room
 }
 
 // MaxRoom is the most that there is room for while there is a link.

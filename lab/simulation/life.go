@@ -102,7 +102,7 @@ func (w *world) event(side Side, e relink.Event) {
 		l.longest = max(l.longest, gap)
 	case relink.EventClosed:
 		l.closedAt, l.closed = e.Time, e.Err
-	case relink.EventOpened, relink.EventSuspected, relink.EventRefused, relink.EventListenerFailed:
+	case relink.EventOpened, relink.EventSuspected, relink.EventRefused, relink.EventListenerFailed, relink.EventHistoryCut:
 	}
 	l.last, l.at = e.Kind, e.Time
 }

@@ -1,0 +1,334 @@
+package relink
+
+import (
+	"sync/atomic"
+
+	"github.com/relink-go/relink/internal/stream"
+)
+
+// The sessions of a listener share a budget of bytes (docs/adr/0063). Each direction of
+// a session has a little for the asking, and asks the budget when its buffer is to
+// double. Between two doublings the buffer's own limit is all that is looked at.
+
+const (
+	// firstBuffer is what each direction has for the asking, in bytes, or ReplayLimit if that
+	// is less. On a wire without acknowledgements half of what is sent is history, and it is
+	// twice as much, so that history is never less than firstBuffer.
+	firstBuffer = stream.FirstWindow
+
+	// sessionCost and handshakeCost are what a session, and a transport before it belongs to
+	// one, are charged beside buffers.
+	sessionCost   = 4 << 10
+	handshakeCost = 20 << 10
+
+	// sealedCost is what a session is charged while its transport takes sealed records.
+	sealedCost = 64 << 10
+
+	// grantsEnd is the part of the budget, in sixteenths, that is left for what sessions have
+	// for the asking.
+	grantsEnd = 1
+
+	// historiesEvery is how often at most all sessions are gone through for their histories.
+	historiesEvery = 10 * tickEvery
+)
+
+// A budget is what the sessions of a listener may hold, and do hold, in bytes.
+type budget struct {
+	most          int64 // ListenConfig.MaxMemory; constant, like the next
+	mostSuspended int64
+
+	held      atomic.Int64 // by sessions
+	charged   atomic.Int64 // to sessions, for what they hold or were granted, and to handshakes
+	suspended atomic.Int64 // by sessions without a transport
+	promised  atomic.Int64 // to peers, which was told to them and cannot be taken back
+
+	short     atomic.Int64 // how much somebody has asked for in vain
+	relieving atomic.Bool  // the goroutine is there that does something about it
+	histories atomic.Int64 // when all sessions were gone through last, as a monoTime
+}
+
+// A charge is what of a session is in the budget, in bytes.
+type charge struct{ held, granted, suspended, promised uint32 }
+
+// full reports whether no new session is to come in.
+func (b *budget) full() bool { return b.held.Load() >= b.most }
+
+// ask charges n bytes more, if there are as many to be granted.
+func (b *budget) ask(n int64) bool {
+	if b.charged.Add(n) <= b.most-b.most/16*grantsEnd {
+		return true
+	}
+	b.charged.Add(-n)
+	return false
+}
+
+// ample reports whether there is so much left that a session may have again what it was
+// denied.
+func (b *budget) ample() bool { return b.charged.Load() <= b.most-b.most/4 }
+
+// excess reports whether suspended sessions are to end.
+func (b *budget) excess() bool {
+	short := b.short.Load()
+	return b.suspended.Load() > b.mostSuspended || short > 0 && b.charged.Load()+short > b.most-b.most/16*grantsEnd
+}
+
+// firstLimit is what the sending direction has for the asking.
+func (s *session) firstLimit() int {
+	if s.send.Traits.Acks {
+		return min(firstBuffer, s.send.Most())
+	}
+	return min(2*firstBuffer, s.send.Most())
+}
+
+// beginSmall gives a new session of a server what it has for the asking.
+func (s *session) beginSmall() {
+	s.send.SetLimit(s.firstLimit())
+	s.recv.SetWindow(firstBuffer)
+}
+
+// memory is what the session's buffers take, in bytes.
+func (s *session) memory() int {
+	n := s.send.Memory() + s.recv.Memory()
+	if l := s.link; l != nil && l.framing != nil {
+		if size := int(l.inputSize.Load()); size > minInput {
+			n += size
+		}
+		if l.writing {
+			n += sealedCost
+		}
+	}
+	return n
+}
+
+// withChunks is what n bytes take in chunks, which are not all full.
+func withChunks(n int) int { return n + n/4 }
+
+// account brings the budget up to date with a session, under whose lock it is called.
+func (l *Listener) account(s *session) {
+	if l == nil {
+		return // a client's
+	}
+	var next charge
+	var memory uint32 // what an ended session has left is not counted
+	if !s.done {
+		memory = uint32((s.memory() + MinReplayLimit - 1) / MinReplayLimit)
+		next.held = memory*MinReplayLimit + sessionCost
+		if promised := s.recv.Promised(); promised > firstBuffer {
+			next.promised = uint32(withChunks(promised))
+		}
+		if limit := s.send.Limit(); limit > s.firstLimit() {
+			next.granted = uint32(withChunks(limit))
+		}
+		next.granted = max(next.held, next.granted+next.promised)
+		if s.link == nil && !s.provisional {
+			next.suspended = next.held
+		}
+	}
+	if r := &s.reported; memory != r.memory {
+		l.totals.memory.Add((int64(memory) - int64(r.memory)) * MinReplayLimit)
+		r.memory = memory
+	}
+	if now := &s.reported.charge; *now != next {
+		move(&l.budget.held, now.held, next.held)
+		move(&l.budget.charged, now.granted, next.granted)
+		move(&l.budget.promised, now.promised, next.promised)
+		move(&l.budget.suspended, now.suspended, next.suspended)
+		*now = next
+		if l.budget.excess() {
+			l.relieve()
+		}
+	}
+	s.frugal = !s.send.Traits.Acks && l.budget.full()
+}
+
+func move(sum *atomic.Int64, from, to uint32) {
+	if from != to {
+		sum.Add(int64(to) - int64(from))
+	}
+}
+
+// askLocked asks the budget for what lets a buffer of size bytes hold n more. Where they are not to be had, suspended sessions
+// end, so that they may be the next time.
+func (c *Conn) askLocked(size, n int) bool {
+	if n = withChunks(n); size <= 2*firstBuffer {
+		n += withChunks(size) // which it has had for the asking
+	}
+	b := &c.server.budget
+	if c.s.link == nil && b.suspended.Load()+int64(n) > b.mostSuspended {
+		return false
+	}
+	if !b.ask(int64(n)) {
+		b.short.Store(int64(n))
+		c.server.relieve()
+		return false
+	}
+	c.s.reported.charge.granted += uint32(n)
+	return true
+}
+
+// growLocked makes room for n bytes to be written, if the buffer is smaller than it may
+// become. Where the budget has nothing left, history gives way on a wire without
+// acknowledgements; on one with them whoever writes waits for those.
+func (c *Conn) growLocked(n int) {
+	for c.server != nil && !c.s.done {
+		limit, most := c.s.send.Limit(), c.s.send.Most()
+		if limit >= most || limit-c.s.send.Held() >= n {
+			return
+		}
+		step := min(max(limit, MinReplayLimit), most-limit)
+		if !c.askLocked(limit, step) {
+			c.cutHistoryLocked(limit)
+			return
+		}
+		c.s.send.SetLimit(limit + step)
+		c.server.account(&c.s)
+	}
+}
+
+// cutHistoryLocked has history give way at half of the limit, on a wire that has it.
+func (c *Conn) cutHistoryLocked(limit int) {
+	if c.s.send.Traits.Acks || c.s.link == nil {
+		return
+	}
+	again := c.s.send.KeepsLess()
+	c.s.send.KeepLess(limit)
+	c.server.account(&c.s)
+	if !again && c.s.send.KeepsLess() {
+		c.server.totals.histories.Add(1)
+		c.notify.post(Event{Kind: EventHistoryCut, Conn: c, Remote: c.RemoteAddr(), Err: ErrMemory})
+	}
+}
+
+// roomLocked is how much a Write takes now without waiting.
+func (c *Conn) roomLocked() int {
+	limit, most := c.s.send.Limit(), c.s.send.Most()
+	if c.server == nil || limit >= most {
+		return c.s.send.Room()
+	}
+	b := &c.server.budget
+	for ; limit < most; most = max(limit, most/2) { // as growLocked would end
+		extra := int64(withChunks(most))
+		if b.charged.Load()+extra <= b.most-b.most/16*grantsEnd && (c.s.link != nil || b.suspended.Load()+extra <= b.mostSuspended) {
+			break
+		}
+	}
+	return c.s.send.RoomWithin(most)
+}
+
+// growWindowLocked lets the peer send more at a time, if it is held up and there is a part of
+// the budget left.
+func (c *Conn) growWindowLocked() {
+	if c.server == nil || !c.s.recv.Cramped() {
+		return
+	}
+	window, b := c.s.recv.Window(), &c.server.budget
+	step := min(max(window, MinReplayLimit), c.s.recv.MostWindow()-window)
+	if b.promised.Load()+int64(step) <= b.most/2 && c.askLocked(window, step) {
+		c.s.recv.SetWindow(window + step)
+		c.server.account(&c.s)
+	}
+}
+
+// readAhead bounds what is held, on a wire without a window, for an application that
+// is not reading.
+func (s *session) readAhead() int {
+	if s.frugal {
+		return min(s.recv.Limit(), firstBuffer)
+	}
+	return s.recv.Limit()
+}
+
+// spare reports whether a server's session has been granted much that it does not use.
+func (s *session) spare() bool {
+	return !s.client && s.send.Limit() > s.firstLimit() && s.send.Held() <= s.send.Limit()/4
+}
+
+// tickBudgetLocked gives back what is not used, and takes again what is to be had.
+func (c *Conn) tickBudgetLocked() {
+	if c.server == nil {
+		return
+	}
+	b := &c.server.budget
+	if c.s.spare() {
+		limit := c.s.firstLimit()
+		for limit < 2*c.s.send.Held() {
+			limit *= 2
+		}
+		c.s.send.SetLimit(limit)
+	}
+	if c.s.wantsRoom { // what it was denied may be there now
+		c.growLocked(1)
+	}
+	if c.s.send.KeepsLess() && b.ample() {
+		c.s.send.KeepAll()
+		c.s.writers.wake() // who waits for history to give way asks for room once more
+	}
+	if c.s.recv.Window() > firstBuffer && b.promised.Load() > b.most/2-b.most/8 {
+		c.s.recv.SetWindow(max(firstBuffer, c.s.recv.Window()/2)) // as the application takes what it promised
+	}
+	c.server.account(&c.s)
+}
+
+// relieve sees to it that suspended sessions end until the rest have enough.
+func (l *Listener) relieve() {
+	if l.budget.relieving.CompareAndSwap(false, true) {
+		go l.relief()
+	}
+}
+
+// relief is the goroutine of relieve: a session's lock is not taken inside another's.
+func (l *Listener) relief() {
+	b := &l.budget
+	for c := l.nextReclaimed(); c != nil; c = l.nextReclaimed() {
+		c.mu.Lock()
+		if c.s.link == nil && !c.s.done { // else it was resumed meanwhile
+			l.totals.reclaimed.Add(1)
+			c.expireLocked(ErrReclaimed)
+		}
+		c.unlock()
+	}
+	if last := monoTime(b.histories.Load()); b.short.Load() > 0 && l.set.histories && (last == 0 || last.since() >= historiesEvery) {
+		b.histories.Store(int64(now()))
+		for c := range l.Sessions() {
+			c.mu.Lock()
+			if !c.s.done && c.s.send.Limit() > c.s.firstLimit() {
+				c.cutHistoryLocked(c.s.firstLimit())
+			}
+			c.unlock()
+			if !b.excess() {
+				break
+			}
+		}
+	}
+	b.short.Store(0)
+	b.relieving.Store(false)
+	if b.excess() && l.reclaimable() {
+		l.relieve() // somebody came too late to be seen
+	}
+}
+
+func (l *Listener) reclaimable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.away.Len() > 0
+}
+
+// nextReclaimed takes the next suspended session that is to end off the list: one that was
+// never resumed and has carried little, and if there is none, the longest suspended.
+func (l *Listener) nextReclaimed() *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.budget.excess() {
+		return nil
+	}
+	first := l.evictable.order.Front()
+	if first == nil {
+		first = l.away.Front()
+	}
+	if first == nil {
+		return nil
+	}
+	c := first.Value.(*Conn)
+	l.unscheduleLocked(c)
+	return c
+}
