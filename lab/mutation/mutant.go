@@ -34,6 +34,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"The replay buffer and the ciphers", bufferMutants},
+		{"The budget, and who makes room", budgetMutants},
 		{"Data path, receiving", readMutants},
 		{"Data path, sending", writeMutants},
 		{"Acknowledgements and limits", ackMutants},

@@ -74,7 +74,7 @@ var resumeMutants = []mutant{
 	{
 		name:   "early data beyond the room",
 		breaks: "Data that came with a handshake is taken beyond ReplayLimit.",
-		edits: []edit{{"internal/stream/receive.go", `	data = data[:min(len(data), r.buf.Room())]
+		edits: []edit{{"internal/stream/receive.go", `	data = data[:min(int64(len(data)), int64(r.buf.Room()), r.early())]
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestEarlyDataBeyondTheRoom",
 	},

@@ -323,7 +323,7 @@ var writeMutants = []mutant{
 	{
 		name:   "history is dropped",
 		breaks: "What was handed to a transport is forgotten at once on a wire without acknowledgements.",
-		edits:  []edit{{"internal/stream/send.go", `s.sent - int64(s.buf.Limit()/2)`, `s.sent`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent - int64(s.history)`, `s.sent`}},
 		pkg:    "./internal/conntest", tests: "TestReplayedBytes",
 	},
 	{

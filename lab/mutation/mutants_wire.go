@@ -148,12 +148,6 @@ var noiseMutants = []mutant{
 		pkg:    "./internal/noise", tests: "TestMalformedRecords",
 	},
 	{
-		name:   "Noise: a limit beyond the window",
-		breaks: "A peer may allow more than the window that it has told.",
-		edits:  []edit{{"internal/noise/codec.go", `|| limit-received > w {`, `{`}},
-		pkg:    "./internal/noise", tests: "TestMalformedRecords",
-	},
-	{
 		name:   "Noise: an attempt number twice",
 		breaks: "A recorded resume is answered again.",
 		edits: []edit{
