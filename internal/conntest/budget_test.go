@@ -222,7 +222,7 @@ func TestSuspendedSessionsEndForOthers(t *testing.T) {
 // somebody does.
 func TestWindowOfAServer(t *testing.T) {
 	InAckBubble(t, func(t *testing.T, s Suite) {
-		r := New(t, s)
+		r := New(t, s, WithPath(faultnet.Options{Delay: 20 * time.Millisecond, Buffer: 1 << 20}))
 		data := Data(1 << 20)
 		RequireWrite(t, r.Client, data) // there is room in the client's own buffer
 		time.Sleep(time.Second)

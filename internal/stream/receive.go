@@ -22,6 +22,11 @@ const (
 	// on a wire without a window of its own.
 	StandbyBound = 256 << 10
 
+	// A window is too small if an application takes crampedWindows of them within
+	// crampedTicks ticks: a round trip of a second is not waited for then.
+	crampedWindows = 4
+	crampedTicks   = 40
+
 	// replayQuiet is how many ticks without a byte end a replay of unknown length. It
 	// must begin within that time, a round trip after the answer to the resume.
 	replayQuiet = 20
@@ -32,7 +37,8 @@ type Receive struct {
 	Session suite.Session // constant after Init
 
 	buf        replay.Buffer // decrypted, not yet taken by the application
-	granted    int           // the window: how much is taken beyond what the application has, within buf's limit
+	granted    int32         // the window: how much is taken beyond what the application has, within buf's limit
+	mark       uint32        // the low bits of what the application had taken at some tick: see Cramped
 	received   int64         // offset up to which the peer's stream has arrived
 	pos        int64         // of the next byte to arrive over the newest link
 	drainTo    int64         // the peer replays up to here after a resume
@@ -46,6 +52,7 @@ type Receive struct {
 	ackLate               bool // pending for a whole tick: nothing has gone out since
 
 	acks          bool // the wire has acknowledgements; constant after Init
+	markedFor     int8 // ticks
 	quiet         int8 // ticks in a row without a byte, while replayUnknown
 	replayUnknown bool // the peer has not told how much it replays
 	finReceived   bool // the peer's stream ends at received
@@ -57,8 +64,8 @@ type Receive struct {
 // where the wire has one, and whose next byte has the offset.
 func (r *Receive) Init(session suite.Session, traits suite.Traits, limit int, offset int64) {
 	*r = Receive{
-		Session: session, acks: traits.Acks, granted: limit,
-		received: offset, pos: offset, drainTo: offset, advertised: offset + min(int64(limit), FirstWindow, math.MaxInt64-offset),
+		Session: session, acks: traits.Acks, granted: int32(min(limit, math.MaxInt32)),
+		received: offset, mark: uint32(offset), pos: offset, drainTo: offset, advertised: offset + min(int64(limit), FirstWindow, math.MaxInt64-offset),
 	}
 	r.buf.Reset(limit, offset)
 }
@@ -250,6 +257,9 @@ func (r *Receive) Tick(heard bool) {
 		r.replayUnknown = false
 		r.drainTo = 0
 	}
+	if r.markedFor++; r.markedFor >= crampedTicks {
+		r.mark, r.markedFor = uint32(r.Consumed()), 0
+	}
 	// An acknowledgement that has been pending since the tick before becomes urgent. One
 	// tick is not enough: where messages go both ways, most are answered within it.
 	r.ackUrgent = r.ackUrgent || r.ackLate
@@ -282,14 +292,15 @@ func (r *Receive) window() int64 {
 
 // Window is how many bytes the peer may be told to send beyond what the application has
 // taken, and MostWindow the greatest that this may be.
-func (r *Receive) Window() int { return r.granted }
+func (r *Receive) Window() int { return int(r.granted) }
 
 // MostWindow is the greatest window that the half may be given.
 func (r *Receive) MostWindow() int { return r.buf.Limit() }
 
 // SetWindow changes the window, within MostWindow. What the peer was told stands.
 func (r *Receive) SetWindow(n int) {
-	r.granted = min(n, r.buf.Limit())
+	r.granted = int32(min(n, r.buf.Limit()))
+	r.mark, r.markedFor = uint32(r.Consumed()), 0
 	if r.acks {
 		r.ConsumedMore()
 	}
@@ -303,10 +314,10 @@ func (r *Receive) Promised() int {
 	return int(r.advertised - r.Consumed())
 }
 
-// Cramped reports whether a larger window would help: the peer has used up half of it, and the
-// application keeps up.
+// Cramped reports whether a larger window would help: the application has taken so many of
+// them in so short a time that the peer may be waiting for round trips.
 func (r *Receive) Cramped() bool {
-	return r.acks && r.granted < r.buf.Limit() && r.advertised-r.received < int64(r.granted/2) && r.buf.Len() <= r.granted/2
+	return r.acks && r.Window() < r.buf.Limit() && uint32(r.Consumed())-r.mark >= crampedWindows*uint32(r.granted)
 }
 
 // ackEvery is how many bytes may arrive before their acknowledgement is urgent: few

@@ -15,6 +15,9 @@
 // within its bound, every session must have carried every byte, and nothing may be
 // left.
 //
+// Beside these, whoever opens connections or sessions to keep others out is measured by
+// how long honest clients, in a process of their own, take to come in.
+//
 // A normal run asserts what holds on any machine: no session is held up by as
 // much as a time limit of the library's, all is counted, and memory is
 // bounded. The full run is larger, and asserts that the 99th percentile of the

@@ -15,6 +15,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(attackerVariable) != "":
 		attackerProcess()
+	case os.Getenv(strangerVariable) != "":
+		strangerProcess()
 	case os.Getenv(fullServerVariable) != "":
 		fullServerProcess()
 	default:
