@@ -102,6 +102,8 @@ var closings = []struct {
 }{
 	{relink.ErrExpired, "expired"},
 	{relink.ErrDisplaced, "displaced"},
+	{relink.ErrReclaimed, "reclaimed"},
+	{relink.ErrUnacknowledged, "unacknowledged"},
 	{relink.ErrDenied, "denied"},
 	{relink.ErrReplayGap, "replay_gap"},
 	{relink.ErrCounters, "counters"},

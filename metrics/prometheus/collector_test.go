@@ -157,6 +157,8 @@ func TestClosings(t *testing.T) {
 		nil:                      "meant",
 		relink.ErrExpired:        "expired",
 		relink.ErrDisplaced:      "displaced",
+		relink.ErrReclaimed:      "reclaimed",
+		relink.ErrUnacknowledged: "unacknowledged",
 		relink.ErrDenied:         "denied",
 		relink.ErrReplayGap:      "replay_gap",
 		relink.ErrCounters:       "counters",
