@@ -1028,7 +1028,7 @@ func ExampleEvent() {
 			fmt.Printf("%v is back after %v, %d bytes sent again\n", e.Remote, e.Gap, e.Replayed)
 		case relink.EventRefused:
 			fmt.Println("refused:", e.Err)
-		case relink.EventOpened, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventClosed, relink.EventListenerFailed:
+		case relink.EventOpened, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventClosed, relink.EventListenerFailed, relink.EventHistoryCut:
 			fmt.Println(e.Kind)
 		}
 		if e.Dropped > 0 {
