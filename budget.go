@@ -93,7 +93,7 @@ func (s *session) memory() int {
 		if size := int(l.inputSize.Load()); size > minInput {
 			n += size
 		}
-		if l.writing {
+		if l.writing && l.writingTicks > 0 { // it is not done at once
 			n += sealedCost
 		}
 	}
