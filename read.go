@@ -407,7 +407,7 @@ func (l *link) inputSpace() []byte {
 		l.input = make([]byte, 0, minInput)
 	case len(rest) == size && size < minInput:
 		l.input = append(make([]byte, 0, minInput), rest...)
-	case len(rest) < size:
+	case len(rest) < size && (len(l.input) < size || size <= minInput || l.long != nil): // and not filled by one Read, which more may be waiting for
 		l.input = l.input[:copy(l.input[:cap(l.input)], rest)]
 	case inputStep*size < longInput:
 		l.input = append(make([]byte, 0, inputStep*size), rest...)

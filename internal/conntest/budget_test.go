@@ -1,7 +1,10 @@
 package conntest
 
 import (
+	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,7 +96,10 @@ func TestHistoryGivesWay(t *testing.T) {
 		}
 		t.Run(s.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := New(t, s, withBudget(most))
+				gate := make(chan struct{})
+				close(gate)
+				log := &slowHandler{gate: gate}
+				r := New(t, s, withBudget(most), WithServer(func(c *relink.ListenConfig) { c.Logger = slog.New(log) }))
 				data := Data(size)
 				clients, servers := []*relink.Conn{r.Client.Conn}, []*relink.Conn{r.Server.Conn}
 				for range 5 {
@@ -115,6 +121,11 @@ func TestHistoryGivesWay(t *testing.T) {
 				require.ErrorIs(t, cut[0].Err, relink.ErrMemory)
 				require.Equal(t, "history cut", cut[0].Kind.String())
 				require.NotNil(t, cut[0].Conn)
+				log.mu.Lock()
+				require.True(t, slices.ContainsFunc(log.records, func(r slog.Record) bool {
+					return r.Level == slog.LevelWarn && strings.Contains(r.Message, "history cut")
+				}))
+				log.mu.Unlock()
 				for i := range 5 {
 					_, _ = clients[i].Abort(), servers[i].Abort()
 				}
@@ -237,6 +248,42 @@ func TestWindowOfAServer(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Less(t, r.Client.Stats().BytesPending, int64(len(data)-64<<10), "the window has not grown")
 		RequireRead(t, r.Server, data)
+		r.Stop()
+	})
+}
+
+// What servers allow their clients to send before anybody reads is part of the budget: the
+// windows that have grown shrink again when there are many.
+func TestWindowsShareTheBudget(t *testing.T) {
+	const most, many = 4 << 20, 8
+	InAckBubble(t, func(t *testing.T, s Suite) {
+		r := New(t, s, WithPath(faultnet.Options{Delay: 20 * time.Millisecond, Buffer: 1 << 20}), WithServer(func(c *relink.ListenConfig) { c.MaxMemory = most }))
+		data := Data(1 << 20)
+		clients, servers := []*relink.Conn{r.Client.Conn}, []*relink.Conn{r.Server.Conn}
+		for len(clients) < many {
+			c, server := r.Open()
+			clients, servers = append(clients, c), append(servers, server)
+		}
+		for range 8 {
+			for i, c := range clients {
+				RequireWrite(t, c, data)
+				RequireRead(t, servers[i], data)
+			}
+		}
+		taken := int64(0)
+		for _, c := range clients {
+			RequireWrite(t, c, data)
+		}
+		time.Sleep(2 * time.Second)
+		for _, c := range clients {
+			taken += int64(len(data)) - c.Stats().BytesPending
+		}
+		require.LessOrEqual(t, taken, int64(most/2+many*64<<10))
+		require.LessOrEqual(t, r.Listener.Stats().Memory, int64(most))
+		for i, server := range servers {
+			RequireRead(t, server, data)
+			_, _ = clients[i].Abort(), server.Abort()
+		}
 		r.Stop()
 	})
 }

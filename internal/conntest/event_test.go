@@ -363,6 +363,7 @@ func TestEventKindString(t *testing.T) {
 	for kind, name := range map[relink.EventKind]string{
 		relink.EventOpened: "opened", relink.EventSuspended: "suspended", relink.EventResuming: "resuming",
 		relink.EventResumed: "resumed", relink.EventRefused: "refused", relink.EventClosed: "closed", 99: "EventKind(99)",
+		relink.EventSuspected: "suspected", relink.EventHistoryCut: "history cut", relink.EventListenerFailed: "listener failed",
 	} {
 		require.Equal(t, name, kind.String())
 	}

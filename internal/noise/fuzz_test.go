@@ -180,15 +180,15 @@ func FuzzResume(f *testing.F) {
 
 // A server that has valid keys and puts anything into its answers.
 func FuzzAnswer(f *testing.F) {
-	f.Add(make([]byte, 13), make([]byte, 11))
-	f.Add(append([]byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, "data"...), []byte{0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 1})
-	f.Add([]byte{2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Add(make([]byte, 13), make([]byte, 15))
+	f.Add(append([]byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, "data"...), []byte{0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 1, 0, 0, 0, 9})
+	f.Add([]byte{2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5}, []byte{0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 9})
 	private := noise.PrivateKey(bytes.Repeat([]byte{0x11}, 32))
 	public, err := private.PublicKey()
 	require.NoError(f, err)
 	pinning := protocol(f, noise.Options{PinnedKeys: []noise.PublicKey{public}}, false)
 	f.Fuzz(func(t *testing.T, resume, opened []byte) {
-		if len(resume) < 13 || len(resume) > 13+16384 || len(opened) != 11 {
+		if len(resume) < 13 || len(resume) > 13+16384 || len(opened) != 15 {
 			return
 		}
 		p := &peer{t: t, cipher: noise.AESGCM, private: private[:], public: public[:]}
