@@ -172,7 +172,7 @@ type Stats struct {
 	Resumes      int64         // how often the session went on over a new transport
 	Replayed     int64         // bytes handed to a transport again
 	LongestGap   time.Duration // the longest time without a transport that ended in a resume
-	Memory       int64         // bytes of buffer memory held now, both directions
+	Memory       int64         // bytes of buffers held now: both directions, and on a wire with records up to 192 KiB of these
 
 	// Age is the time since the session was opened, and Idle the time since this side's
 	// application has last read or written anything, both to about a tenth of a second. On
