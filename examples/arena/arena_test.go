@@ -54,6 +54,11 @@ func TestBotsThroughCuts(t *testing.T) {
 		if _, err := p.next(); err != nil {
 			t.Fatal(err)
 		}
+		select {
+		case err := <-played:
+			t.Fatal("the bots have left: ", err)
+		default:
+		}
 		if p.events%3 == 0 {
 			a.cutter.cut()
 		}

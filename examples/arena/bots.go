@@ -33,9 +33,17 @@ func bots(ctx context.Context, d *relink.Dialer, address string, n int) error {
 	return nil
 }
 
+// joinTries is how often a bot tries to get in. What was opened survives a cut; the opening
+// is one attempt, which may meet one.
+const joinTries = 20
+
 // bot runs after the nearest coin.
 func bot(ctx context.Context, d *relink.Dialer, address, name string) error {
 	p, err := join(ctx, d, address, name)
+	for tries := 1; err != nil && tries < joinTries && ctx.Err() == nil; tries++ {
+		time.Sleep(steerEvery)
+		p, err = join(ctx, d, address, name)
+	}
 	if err != nil {
 		return err
 	}

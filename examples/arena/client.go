@@ -31,6 +31,7 @@ func join(ctx context.Context, d *relink.Dialer, address, name string) (*player,
 	p := &player{conn: conn, lines: bufio.NewScanner(conn), names: map[int]string{}}
 	p.lines.Buffer(make([]byte, 0, 4<<10), 1<<20)
 	if _, err := conn.Write(message{Type: "join", Name: name}.line()); err != nil {
+		_ = conn.Abort()
 		return nil, err
 	}
 	welcome, err := p.next()
