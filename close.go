@@ -36,8 +36,12 @@ func (c *Conn) Close() error {
 	}
 	c.s.ending().timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	// The end goes out once more, together with the news that nobody reads here
-	// any more: that it is acknowledged shows that the peer has heard both.
-	c.s.send.RepeatFin()
+	// any more: that it is acknowledged shows that the peer has heard both. A client
+	// whose stream has ended, and that has this one's end, need not hear the news, and may
+	// be gone by now.
+	if c.s.client || !c.s.send.FinAcked() || !c.s.recv.FinReceived() {
+		c.s.send.RepeatFin()
+	}
 	return nil
 }
 

@@ -114,6 +114,7 @@ func TestListenerStatsOfHandshakes(t *testing.T) {
 		d := relink.Dialer{Suite: SCP, DialTransport: n.Dial}
 		c, err := d.DialConn(t.Context(), "tcp", "server")
 		require.NoError(t, err)
+		synctest.Wait() // the server has answered, and now takes the session in
 		require.Equal(t, 1, l.Stats().Backlog)
 		server, err := l.AcceptConn()
 		require.NoError(t, err)
