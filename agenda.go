@@ -36,7 +36,7 @@ func (a *agenda) Pop() any {
 	c := a.sessions[last]
 	a.sessions[last] = nil
 	if a.sessions = a.sessions[:last]; last == 0 {
-		a.sessions = nil // one that was long keeps its room
+		a.sessions = nil // lest it keep the room of the longest that it was
 	}
 	c.registration.at = 0
 	return c
