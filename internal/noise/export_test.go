@@ -72,6 +72,14 @@ var (
 	}
 )
 
+// The least lengths of payloads.
+const (
+	NewPayload1    = newPayload1
+	NewPayload2    = newPayload2
+	ResumePayload1 = resumePayload1
+	ResumePayload2 = resumePayload2
+)
+
 // The ciphers.
 const (
 	AESGCM     = byte(cipherAESGCM)
