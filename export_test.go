@@ -36,6 +36,15 @@ func AckWaits(c *Conn) bool {
 	return c.s.ackWaits()
 }
 
+// TakeFromOlderLink has the session take a record's control from a link that is not its own
+// any more, as a Read does which was under way there when a resume took over.
+func TakeFromOlderLink(c *Conn, k suite.Control) error {
+	c.mu.Lock()
+	defer c.unlock()
+	_, err := c.s.takeRecord(&link{framing: new(framing)}, suite.Record{Control: k}, nil)
+	return err
+}
+
 // HoldFlusher makes goroutines that are to be the session's flusher wait before they
 // begin, until release is called.
 func HoldFlusher(c *Conn) (release func()) {

@@ -152,3 +152,18 @@ func requireClosed(t testing.TB, tr net.Conn) {
 	var ne net.Error
 	require.False(t, errors.As(err, &ne) && ne.Timeout(), "the transport of a resume that has lost is left open")
 }
+
+// What the record of a link says that a resume has superseded is not obeyed: its end and its
+// acknowledgement are those of a moment that has passed.
+func TestRecordOfAnOlderLink(t *testing.T) {
+	conntest.InAckBubble(t, func(t *testing.T, s conntest.Suite) {
+		r := conntest.New(t, s)
+		r.Exchange(100)
+		for _, k := range []suite.Control{{Fin: true}, {Stop: true}, {Ack: true, Received: 1 << 40}, {Reset: suite.ResetAborted}} {
+			require.NoError(t, relink.TakeFromOlderLink(r.Server.Conn, k))
+			r.Exchange(100)
+		}
+		require.Zero(t, r.Server.Stats().Resumes)
+		r.Stop()
+	})
+}

@@ -122,7 +122,7 @@ var readMutants = []mutant{
 		return 0, nil
 	}
 	l.heard = true`, `	l.heard = true`}},
-		pkg: "./internal/conntest", tests: "TestLateDataBesideANewLink",
+		pkg: ".", tests: "TestRecordOfAnOlderLink",
 	},
 	{
 		name:   "superseded transport keeps the Read",
