@@ -186,6 +186,16 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	})
 }
 
+// inHalves answers with the first half of body, and with the second when it is let go.
+func inHalves(body []byte, goOn <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		<-goOn
+		_, _ = w.Write(body[len(body)/2:])
+	}
+}
+
 // Shutdown of an http.Server closes its listener first. The requests under way are
 // answered all the same, through cuts.
 func TestAcceptorUnderHTTP(t *testing.T) {
@@ -197,12 +207,7 @@ func TestAcceptorUnderHTTP(t *testing.T) {
 		require.NoError(t, err)
 		body := Data(100_000)
 		slow := make(chan struct{})
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(body[:len(body)/2])
-			_ = http.NewResponseController(w).Flush()
-			<-slow
-			_, _ = w.Write(body[len(body)/2:])
-		})}
+		server := &http.Server{Handler: inHalves(body, slow)}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l.Acceptor()) }()
 		d := &relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
@@ -624,12 +629,7 @@ func TestHTTP(t *testing.T) {
 		require.NoError(t, err)
 		body := Data(100_000)
 		slow := make(chan struct{})
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(body[:len(body)/2])
-			_ = http.NewResponseController(w).Flush()
-			<-slow
-			_, _ = w.Write(body[len(body)/2:])
-		})}
+		server := &http.Server{Handler: inHalves(body, slow)}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		d := &relink.Dialer{Suite: s, Config: cfg.shared(), DialTransport: n.Dial}
