@@ -137,6 +137,30 @@ func TestSuspicionOfALivingLink(t *testing.T) {
 	})
 }
 
+// A server that takes connections and says nothing, over the link nor over what is dialled
+// beside it, is not dialled over and over: once in ten seconds.
+func TestFewTransportsBesideAStoppedPeer(t *testing.T) {
+	InAckBubble(t, func(t *testing.T, s Suite) {
+		r := New(t, s, WithPath(faultnet.Options{Delay: suspectedDelay}), WithBoth(func(c *relink.Config) { c.LivenessTimeout = 5 * time.Minute }))
+		r.Net.OnDial(func(_ int, p *faultnet.Path) error {
+			p.Stall(faultnet.Up)
+			return nil
+		})
+		link := r.Net.Paths()[0]
+		link.Stall(faultnet.Up)
+		link.Stall(faultnet.Down)
+		RequireWrite(t, r.Client, Data(100))
+		time.Sleep(time.Minute)
+		extra := len(r.Net.Paths()) - 1
+		require.Positive(t, extra)
+		require.LessOrEqual(t, extra, 1+6)
+		link.Release(faultnet.Up)
+		link.Release(faultnet.Down)
+		RequireRead(t, r.Server, Data(100))
+		r.Stop()
+	})
+}
+
 // A link whose peer is only slow costs at most one more transport in ten seconds, and
 // no link that is alive: a path that loses nothing but stands still now and then, and a
 // peer that is stopped.

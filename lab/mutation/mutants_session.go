@@ -685,7 +685,7 @@ var livenessMutants = []mutant{
 		name:   "one transport after the other",
 		breaks: "A client whose peer is stopped dials one transport after the other.",
 		edits:  []edit{{"suspicion.go", `return a.spare.add(spareEvery << a.taken).until()`, `return 0`}},
-		pkg:    "./internal/conntest", tests: "TestFalseAlarmsAreFew",
+		pkg:    "./internal/conntest", tests: "TestFewTransportsBesideAStoppedPeer",
 	},
 	{
 		name:   "freed beside an attempt",
@@ -714,8 +714,12 @@ var livenessMutants = []mutant{
 	{
 		name:   "an idle client ticks for ever",
 		breaks: "A client counts as if it had a listener's totals to report to, and is woken ten times a second.",
-		edits:  []edit{{"listenerstats.go", `return !s.client && uint32(`, `return uint32(`}},
-		pkg:    ".", tests: "TestIdleSessionHasNoTicks",
+		edits: []edit{
+			{"listenerstats.go", `return !s.client && uint32(`, `return uint32(`},
+			{"listenerstats.go", `		s.reported.read, s.reported.written = uint32(s.recv.Consumed()), uint32(s.send.End())
+		return`, `		return`},
+		},
+		pkg: ".", tests: "TestIdleSessionHasNoTicks",
 	},
 	{
 		name:   "a quiet client does not notice",
