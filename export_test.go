@@ -253,3 +253,18 @@ func KernelProbes(c *Conn) {
 	defer c.unlock()
 	c.s.link.probe.tcp = new(net.TCPConn)
 }
+
+// Contradictions returns what a client's session says of itself: as it is, and with each of
+// the things that it keeps in disagreement with its state. Nobody may be reading or writing.
+func Contradictions(c *Conn) (said []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.s
+	said = append(said, s.Contradiction())
+	s.fastWrite, s.fastRead, s.closed = true, false, true
+	said = append(said, s.Contradiction())
+	s.fastWrite, s.fastRead = false, true
+	said = append(said, s.Contradiction())
+	s.fastRead, s.closed, s.ticking, s.backgroundRead = false, false, false, false
+	return append(said, s.Contradiction())
+}

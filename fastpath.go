@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"github.com/relink-go/relink/internal/asserts"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 	"github.com/relink-go/relink/replay"
@@ -95,6 +96,21 @@ func (s *session) writeBeside(p []byte) bool {
 
 // unlockFast gives the lock up where nothing follows from what was done.
 func (c *Conn) unlockFast() {
-	c.s.assert()
+	asserts.Check(&c.s)
 	c.mu.Unlock()
+}
+
+// Contradiction implements [asserts.Invariant]: a bit says that nothing is out of the
+// ordinary, and something is; or nobody does what is to be done.
+func (s *session) Contradiction() string {
+	switch {
+	case s.fastWrite && s.sender == roleFree && (!s.writesFast() || s.mustSend()):
+		return "not everything is ordinary for a Write"
+	case s.fastRead && s.receiver == roleFree && (!s.readsFast() || s.standbyWanted(s.link)):
+		return "not everything is ordinary for a Read"
+	case s.link != nil && !s.done && !s.ticking && s.ticksWanted(s.link):
+		return "ticks are wanted, and there are none"
+	default:
+		return ""
+	}
 }

@@ -3,6 +3,8 @@ package relink
 import (
 	"net"
 	"time"
+
+	"github.com/relink-go/relink/internal/rtt"
 )
 
 // A silent drop shows in three ways. A TCP connection on which nothing is under
@@ -158,4 +160,110 @@ const minProbes = 2
 // the last word is its own, however often the segment was sent.
 func (i tcpInfo) retrying() bool {
 	return i.unacked > 0 && i.retransmits > 0 && i.silentFor > i.sentFor || i.probes >= minProbes
+}
+
+// A server does not believe in a link for ever on which nothing comes: whoever is on the
+// path can keep the server's end of it alive, cut the client's, and deliver what it has
+// withheld long after the client has given the session up. The kernel's keep-alive proves
+// nothing, since anybody answers it. So where the wire has pings, which are
+// authenticated, a link on which nothing has arrived for half of ResumeTimeout is
+// pinged, and lost if nothing comes within LivenessTimeout. The sweeper sees to it from
+// its agenda: a connected session costs it one look in a quarter of ResumeTimeout.
+
+// provenAliveLocked notes that the link has just proven that the client lives. The
+// caller holds the session's lock, and not the listener's.
+func (l *Listener) provenAliveLocked(c *Conn) {
+	t := c.s.link
+	if t == nil || l == nil || !c.s.send.Traits.Pings || c.set.LivenessTimeout < 0 {
+		return
+	}
+	t.probe.lately = false
+	if !c.s.ticking {
+		t.heard = false
+	} // else the next tick needs it, and notes it once more, which costs a tick
+	l.schedule(c, c.s.resumeTimeout(c.set.ResumeTimeout)/4)
+}
+
+// proveAliveLocked is called a quarter of ResumeTimeout after the last time, and pings a
+// link on which nothing has arrived since. Ticks judge the answer.
+func (l *Listener) proveAliveLocked(c *Conn) {
+	t := c.s.link
+	if p := &t.probe; !t.heard && !p.lately && !p.ping {
+		p.ping, p.quiet = true, now()
+		c.s.pingDue = true
+	}
+	l.provenAliveLocked(c)
+}
+
+// resumeTimeout is how long the session may be without a transport, which is usual unless
+// it was told otherwise.
+func (s *session) resumeTimeout(usual time.Duration) time.Duration {
+	if s.ended != nil && s.ended.resumeTimeout != 0 {
+		return s.ended.resumeTimeout
+	}
+	return usual
+}
+
+// How long a round trip takes is measured where the answer comes at once: by the
+// messages of a handshake, and on a wire with pings by those, whoever has asked for them.
+// An acknowledgement of data is no measure: a peer may hold it back for longer than most
+// round trips take, and its time would cost every Write a look at the clock.
+
+// sampleEvery is how often a link that carries data is pinged for nothing but
+// a sample.
+const sampleEvery = 5 * time.Second
+
+// roundTrips are those of one link. The lock is the session's.
+type roundTrips struct {
+	rtt.Estimator
+	asked   monoTime // when the oldest ping without an answer was handed over, or zero
+	sampled monoTime // when it was last time to ask
+	carried int64    // what the session had carried then
+}
+
+// begin takes the sample that a handshake has given, if it has.
+func (t *roundTrips) begin(sample time.Duration) {
+	if sample > 0 {
+		t.Add(sample)
+	}
+	t.sampled = now()
+}
+
+// ask notes that a ping goes out. A pong answers all that have arrived, so that
+// one which follows another cannot be told from it, and is not measured.
+func (t *roundTrips) ask() {
+	if t.asked == 0 {
+		t.asked = now()
+	}
+}
+
+// answer notes that a pong has come.
+func (t *roundTrips) answer() {
+	if t.asked != 0 {
+		t.Add(t.asked.since())
+		t.asked = 0
+	}
+}
+
+// tickRoundTrips asks for a sample now and then while the link carries data.
+func (s *session) tickRoundTrips(l *link, heard bool) {
+	if s.link != l || !s.send.Traits.Pings || l.probe.timeout == 0 || !heard || l.trips.sampled.since() < sampleEvery {
+		return
+	}
+	carried := s.recv.Received() + s.send.Highest()
+	if carried > l.trips.carried {
+		s.pingDue = true
+	}
+	l.trips.sampled, l.trips.carried = now(), carried
+}
+
+// answered notes that what was sent last is being answered.
+func (s *handshakeStream) answered() {
+	if s.asked == 0 {
+		return
+	}
+	if took := max(1, s.asked.since()); s.roundTrip == 0 || took < s.roundTrip {
+		s.roundTrip = took
+	}
+	s.asked = 0
 }

@@ -1,6 +1,10 @@
 package relink
 
-import "time"
+import (
+	"time"
+
+	"github.com/relink-go/relink/internal/asserts"
+)
 
 // What the library does by itself follows from the state that a session is in when
 // its lock is given up, and is decided here and nowhere else: whoever changes the
@@ -11,7 +15,7 @@ import "time"
 // unlock settles the session and gives up its lock.
 func (c *Conn) unlock() {
 	c.settleLocked()
-	c.s.assert()
+	asserts.Check(&c.s)
 	c.mu.Unlock()
 }
 

@@ -417,3 +417,17 @@ func TestCountersThatContradict(t *testing.T) {
 		})
 	}
 }
+
+// A session that keeps what its state does not bear out says so. With the tag relinkdebug it
+// looks at itself whenever its lock is given up.
+func TestContradictionsAreSeen(t *testing.T) {
+	conntest.InBubble(t, func(t *testing.T, s conntest.Suite) {
+		r := conntest.New(t, s)
+		r.Open()
+		synctest.Wait()
+		require.Equal(t, []string{
+			"", "not everything is ordinary for a Write", "not everything is ordinary for a Read", "ticks are wanted, and there are none",
+		}, relink.Contradictions(r.Client.Conn))
+		r.Stop()
+	})
+}

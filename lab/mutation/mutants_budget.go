@@ -61,13 +61,13 @@ var budgetMutants = []mutant{
 	{
 		name:   "acknowledgements may wait for ever",
 		breaks: "A peer that talks and never acknowledges keeps a Write for ever.",
-		edits:  []edit{{"pace.go", `return heard && l.idleAcks >=`, `return heard && false && l.idleAcks >=`}},
+		edits:  []edit{{"link.go", `return heard && l.idleAcks >=`, `return heard && false && l.idleAcks >=`}},
 		pkg:    "./internal/conntest", tests: "TestAcknowledgeInTime",
 	},
 	{
 		name:   "any progress is none",
 		breaks: "A slow peer that acknowledges little by little loses its session.",
-		edits:  []edit{{"pace.go", `if !s.send.Unacknowledged() || s.send.Acked() != l.counted {`, `if !s.send.Unacknowledged() {`}},
+		edits:  []edit{{"link.go", `if !s.send.Unacknowledged() || s.send.Acked() != l.counted {`, `if !s.send.Unacknowledged() {`}},
 		pkg:    "./internal/conntest", tests: "TestAcknowledgeInTime",
 	},
 	{

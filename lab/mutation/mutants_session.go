@@ -361,13 +361,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "Flush believes the buffer",
 		breaks: "Flush returns when the transport has taken the bytes, although the peer could acknowledge them.",
-		edits:  []edit{{"flush.go", `case s.send.Traits.Acks:`, `case s.send.Traits.Acks && s.link == nil:`}},
+		edits:  []edit{{"delivery.go", `case s.send.Traits.Acks:`, `case s.send.Traits.Acks && s.link == nil:`}},
 		pkg:    "./internal/conntest", tests: "TestFlush TestCloseContext",
 	},
 	{
 		name:   "Flush sleeps through a lost session",
 		breaks: "Flush is not woken when the session ends.",
-		edits:  []edit{{"flush.go", `		case c.s.done || c.s.send.Stopped():`, `		case c.s.send.Stopped():`}},
+		edits:  []edit{{"delivery.go", `		case c.s.done || c.s.send.Stopped():`, `		case c.s.send.Stopped():`}},
 		pkg:    "./internal/conntest", tests: "TestFlushEnds",
 	},
 	{
@@ -487,7 +487,7 @@ var endMutants = []mutant{
 	{
 		name:   "Close lingers for ever",
 		breaks: "CloseTimeout does not end a session whose peer is away.",
-		edits:  []edit{{"close.go", `time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)`, `time.AfterFunc(1<<62, c.closeTimedOut)`}},
+		edits:  []edit{{"close.go", `c.s.ending().timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)`, `c.s.ending().timer = time.AfterFunc(1<<62, c.closeTimedOut)`}},
 		pkg:    "./internal/conntest", tests: "TestCloseTimeoutWithATransport",
 	},
 	{
@@ -635,7 +635,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "an idle link is not asked",
 		breaks: "A server believes for ever in a link on which nothing comes, if the kernel does.",
-		edits:  []edit{{"alive.go", `p.ping, p.quiet = true, now()`, `return`}},
+		edits:  []edit{{"liveness.go", `p.ping, p.quiet = true, now()`, `return`}},
 		pkg:    ".", tests: "TestIdleLinkIsKnownAlive TestIdleLinkIsPingedSeldom",
 	},
 	{

@@ -265,12 +265,12 @@ var writeMutants = []mutant{
 	{
 		name:   "a Write goes below a wrapper",
 		breaks: "The bytes of a Write go past the Write of a type that embeds a TCP connection.",
-		edits: []edit{{"nonblock.go", `	case NonblockingWriter:`, `	case interface{ SyscallConn() (syscall.RawConn, error) }:
+		edits: []edit{{"transport.go", `	case NonblockingWriter:`, `	case interface{ SyscallConn() (syscall.RawConn, error) }:
 		return newSocketWriter(t.(net.Conn), t)
-	case NonblockingWriter:`}, {"nonblock.go", `import "net"`, `import (
-	"net"
+	case NonblockingWriter:`}, {"transport.go", `	"sync/atomic"
+`, `	"sync/atomic"
 	"syscall"
-)`}},
+`}},
 		pkg: "./internal/conntest", tests: "TestWrapperIsNotBypassed",
 	},
 	{
@@ -460,7 +460,7 @@ var ackMutants = []mutant{
 	{
 		name:   "WaitAcked is early",
 		breaks: "WaitAcked returns when the peer has received the bytes, and not when its application has taken them.",
-		edits:  []edit{{"acked.go", `case c.s.send.Consumed() >= offset:`, `case c.s.send.Acked() >= offset:`}},
+		edits:  []edit{{"delivery.go", `case c.s.send.Consumed() >= offset:`, `case c.s.send.Acked() >= offset:`}},
 		pkg:    "./internal/conntest", tests: "TestAcked",
 	},
 	{

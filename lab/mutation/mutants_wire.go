@@ -280,7 +280,7 @@ var noiseMutants = []mutant{
 	{
 		name:   "Noise: a long first record",
 		breaks: "A peer under load waits for the first data on a link until all of a long record is there.",
-		edits:  []edit{{"pace.go", `sent == 0 || sent+firstRecord < int64(most)`, `sent < 0`}},
+		edits:  []edit{{"link.go", `sent == 0 || sent+firstRecord < int64(most)`, `sent < 0`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseFirstRecordFitsTCP",
 	},
 	{

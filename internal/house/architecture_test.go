@@ -1,4 +1,4 @@
-package relink_test
+package house_test
 
 import (
 	"go/ast"
@@ -40,7 +40,9 @@ var layers = []layer{
 	{dir: "replay"},
 	{dir: "internal/faultnet", other: []string{"golang.org/x/sys"}},
 	{dir: "internal/conntest", own: []string{".", "internal/faultnet", "internal/stream", "internal/suite"}, other: []string{"github.com/stretchr/testify"}},
+	{dir: "internal/house"},
 	{dir: "internal/hang"},
+	{dir: "internal/asserts"},
 	{dir: "internal/transport"},
 	{dir: "internal/transport/transporttest", own: []string{".", "internal/faultnet"}, other: []string{"golang.org/x/net/nettest"}},
 	{dir: "browser", own: []string{".", "transport/browser"}},
@@ -61,7 +63,7 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/rtt", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/asserts", "internal/rtt", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto", "golang.org/x/sys"},
 	},
 }

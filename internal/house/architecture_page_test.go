@@ -1,4 +1,4 @@
-package relink_test
+package house_test
 
 import (
 	"go/ast"
