@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/relink-go/relink/internal/clock"
 )
 
 // A stage says what a transport has shown of itself during its handshake. Those
@@ -76,7 +78,7 @@ func (a *pendingHandshakes) oldest(s stage) *handshake {
 }
 
 // patience returns how long the handshake is to be left alone.
-func (h *handshake) patience() time.Duration { return h.began.add(patience).until() }
+func (h *handshake) patience() time.Duration { return h.began.Add(patience).Until() }
 
 // begin starts a handshake. It may wait for room, and with it all that have not been
 // accepted from that inner listener; what they say meanwhile waits with them.
@@ -112,7 +114,7 @@ func (l *Listener) begin(t net.Conn, s *source) {
 			oldest, wait = l.handshakes.next()
 		}
 		if wait <= 0 {
-			h.began = now()
+			h.began = clock.Now()
 			h.deadline = time.Now().Add(l.set.HandshakeTimeout)
 			h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
 			l.origins.enter(h.origin)

@@ -3,6 +3,8 @@ package relink
 import (
 	"container/heap"
 	"time"
+
+	"github.com/relink-go/relink/internal/clock"
 )
 
 // An agenda says when a listener has to look at which session: a suspended one when it
@@ -51,7 +53,7 @@ func (a *agenda) first() *Conn {
 }
 
 // set puts a session down for a moment, instead of what was.
-func (a *agenda) set(c *Conn, due monoTime, suspended bool) {
+func (a *agenda) set(c *Conn, due clock.Time, suspended bool) {
 	a.remove(c)
 	c.registration.due, c.registration.suspended = due, suspended
 	if suspended {
@@ -80,14 +82,14 @@ func (l *Listener) schedule(c *Conn, d time.Duration) {
 	if c.registration.slot == 0 {
 		return // it has ended
 	}
-	l.agenda.set(c, dueIn(d), false)
+	l.agenda.set(c, clock.In(d), false)
 	if l.agenda.first() == c {
 		l.sweepLocked()
 	}
 }
 
 // reschedule puts a suspended session down for another time.
-func (l *Listener) reschedule(c *Conn, due monoTime) {
+func (l *Listener) reschedule(c *Conn, due clock.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !c.registration.suspended {
@@ -98,6 +100,3 @@ func (l *Listener) reschedule(c *Conn, due monoTime) {
 		l.sweepLocked()
 	}
 }
-
-// dueIn returns the time after d, which may be the greatest there is.
-func dueIn(d time.Duration) monoTime { return now().add(min(d, 1<<61)) }

@@ -3,6 +3,7 @@ package relink
 import (
 	"sync/atomic"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/stream"
 )
 
@@ -44,7 +45,7 @@ type budget struct {
 
 	short     atomic.Int64 // how much somebody has asked for in vain
 	relieving atomic.Bool  // the goroutine is there that does something about it
-	histories atomic.Int64 // when all sessions were gone through last, as a monoTime
+	histories atomic.Int64 // when all sessions were gone through last, as a clock.Time
 }
 
 // A charge is what of a session is in the budget, in bytes.
@@ -287,8 +288,8 @@ func (l *Listener) relief() {
 		}
 		c.unlock()
 	}
-	if last := monoTime(b.histories.Load()); b.short.Load() > 0 && l.set.histories && (last == 0 || last.since() >= historiesEvery) {
-		b.histories.Store(int64(now()))
+	if last := clock.Time(b.histories.Load()); b.short.Load() > 0 && l.set.histories && (last == 0 || last.Since() >= historiesEvery) {
+		b.histories.Store(int64(clock.Now()))
 		for c := range l.Sessions() {
 			c.mu.Lock()
 			if !c.s.done && c.s.send.Limit() > c.s.firstLimit() {

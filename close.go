@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -95,7 +96,7 @@ func (c *Conn) resetLocked(code suite.ResetCode) {
 	}
 	c.s.detach()
 	if c.s.receiver == roleInline {
-		l.setReadDeadline(longAgo) // the Read must not wait until the last words are out
+		l.setReadDeadline(clock.LongAgo) // the Read must not wait until the last words are out
 	}
 	if l.reset(code) {
 		return
@@ -160,7 +161,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		return
 	}
 	c.s.detach()
-	c.s.lost = loss{at: now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
+	c.s.lost = loss{at: clock.Now(), err: err, clean: err == io.EOF} //nolint:errorlint // a wrapped io.EOF is not the clean end of a transport
 	c.s.lost.short = c.s.recv.Draining() && !c.s.recv.ReplayUnknown()
 	if c.s.receiver != roleFree && l.framing == nil {
 		c.s.lost.link = l

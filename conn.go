@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -87,7 +88,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.s.closed {
 		return c.opError("set", net.ErrClosed)
 	}
-	c.s.readDeadline = deadlineAt(t)
+	c.s.readDeadline = clock.Deadline(t)
 	if c.s.receiver == roleInline && c.s.link != nil {
 		c.s.link.setReadDeadline(c.s.readDeadline)
 	}
@@ -104,7 +105,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if c.s.closed {
 		return c.opError("set", net.ErrClosed)
 	}
-	c.s.writeDeadline = deadlineAt(t)
+	c.s.writeDeadline = clock.Deadline(t)
 	c.s.writers.wake()
 	return nil
 }
@@ -199,8 +200,8 @@ func (c *Conn) Stats() Stats {
 		Resumes:      max(0, int64(c.s.epoch)-1),
 		Replayed:     c.s.send.Replayed(),
 		Memory:       int64(c.s.memory()),
-		Age:          c.s.opened.since(),
-		Idle:         c.s.active.since(),
+		Age:          c.s.opened.Since(),
+		Idle:         c.s.active.Since(),
 	}
 	if c.s.ended != nil {
 		s.LongestGap = c.s.ended.longestGap

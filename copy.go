@@ -4,8 +4,8 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"sync"
-	"syscall"
+
+	"github.com/relink-go/relink/internal/socket"
 )
 
 // A proxy has two copies for each of its sessions, and most sessions are idle most
@@ -15,17 +15,12 @@ import (
 // socket, and below the session's own buffer, a copy holds one while it waits, as io.Copy
 // does.
 
-// copyBuffer is the size of a copy's buffer: that of io.Copy.
-const copyBuffer = 32 << 10
-
-var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
-
 // WriteTo reads the stream to its end and writes it to w, as io.Copy has it, which
 // calls it. It returns nil at the end of the stream, else the error of the first Read or
 // of w's Write. A session that waits here over TCP or a Unix socket, and one on Noise over
 // any transport, holds no buffer for it (on Windows, one on a classic suite does).
 func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
-	var s socketReader
+	var s socket.Reader
 	for {
 		b, k, err := c.readPooled(&s)
 		if k > 0 {
@@ -39,12 +34,12 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 				werr = io.ErrShortWrite
 			}
 			if werr != nil {
-				copyBuffers.Put(b)
+				b.Give()
 				return n, werr
 			}
 		}
 		if b != nil {
-			copyBuffers.Put(b)
+			b.Give()
 		}
 		if err == io.EOF { //nolint:errorlint // io.EOF is returned bare, by definition
 			return n, nil
@@ -57,21 +52,21 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 
 // readPooled is Read into a buffer of the pool, which it takes as late as it can.
 // It stays the caller's, if it is not nil.
-func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err error) {
+func (c *Conn) readPooled(s *socket.Reader) (b *socket.Buffer, n int, err error) {
 	var first [64]byte // of what has arrived already
 	c.mu.Lock()
 	l, n, err := c.awaitDataLocked(first[:])
 	for l != nil {
 		switch {
 		case l.inPos < len(l.input):
-			b = copyBuffers.Get().(*[copyBuffer]byte)
+			b = socket.TakeBuffer()
 			n = c.receiveLocked(l, b[:])
 		case l.framing == nil:
 			l.setReadDeadline(c.s.readDeadline)
 			c.unlock()
 			var k int
 			var rerr error
-			b, k, rerr = s.read(l.conn)
+			b, k, rerr = s.Read(l.conn)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, b[:], k, rerr)
 		default:
@@ -80,7 +75,7 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 			room := l.inputSpace()
 			c.unlock()
 			k, rerr := l.conn.Read(room)
-			b = copyBuffers.Get().(*[copyBuffer]byte)
+			b = socket.TakeBuffer()
 			rec, rerr := l.recordIn(b[:], room, k, rerr)
 			c.mu.Lock()
 			n = c.recordReadLocked(l, rec, b[:], rerr)
@@ -88,12 +83,12 @@ func (c *Conn) readPooled(s *socketReader) (b *[copyBuffer]byte, n int, err erro
 		if c.s.leaveReceiver(n) {
 			break
 		}
-		copyBuffers.Put(b)
+		b.Give()
 		b = nil
 		l, n, err = c.awaitDataLocked(first[:])
 	}
 	if b == nil && n > 0 {
-		b = copyBuffers.Get().(*[copyBuffer]byte)
+		b = socket.TakeBuffer()
 		copy(b[:], first[:n])
 		if c.s.recv.Buffered() > 0 {
 			n += c.s.take(b[n:])
@@ -119,24 +114,24 @@ func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 		return other.WriteTo(writerOnly{c})
 	}
 	t, ok := r.(net.Conn)
-	if !ok || !isSocket(t) {
-		b := copyBuffers.Get().(*[copyBuffer]byte)
-		defer copyBuffers.Put(b)
+	if !ok || !socket.IsStream(t) {
+		b := socket.TakeBuffer()
+		defer b.Give()
 		return io.CopyBuffer(writerOnly{c}, readerOnly{r}, b[:])
 	}
-	var s socketReader
+	var s socket.Reader
 	for {
-		b, k, err := s.read(t)
+		b, k, err := s.Read(t)
 		if k > 0 {
 			var m int
 			m, werr := c.Write(b[:k])
 			n += int64(m)
 			if werr != nil {
-				copyBuffers.Put(b)
+				b.Give()
 				return n, werr
 			}
 		}
-		copyBuffers.Put(b)
+		b.Give()
 		if err == io.EOF { //nolint:errorlint // io.EOF is returned bare, by definition
 			return n, nil
 		}
@@ -151,20 +146,3 @@ type (
 	writerOnly struct{ io.Writer }
 	readerOnly struct{ io.Reader }
 )
-
-// isSocket reports whether t is a stream socket of package net, as itself or as
-// that package hands it to io.Copy, and no wrapper, which may have read more from
-// the socket than it has passed on.
-func isSocket(t net.Conn) bool {
-	if _, ok := t.(syscall.Conn); !ok || !ofPackageNet(t) {
-		return false
-	}
-	switch t.LocalAddr().(type) {
-	case *net.TCPAddr:
-		return true
-	case *net.UnixAddr:
-		return t.LocalAddr().Network() == "unix"
-	default:
-		return false
-	}
-}

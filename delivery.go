@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/relink-go/relink/internal/clock"
 )
 
 // Acked returns the offset up to which the peer's application is known to have
@@ -50,7 +52,7 @@ func (c *Conn) WaitAcked(ctx context.Context, offset int64) error {
 			c.s.pingDue = true // it is answered at once, with an acknowledgement
 		}
 		c.s.hearAcks()
-		c.waitLocked(&c.s.ackers, noDeadline)
+		c.waitLocked(&c.s.ackers, clock.None)
 	}
 }
 
@@ -107,7 +109,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 			return c.opError("flush", &UndeliveredError{left, c.s.writeEnd()})
 		}
 		if !c.s.send.Traits.Acks {
-			c.waitLocked(&c.s.ackers, noDeadline)
+			c.waitLocked(&c.s.ackers, clock.None)
 			continue
 		}
 		// Records arrive in order: the answer to a ping behind the last of them
@@ -117,7 +119,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 			c.s.pingDue = true // it is answered at once, with an acknowledgement
 		}
 		c.s.hearAcks()
-		c.waitLocked(&c.s.ackers, noDeadline)
+		c.waitLocked(&c.s.ackers, clock.None)
 	}
 }
 

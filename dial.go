@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -95,7 +97,7 @@ func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, 
 			return dialRecover(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
 		}
 	} else {
-		own := net.Dialer{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
+		own := net.Dialer{KeepAliveConfig: socket.KeepAlive(set.LivenessTimeout)}
 		r.dial, r.keepAliveSet = func(ctx context.Context) (net.Conn, error) { return own.DialContext(ctx, network, address) }, true
 	}
 	t, err := r.dial(ctx)
@@ -163,7 +165,7 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		}
 		c = newConn(set.each[0], set.protocols[0], session, newNotifier(set))
 		c.redial, c.s.client = r, true
-		r.touched = now()
+		r.touched = clock.Now()
 		c.mu.Lock()
 		defer c.unlock()
 		c.attachLocked(s, 0, sl)

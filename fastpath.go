@@ -2,6 +2,7 @@ package relink
 
 import (
 	"github.com/relink-go/relink/internal/asserts"
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 	"github.com/relink-go/relink/replay"
@@ -19,7 +20,7 @@ import (
 // account for them.
 func (s *session) writesFast() bool {
 	l := s.link
-	return l != nil && l.writer != nil && s.send.Quiet() && s.ticking && !s.closed && s.writeDeadline == noDeadline &&
+	return l != nil && l.writer != nil && s.send.Quiet() && s.ticking && !s.closed && s.writeDeadline == clock.None &&
 		!s.writers.waited() && !s.controlDue(l) &&
 		(l.framing == nil || s.send.Traits.Copies && l.recordCap == 0 && (s.sender != roleFree || !l.sealed())) // the records are the sender's
 }
@@ -28,8 +29,8 @@ func (s *session) writesFast() bool {
 // receiver role free and no input left: it can only wait for the transport.
 func (s *session) readsFast() bool {
 	l := s.link
-	return l != nil && l.fastReads && l.readDeadline == noDeadline && s.recv.Waiting() && s.ticking && !s.closed &&
-		s.readDeadline == noDeadline && !s.readers.waited() && (s.receiver == roleFree || !s.backgroundRead)
+	return l != nil && l.fastReads && l.readDeadline == clock.None && s.recv.Waiting() && s.ticking && !s.closed &&
+		s.readDeadline == clock.None && !s.readers.waited() && (s.receiver == roleFree || !s.backgroundRead)
 }
 
 // beginFastWrite takes p into the buffer and the sender role, and returns what is to
@@ -77,7 +78,7 @@ func (s *session) arrivedFast(l *link, size, n int, err error) bool {
 // sending and will send this too, if nothing else is to be done. Otherwise it
 // changes nothing and returns false.
 func (s *session) writeBeside(p []byte) bool {
-	if s.link == nil || s.send.Appending() || s.send.FinQueued() || s.closed || s.send.Err() != nil || s.writeDeadline != noDeadline ||
+	if s.link == nil || s.send.Appending() || s.send.FinQueued() || s.closed || s.send.Err() != nil || s.writeDeadline != clock.None ||
 		len(p) == 0 || len(p) > stream.EncryptShort || len(p) > s.send.Room() {
 		return false
 	}

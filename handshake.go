@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -16,11 +18,11 @@ import (
 type handshakeStream struct {
 	conn   net.Conn
 	source *source // on a listener: where it came from
-	begun  monoTime
+	begun  clock.Time
 	buf    []byte // what has arrived and was not taken: buf[pos:]
 	pos    int
 
-	asked     monoTime      // when something was sent that was not answered, or zero
+	asked     clock.Time    // when something was sent that was not answered, or zero
 	roundTrip time.Duration // the shortest time that an answer has taken, or zero
 
 	heard   bool   // something has arrived
@@ -36,7 +38,7 @@ const (
 )
 
 func newStream(t net.Conn) *handshakeStream {
-	return &handshakeStream{conn: t, begun: now(), buf: make([]byte, 0, streamBuffer)}
+	return &handshakeStream{conn: t, begun: clock.Now(), buf: make([]byte, 0, streamBuffer)}
 }
 
 // Write sends all of p.
@@ -49,7 +51,7 @@ func (s *handshakeStream) Write(p []byte) (int, error) {
 			return sent, err
 		}
 	}
-	s.asked = now()
+	s.asked = clock.Now()
 	return sent, nil
 }
 
@@ -145,7 +147,7 @@ type handshake struct {
 	stream *handshakeStream
 	index  int // of the protocol, once it is known
 
-	began    monoTime
+	began    clock.Time
 	deadline time.Time // when it is over
 	origin   origin
 
@@ -199,7 +201,7 @@ func (h *handshake) run() {
 // endedWithoutReason says that a transport just ended, cleanly or by a reset. One that has
 // a reason of its own, a wrong certificate or PROXY header for instance, is no probe.
 func endedWithoutReason(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || ofSystem(err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || socket.OfSystem(err)
 }
 
 // serve finds the protocol and lets it speak. A panic of a transport or a

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -20,7 +21,7 @@ type link struct {
 	conn          net.Conn          // constant after creation, like the next
 	*framing                        // nil: the wire carries the stream alone
 	writer        NonblockingWriter // conn without waiting, or nil; constant
-	readDeadline  monoTime          // the transport's
+	readDeadline  clock.Time        // the transport's
 	interruptible bool              // constant after creation, like the next
 	fastReads     bool              // interruptible, and without a codec: see fastpath.go
 	heard         bool              // something has arrived since the last look
@@ -123,16 +124,16 @@ func newLink(t net.Conn, rest []byte, sl suite.Link) *link {
 }
 
 // setReadDeadline passes a deadline to an interruptible transport.
-func (l *link) setReadDeadline(m monoTime) {
+func (l *link) setReadDeadline(m clock.Time) {
 	if l.interruptible && l.readDeadline != m {
 		l.readDeadline = m
-		_ = l.conn.SetReadDeadline(m.time()) // fails only on a closed transport, which Read reports
+		_ = l.conn.SetReadDeadline(m.Std()) // fails only on a closed transport, which Read reports
 	}
 }
 
 // staleDeadline stands for a deadline that the transport says has passed. It is passed on
 // again before the next call: where a clock was set back it has not.
-const staleDeadline monoTime = math.MinInt64
+const staleDeadline clock.Time = math.MinInt64
 
 // close closes the transport in the background, because some transports block
 // in Close.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -70,7 +72,7 @@ type tableKey struct {
 // listener's lock, but offer by the session's.
 type registration struct {
 	keys      []tableKey
-	due       monoTime   // see agenda, like at and suspended
+	due       clock.Time // see agenda, like at and suspended
 	offer     *handshake // whose session this is while it is provisional
 	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
 	at        uint32     // in the agenda, counted from 1; 0 for none
@@ -93,7 +95,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*L
 	if err != nil {
 		return nil, err
 	}
-	own := net.ListenConfig{KeepAliveConfig: keepAlive(set.LivenessTimeout)}
+	own := net.ListenConfig{KeepAliveConfig: socket.KeepAlive(set.LivenessTimeout)}
 	inner, err := own.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -436,7 +438,7 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	if l.closed {
 		return false
 	}
-	l.agenda.set(c, dueIn(c.s.resumeTimeout(c.set.ResumeTimeout)), true)
+	l.agenda.set(c, clock.In(c.s.resumeTimeout(c.set.ResumeTimeout)), true)
 	c.registration.away = l.away.PushBack(c)
 	if evictable {
 		l.evictable.add(c)

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"sync/atomic"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -196,7 +197,7 @@ type reported struct {
 // noteActivity notes that the application has read or written since the last report.
 func (s *session) noteActivity() {
 	if uint32(s.recv.Consumed()) != s.reported.read || uint32(s.send.End()) != s.reported.written {
-		s.active = thisMoment()
+		s.active = clock.ThisMoment()
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/rtt"
+	"github.com/relink-go/relink/internal/socket"
 )
 
 // A silent drop shows in three ways. A TCP connection on which nothing is under
@@ -23,8 +25,8 @@ type probe struct {
 	tcp     *net.TCPConn  // below the transport, or nil
 	ping    bool          // a ping is under way
 	lately  bool          // something has arrived since proveAliveLocked has looked
-	quiet   monoTime      // since when an answer is due; zero if none is
-	next    monoTime      // when to look again
+	quiet   clock.Time    // since when an answer is due; zero if none is
+	next    clock.Time    // when to look again
 }
 
 // start sets the transport's keep-alive, where there is one and it was not made
@@ -33,27 +35,8 @@ func (p *probe) start(t net.Conn, timeout time.Duration, keepAliveSet bool) {
 	p.timeout = timeout
 	if p.tcp = tcpConn(t); p.tcp != nil && !keepAliveSet {
 		// An error means a closed connection, which its first Read reports.
-		_ = p.tcp.SetKeepAliveConfig(keepAlive(timeout))
+		_ = p.tcp.SetKeepAliveConfig(socket.KeepAlive(timeout))
 	}
-}
-
-// keepAlive lets the kernel find a peer dead within the time-out. Without one
-// it is what package net does by itself.
-func keepAlive(timeout time.Duration) net.KeepAliveConfig {
-	if timeout < 0 {
-		return net.KeepAliveConfig{}
-	}
-	return net.KeepAliveConfig{
-		Enable:   true,
-		Idle:     roundUp(timeout / 2),
-		Interval: roundUp(timeout / 6),
-		Count:    3,
-	}
-}
-
-// roundUp returns d in whole seconds, which is what the kernel counts in.
-func roundUp(d time.Duration) time.Duration {
-	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
 }
 
 // tickLiveness looks at the link and reports whether an answer has been due for too
@@ -77,13 +60,13 @@ func (s *session) tickLiveness(l *link, heard bool) (silent bool) {
 // arrived; its keep-alive is off until then.
 func (s *session) tickPings(l *link, heard bool) (silent bool) {
 	p := &l.probe
-	switch silence, due := p.quiet.since(), s.answerDue(l); {
+	switch silence, due := p.quiet.Since(), s.answerDue(l); {
 	case !due && l.outstanding:
 		return l.tickTCP()
 	case !due:
 		p.quiet = 0
 	case heard || p.quiet == 0:
-		p.quiet, p.ping = now(), false
+		p.quiet, p.ping = clock.Now(), false
 	case silence >= p.timeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
 		return true
 	case silence >= p.timeout/2 && !p.ping:
@@ -101,24 +84,24 @@ func (s *session) answerDue(l *link) bool {
 // tickTCP goes by what the kernel knows of its acknowledgements.
 func (l *link) tickTCP() (silent bool) {
 	p := &l.probe
-	if p.next.until() > 0 {
+	if p.next.Until() > 0 {
 		return false
 	}
-	info, ok := readTCPInfo(p.tcp)
-	if l.outstanding = ok && (info.unacked > 0 || info.unsent > 0); !l.outstanding {
-		p.quiet, p.next = 0, now().add(p.timeout/livenessSteps)
+	info, ok := socket.ReadInfo(p.tcp)
+	if l.outstanding = ok && (info.Unacked > 0 || info.Unsent > 0); !l.outstanding {
+		p.quiet, p.next = 0, clock.Now().Add(p.timeout/livenessSteps)
 		return false
 	}
 	if p.quiet == 0 {
-		p.quiet = now()
-	} else if answered := now().add(-info.silentFor); p.quiet < answered {
+		p.quiet = clock.Now()
+	} else if answered := clock.Now().Add(-info.SilentFor); p.quiet < answered {
 		p.quiet = answered
 	}
-	pause, due := nextLook(p.quiet.since(), p.timeout)
-	if due && info.retrying() {
+	pause, due := nextLook(p.quiet.Since(), p.timeout)
+	if due && info.Retrying() {
 		return true
 	}
-	p.next = now().add(pause)
+	p.next = clock.Now().Add(pause)
 	return false
 }
 
@@ -132,34 +115,6 @@ func nextLook(silence, timeout time.Duration) (pause time.Duration, due bool) {
 		return pause, true
 	}
 	return min(pause, left), false
-}
-
-// A tcpInfo is what the kernel knows of a connection's outgoing data.
-type tcpInfo struct {
-	unacked     uint32        // segments under way
-	unsent      uint32        // bytes that wait, for instance for the peer's window
-	retransmits uint8         // of the oldest segment, unanswered so far
-	probes      uint8         // of a closed window, unanswered so far
-	silentFor   time.Duration // since the last acknowledgement
-	sentFor     time.Duration // since data was last sent, or sent again
-	receivedFor time.Duration // since data was last received
-	roundTrip   time.Duration // smoothed
-	variation   time.Duration // of that
-}
-
-// bound is the time within which an acknowledgement is to be expected, as the kernel
-// measures it.
-func (i tcpInfo) bound() time.Duration { return i.roundTrip + 4*i.variation }
-
-// minProbes is how many probes of a closed window must be unanswered: a living
-// peer answers each, however long it does not read.
-const minProbes = 2
-
-// retrying reports whether the kernel repeats itself without an answer. A peer whose
-// kernel has no room drops what comes and says so each time: it is alive as long as
-// the last word is its own, however often the segment was sent.
-func (i tcpInfo) retrying() bool {
-	return i.unacked > 0 && i.retransmits > 0 && i.silentFor > i.sentFor || i.probes >= minProbes
 }
 
 // A server does not believe in a link for ever on which nothing comes: whoever is on the
@@ -189,7 +144,7 @@ func (l *Listener) provenAliveLocked(c *Conn) {
 func (l *Listener) proveAliveLocked(c *Conn) {
 	t := c.s.link
 	if p := &t.probe; !t.heard && !p.lately && !p.ping {
-		p.ping, p.quiet = true, now()
+		p.ping, p.quiet = true, clock.Now()
 		c.s.pingDue = true
 	}
 	l.provenAliveLocked(c)
@@ -216,9 +171,9 @@ const sampleEvery = 5 * time.Second
 // roundTrips are those of one link. The lock is the session's.
 type roundTrips struct {
 	rtt.Estimator
-	asked   monoTime // when the oldest ping without an answer was handed over, or zero
-	sampled monoTime // when it was last time to ask
-	carried int64    // what the session had carried then
+	asked   clock.Time // when the oldest ping without an answer was handed over, or zero
+	sampled clock.Time // when it was last time to ask
+	carried int64      // what the session had carried then
 }
 
 // begin takes the sample that a handshake has given, if it has.
@@ -226,35 +181,35 @@ func (t *roundTrips) begin(sample time.Duration) {
 	if sample > 0 {
 		t.Add(sample)
 	}
-	t.sampled = now()
+	t.sampled = clock.Now()
 }
 
 // ask notes that a ping goes out. A pong answers all that have arrived, so that
 // one which follows another cannot be told from it, and is not measured.
 func (t *roundTrips) ask() {
 	if t.asked == 0 {
-		t.asked = now()
+		t.asked = clock.Now()
 	}
 }
 
 // answer notes that a pong has come.
 func (t *roundTrips) answer() {
 	if t.asked != 0 {
-		t.Add(t.asked.since())
+		t.Add(t.asked.Since())
 		t.asked = 0
 	}
 }
 
 // tickRoundTrips asks for a sample now and then while the link carries data.
 func (s *session) tickRoundTrips(l *link, heard bool) {
-	if s.link != l || !s.send.Traits.Pings || l.probe.timeout == 0 || !heard || l.trips.sampled.since() < sampleEvery {
+	if s.link != l || !s.send.Traits.Pings || l.probe.timeout == 0 || !heard || l.trips.sampled.Since() < sampleEvery {
 		return
 	}
 	carried := s.recv.Received() + s.send.Highest()
 	if carried > l.trips.carried {
 		s.pingDue = true
 	}
-	l.trips.sampled, l.trips.carried = now(), carried
+	l.trips.sampled, l.trips.carried = clock.Now(), carried
 }
 
 // answered notes that what was sent last is being answered.
@@ -262,7 +217,7 @@ func (s *handshakeStream) answered() {
 	if s.asked == 0 {
 		return
 	}
-	if took := max(1, s.asked.since()); s.roundTrip == 0 || took < s.roundTrip {
+	if took := max(1, s.asked.Since()); s.roundTrip == 0 || took < s.roundTrip {
 		s.roundTrip = took
 	}
 	s.asked = 0

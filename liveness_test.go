@@ -2,7 +2,6 @@ package relink_test
 
 import (
 	"io"
-	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,44 +13,6 @@ import (
 	"github.com/relink-go/relink/internal/conntest"
 	"github.com/relink-go/relink/internal/faultnet"
 )
-
-// No time but the zero one is the absence of a deadline, not even that from which the
-// clock of sessions counts.
-func TestOnlyTheZeroTimeIsNoDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // where the clock stands still
-		require.True(t, relink.IsNoDeadline(time.Time{}))
-		for _, d := range []time.Time{
-			relink.Started(), relink.Started().Add(1), relink.Started().Add(-1), time.Now(), time.Unix(0, 0),
-			time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64), time.Unix(1<<40, 0),
-		} {
-			require.False(t, relink.IsNoDeadline(d), d)
-		}
-	})
-	require.False(t, relink.IsNoDeadline(time.Now().Add(math.MaxInt64))) // beyond what a session counts to
-}
-
-// A peer is silent if it has answered nothing since the kernel last repeated itself.
-func TestRetrying(t *testing.T) {
-	const ms = time.Millisecond
-	for _, c := range []struct {
-		what                string
-		unacked             uint32
-		retransmits, probes uint8
-		silentFor, sentFor  time.Duration
-		want                bool
-	}{
-		{what: "nothing under way", silentFor: time.Hour},
-		{what: "under way and not yet repeated", unacked: 3, silentFor: time.Minute, sentFor: time.Second},
-		{what: "repeated without an answer", unacked: 3, retransmits: 3, silentFor: 1500 * ms, sentFor: 200 * ms, want: true},
-		{what: "repeated, and answered by a kernel without room", unacked: 3, retransmits: 3, silentFor: 1199 * ms, sentFor: 1200 * ms},
-		{what: "answered in the same millisecond", unacked: 1, retransmits: 1, silentFor: 1200 * ms, sentFor: 1200 * ms},
-		{what: "one probe of a closed window", unacked: 0, probes: 1, silentFor: time.Minute, sentFor: time.Minute},
-		{what: "probes of a closed window without an answer", probes: 2, silentFor: 2 * time.Second, sentFor: time.Minute, want: true},
-	} {
-		got := relink.Retrying(c.unacked, c.retransmits, c.probes, c.silentFor, c.sentFor)
-		require.Equal(t, c.want, got, c.what)
-	}
-}
 
 // However the looks at a silent link fall, the first that finds it overdue is
 // within a tick of the time-out, and not an eighth of the time-out later. A

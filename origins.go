@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/relink-go/relink/internal/clock"
 )
 
 // An origin is what counts as one client: an IPv4 address, or the 64 bits of an
@@ -56,7 +58,7 @@ const rateBurst = 4 * time.Second
 // listener's lock.
 type rates struct {
 	every time.Duration // for one handshake
-	full  map[origin]monoTime
+	full  map[origin]clock.Time
 }
 
 // take takes a token, if there is one. Buckets that are full are not kept: each call clears
@@ -67,9 +69,9 @@ func (r *rates) take(from origin) bool {
 		return true
 	}
 	if r.full == nil {
-		r.full = make(map[origin]monoTime)
+		r.full = make(map[origin]clock.Time)
 	}
-	at := now()
+	at := clock.Now()
 	looked := 0
 	for o, full := range r.full {
 		if full <= at {
@@ -83,7 +85,7 @@ func (r *rates) take(from origin) bool {
 	if !kept || next < at {
 		next = at
 	}
-	if next = next.add(r.every); next > at.add(max(rateBurst, r.every)) {
+	if next = next.Add(r.every); next > at.Add(max(rateBurst, r.every)) {
 		return false
 	}
 	r.full[from] = next

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -140,7 +141,7 @@ func (c *Conn) awaitDataLocked(p []byte) (l *link, n int, err error) {
 		switch {
 		case c.s.closed:
 			return nil, 0, net.ErrClosed
-		case c.s.readDeadline.expired():
+		case c.s.readDeadline.Expired():
 			return nil, 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return nil, 0, nil
@@ -189,7 +190,7 @@ var chunks = sync.Pool{New: func() any { return new([standbyChunk]byte) }}
 // released while the transport is read.
 func (c *Conn) receiveLocked(l *link, p []byte) int {
 	if p == nil {
-		l.setReadDeadline(noDeadline)
+		l.setReadDeadline(clock.None)
 	} else {
 		l.setReadDeadline(c.s.readDeadline)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -28,7 +29,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	t := s.conn
 	if old := c.s.link; old != nil {
 		if c.s.receiver != roleFree {
-			old.setReadDeadline(longAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
+			old.setReadDeadline(clock.LongAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
 		}
 		old.close() // proven to be superseded, whether or not it seems alive
 		c.s.lost.at = 0
@@ -61,13 +62,13 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.s.hearAcks()
 	}
 	if c.s.epoch == 1 {
-		c.s.opened = thisMoment()
+		c.s.opened = clock.ThisMoment()
 		c.s.active = c.s.opened
-		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr(), Handshake: s.begun.since()})
+		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr(), Handshake: s.begun.Since()})
 	} else {
 		e := Event{Kind: EventResumed, Conn: c, Remote: c.RemoteAddr(), Replayed: replayed}
 		if c.s.lost.at != 0 {
-			e.Gap = c.s.lost.at.since()
+			e.Gap = c.s.lost.at.Since()
 		}
 		if c.server != nil {
 			c.server.totals.resumes.Add(1)
@@ -143,7 +144,7 @@ type redialer struct {
 	running bool
 	cancel  context.CancelFunc // ends the attempt under way
 	retry   bool               // the attempt was ended for a new one
-	touched monoTime           // when the server was last given something to settle
+	touched clock.Time         // when the server was last given something to settle
 	beside  bool               // it pauses while there is a link
 	alarms  alarms             // see suspicion.go
 
@@ -151,9 +152,9 @@ type redialer struct {
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
-	linked  monoTime // when the newest link began
-	counts  int64    // received and acked then
-	useless int      // links in a row that brought nothing forward
+	linked  clock.Time // when the newest link began
+	counts  int64      // received and acked then
+	useless int        // links in a row that brought nothing forward
 }
 
 // startLocked begins to redial for a session that has lost its link.
@@ -190,7 +191,7 @@ func (r *redialer) linkedLocked(c *Conn) {
 	if counts > r.counts {
 		r.useless = 0
 	}
-	r.linked, r.counts = now(), counts
+	r.linked, r.counts = clock.Now(), counts
 }
 
 // exchanged is what has been exchanged for certain, in both directions.
@@ -199,7 +200,7 @@ func (s *session) exchanged() int64 { return s.recv.Received() + s.send.Acked() 
 // redialDelayLocked returns the pause that the loss of a link calls for: none, but
 // where one link after the other dies soon and brings nothing forward.
 func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
-	lived := r.linked.since()
+	lived := r.linked.Since()
 	if lived >= c.set.MaxBackoff || c.s.exchanged() > r.counts || c.s.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
 		r.useless = 0
 		return 0
@@ -217,7 +218,7 @@ func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
 // intervalLeftLocked returns how long it is until the server may be tried again. Nothing
 // shortens it: a resume that comes too early can cost the session.
 func (r *redialer) intervalLeftLocked() time.Duration {
-	return r.touched.add(r.minInterval).until()
+	return r.touched.Add(r.minInterval).Until()
 }
 
 // pauseLocked waits without the lock, and reports whether it was woken.
@@ -257,7 +258,7 @@ func (c *Conn) NetworkChanged() {
 // slept through all of it.
 func (r *redialer) run(c *Conn) {
 	var failure error
-	var latest monoTime // if not zero: the session expires then, whatever its ResumeTimeout
+	var latest clock.Time // if not zero: the session expires then, whatever its ResumeTimeout
 	var ended *suite.EndedError
 	attempt, pauses := 0, 0
 	c.mu.Lock()
@@ -279,7 +280,7 @@ func (r *redialer) run(c *Conn) {
 			r.pauseLocked(c, pause)
 			continue
 		}
-		last := c.expiresLocked(latest).until() <= 0
+		last := c.expiresLocked(latest).Until() <= 0
 		pause := c.set.backoff(pauses)
 		attempt++
 		resuming := Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: failure, Attempt: attempt}
@@ -311,12 +312,12 @@ func (r *redialer) run(c *Conn) {
 			continue
 		case errors.Is(err, suite.ErrOtherInstance):
 			if latest == 0 {
-				latest = now().add(otherInstanceTime)
+				latest = clock.Now().Add(otherInstanceTime)
 			}
 		}
 		failure = err
 		pauses++
-		if r.pauseLocked(c, min(pause, max(0, c.expiresLocked(latest).until()))) {
+		if r.pauseLocked(c, min(pause, max(0, c.expiresLocked(latest).Until()))) {
 			pauses = 0
 		}
 	}
@@ -325,8 +326,8 @@ func (r *redialer) run(c *Conn) {
 
 // expiresLocked returns when a client without a link is to make its last attempt, which may
 // be changed meanwhile.
-func (c *Conn) expiresLocked(latest monoTime) monoTime {
-	at := c.s.lost.at.add(min(c.s.resumeTimeout(c.set.ResumeTimeout), 1<<61))
+func (c *Conn) expiresLocked(latest clock.Time) clock.Time {
+	at := c.s.lost.at.Add(min(c.s.resumeTimeout(c.set.ResumeTimeout), 1<<61))
 	if latest != 0 {
 		at = min(at, latest)
 	}
@@ -437,7 +438,7 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 	c.mu.Lock()
 	r.cancel = nil
 	if s != nil {
-		r.touched = now()
+		r.touched = clock.Now()
 	}
 	if err == nil && c.s.done {
 		err = net.ErrClosed

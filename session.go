@@ -3,6 +3,7 @@ package relink
 import (
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -25,8 +26,8 @@ type session struct {
 	readers       *waitQueue    // Reads that wait for data or for the role
 	writers       *waitQueue    // Writes that wait for room or for their turn
 	ackers        *waitQueue    // WaitAcked and Flush
-	readDeadline  monoTime
-	writeDeadline monoTime
+	readDeadline  clock.Time
+	writeDeadline clock.Time
 
 	receiver       role // an application's Read, or the standby goroutine
 	sender         role // a Write, or the flusher goroutine
@@ -41,21 +42,21 @@ type session struct {
 
 	// Its life.
 
-	client      bool     // constant
-	closed      bool     // Close or Abort was called
-	done        bool     // nothing is left but what Read may still take
-	leaving     bool     // client: over, and the server is to learn it
-	provisional bool     // server: the handshake is not complete
-	unaccepted  bool     // server: the application does not have it yet
-	slowNetwork bool     // the last link carried too little
-	frugal      bool     // server: it is to read no more ahead than it must
-	earlyGiven  bool     // early data was given since the last link
-	epoch       uint32   // links so far
-	opened      moment   // constant once it is
-	active      moment   // when the application was last seen to have read or written
-	reported    reported // what was known then; of a server, what is in the listener's totals
-	lost        loss     // how the last link ended
-	ended       *ending  // nil until somebody asks, or there is something to say
+	client      bool         // constant
+	closed      bool         // Close or Abort was called
+	done        bool         // nothing is left but what Read may still take
+	leaving     bool         // client: over, and the server is to learn it
+	provisional bool         // server: the handshake is not complete
+	unaccepted  bool         // server: the application does not have it yet
+	slowNetwork bool         // the last link carried too little
+	frugal      bool         // server: it is to read no more ahead than it must
+	earlyGiven  bool         // early data was given since the last link
+	epoch       uint32       // links so far
+	opened      clock.Moment // constant once it is
+	active      clock.Moment // when the application was last seen to have read or written
+	reported    reported     // what was known then; of a server, what is in the listener's totals
+	lost        loss         // how the last link ended
+	ended       *ending      // nil until somebody asks, or there is something to say
 }
 
 // A role is held by nobody, by a goroutine of the application, or by one of
@@ -70,7 +71,7 @@ const (
 
 // A loss says how a link ended.
 type loss struct {
-	at    monoTime
+	at    clock.Time
 	err   error
 	link  *link // what somebody is still reading of it counts; or nil
 	clean bool  // by the end of the transport's stream, not by an error

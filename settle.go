@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/asserts"
+	"github.com/relink-go/relink/internal/clock"
 )
 
 // What the library does by itself follows from the state that a session is in when
@@ -42,12 +43,12 @@ func (c *Conn) settleLocked() {
 			go c.standby()
 		}
 		if c.s.receiver != roleFree && c.s.readIsOver(l) {
-			l.setReadDeadline(longAgo) // who reads next sets its own
+			l.setReadDeadline(clock.LongAgo) // who reads next sets its own
 		}
 		if !c.s.ticking && c.s.ticksWanted(l) {
 			c.s.ticking = true
 			if l.suspicion != nil {
-				l.suspicion.ticked = now()
+				l.suspicion.ticked = clock.Now()
 			}
 			switch {
 			case c.server != nil:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/relink-go/relink/internal/socket"
 )
 
 // A source is one of a listener's inner listeners. It never changes.
@@ -98,7 +100,7 @@ func (l *Listener) acceptLoop(s *source) {
 			l.begin(contain(t), s)
 			continue
 		}
-		if !isTemporary(err) {
+		if !socket.Temporary(err) {
 			l.sourceFailed(s, err)
 			return
 		}
@@ -136,16 +138,4 @@ func closeRecover(inner net.Listener) (err error) {
 		}
 	}()
 	return inner.Close()
-}
-
-// isTemporary reports whether Accept may work again: the process or the system
-// is short of something, or a connection was gone before it was accepted.
-func isTemporary(err error) bool {
-	for _, e := range temporaryErrors {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	var temporary interface{ Temporary() bool } // what net/http goes by
-	return errors.As(err, &temporary) && temporary.Temporary() && !errors.Is(err, net.ErrClosed)
 }

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/socket"
 )
 
 // A client suspects a link that shows no sign of life long before it counts as dead: it
@@ -61,29 +64,29 @@ var (
 
 // A suspicion is what a client holds against its link. Its lock is the session's.
 type suspicion struct {
-	ticked   monoTime      // when the link was last looked at
-	heard    monoTime      // the last look before which something had arrived
+	ticked   clock.Time    // when the link was last looked at
+	heard    clock.Time    // the last look before which something had arrived
 	gap      time.Duration // from one of these to the next, smoothed
 	received int64         // of the peer's stream, when a silence was last asked about
-	due      monoTime      // since when an acknowledgement is awaited, or zero
+	due      clock.Time    // since when an acknowledgement is awaited, or zero
 	handed   int64         // up to where
-	asked    monoTime      // since when a ping is without an answer, or zero
-	since    monoTime      // the link has been suspected; or zero
+	asked    clock.Time    // since when a ping is without an answer, or zero
+	since    clock.Time    // the link has been suspected; or zero
 	tries    int           // attempts beside it
 }
 
 // alarms are what a client has learnt from suspicions.
 type alarms struct {
-	level uint8    // how often the patience doubles
-	taken uint8    // how many transports beside a link became the link, and brought nothing forward
-	last  monoTime // when that was last raised
-	spare monoTime // when a transport was last connected beside a link, or zero
+	level uint8      // how often the patience doubles
+	taken uint8      // how many transports beside a link became the link, and brought nothing forward
+	last  clock.Time // when that was last raised
+	spare clock.Time // when a transport was last connected beside a link, or zero
 }
 
 // trust begins to look at a new link of a client.
 func (s *session) trust(l *link) {
 	if s.client && (s.send.Traits.Pings || l.probe.tcp != nil) {
-		l.suspicion = &suspicion{ticked: now(), heard: now(), received: s.recv.Received()}
+		l.suspicion = &suspicion{ticked: clock.Now(), heard: clock.Now(), received: s.recv.Received()}
 	}
 }
 
@@ -102,7 +105,7 @@ func (c *Conn) tickSuspicionLocked(l *link, heard bool) {
 		return
 	}
 	last := s.ticked
-	s.ticked = now()
+	s.ticked = clock.Now()
 	late := time.Duration(s.ticked-last) > 2*tickEvery
 	if !c.s.send.Traits.Pings {
 		c.tickKernelLocked(l, heard, late)
@@ -141,13 +144,13 @@ func (c *Conn) tickSilenceLocked(l *link) {
 	case s.asked == 0 && l.trips.asked != 0: // somebody has asked for something else
 		s.asked = l.trips.asked
 	case s.asked == 0:
-		if s.due != 0 && s.due.since() >= c.redial.stretch(l.trips.Bound())+ackDelay || c.unexpectedSilenceLocked(l) {
+		if s.due != 0 && s.due.Since() >= c.redial.stretch(l.trips.Bound())+ackDelay || c.unexpectedSilenceLocked(l) {
 			c.askForLifeLocked(l)
 		}
 	case c.redial.vigilance == VigilanceOff:
-	case s.asked.since() >= c.patienceLocked(l):
+	case s.asked.Since() >= c.patienceLocked(l):
 		c.suspectLocked(l, fmt.Errorf("relink: no answer within %v, where a round trip takes %v",
-			s.asked.since().Round(time.Millisecond), l.trips.Smoothed().Round(time.Millisecond)))
+			s.asked.Since().Round(time.Millisecond), l.trips.Smoothed().Round(time.Millisecond)))
 	}
 }
 
@@ -159,7 +162,7 @@ func (c *Conn) unexpectedSilenceLocked(l *link) bool {
 	if c.redial.vigilance == VigilanceForeground {
 		patience = min(patience, l.rhythm())
 	}
-	return c.s.recv.Received() > s.received && s.heard.since() >= patience
+	return c.s.recv.Received() > s.received && s.heard.Since() >= patience
 }
 
 // rhythm is the time within which something is to come from a peer that is sending.
@@ -181,14 +184,14 @@ func (c *Conn) askForLifeLocked(l *link) {
 func (c *Conn) patienceLocked(l *link) time.Duration {
 	s := l.suspicion
 	d := c.redial.stretch(max(l.trips.Bound(), leastPatience))
-	if s.asked.since() < d {
+	if s.asked.Since() < d {
 		return d
 	}
 	hop := l.kernelHeard(s.asked)
 	switch {
 	case hop && l.queued():
 		return l.probe.timeout // the question may be on this machine yet
-	case hop, s.heard > s.asked && s.heard.since() < l.rhythm():
+	case hop, s.heard > s.asked && s.heard.Since() < l.rhythm():
 		return d << halfPatience
 	default:
 		return d
@@ -197,13 +200,13 @@ func (c *Conn) patienceLocked(l *link) time.Duration {
 
 // queued reports whether the kernel has bytes that it has not sent yet.
 func (l *link) queued() bool {
-	info, ok := readTCPInfo(l.probe.tcp)
-	return ok && info.unsent > 0
+	info, ok := socket.ReadInfo(l.probe.tcp)
+	return ok && info.Unsent > 0
 }
 
 // stretch returns d as false alarms have taught it, and as the vigilance has it.
 func (r *redialer) stretch(d time.Duration) time.Duration {
-	if r.alarms.level > 0 && r.alarms.last.since() >= calmAfter {
+	if r.alarms.level > 0 && r.alarms.last.Since() >= calmAfter {
 		r.alarms.level = 0
 	}
 	if r.vigilance == VigilanceBackground {
@@ -214,12 +217,12 @@ func (r *redialer) stretch(d time.Duration) time.Duration {
 
 // kernelHeard reports whether the kernel knows of a sign of life since m: of the next
 // hop that answers TCP.
-func (l *link) kernelHeard(m monoTime) bool {
+func (l *link) kernelHeard(m clock.Time) bool {
 	if l.probe.tcp == nil {
 		return false
 	}
-	info, ok := readTCPInfo(l.probe.tcp)
-	return ok && min(info.silentFor, info.receivedFor) < m.since()
+	info, ok := socket.ReadInfo(l.probe.tcp)
+	return ok && min(info.SilentFor, info.ReceivedFor) < m.Since()
 }
 
 // tickKernelLocked is tickSuspicionLocked for a wire without pings.
@@ -232,9 +235,9 @@ func (c *Conn) tickKernelLocked(l *link, heard, late bool) {
 	if !l.outstanding || late || s.since != 0 || c.redial.vigilance == VigilanceOff {
 		return
 	}
-	if info, ok := readTCPInfo(l.probe.tcp); ok && info.unacked > 0 && info.retrying() &&
-		info.silentFor >= c.redial.stretch(max(info.bound(), leastPatience)) {
-		c.suspectLocked(l, fmt.Errorf("relink: the kernel has sent data again that was not acknowledged for %v", info.sentFor))
+	if info, ok := socket.ReadInfo(l.probe.tcp); ok && info.Unacked > 0 && info.Retrying() &&
+		info.SilentFor >= c.redial.stretch(max(info.Bound(), leastPatience)) {
+		c.suspectLocked(l, fmt.Errorf("relink: the kernel has sent data again that was not acknowledged for %v", info.SentFor))
 	}
 }
 
@@ -245,20 +248,20 @@ func (c *Conn) suspectLocked(l *link, why error) {
 	if r.alarms.spareLeft() > 0 {
 		return // and again at the next look
 	}
-	l.suspicion.since = now()
+	l.suspicion.since = clock.Now()
 	c.notify.post(Event{Kind: EventSuspected, Conn: c, Remote: c.RemoteAddr(), Err: why})
 	r.startLocked(c)
 }
 
 // raise doubles the patience.
-func (a *alarms) raise() { a.level, a.last = min(a.level+1, mostPatience), now() }
+func (a *alarms) raise() { a.level, a.last = min(a.level+1, mostPatience), clock.Now() }
 
 // spareLeft is how long no further transport is to be connected beside a link.
 func (a *alarms) spareLeft() time.Duration {
 	if a.spare == 0 {
 		return 0
 	}
-	return a.spare.add(spareEvery << a.taken).until()
+	return a.spare.Add(spareEvery << a.taken).Until()
 }
 
 // spokeLocked notes a sign of life of the link.
@@ -338,7 +341,7 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 func (r *redialer) connectedBeside(c *Conn, l *link) error {
 	c.mu.Lock()
 	defer c.unlock()
-	r.alarms.spare = now()
+	r.alarms.spare = clock.Now()
 	if c.s.link != l { // lost meanwhile: the transport has come in time
 		return nil
 	}

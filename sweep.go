@@ -1,6 +1,10 @@
 package relink
 
-import "time"
+import (
+	"time"
+
+	"github.com/relink-go/relink/internal/clock"
+)
 
 // Sessions that nobody waits for are looked after by ticks: a session gets them as
 // long as it has a reason (session.ticksWanted). On a client a timer of its own ticks. On a
@@ -100,7 +104,7 @@ func (l *Listener) sweep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var batch []*Conn
-	ticked := now()
+	ticked := clock.Now()
 	for {
 		pause, ok := l.nextSweep(ticked)
 		if !ok {
@@ -112,7 +116,7 @@ func (l *Listener) sweep() {
 		case <-l.wake:
 			continue
 		}
-		ticked = now()
+		ticked = clock.Now()
 		l.mu.Lock()
 		batch, l.watch = l.watch, batch[:0]
 		l.mu.Unlock()
@@ -134,7 +138,7 @@ func (l *Listener) sweep() {
 			switch {
 			case c.s.link != nil:
 				l.proveAliveLocked(c)
-			case c.s.lost.at.since() >= c.s.resumeTimeout(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
+			case c.s.lost.at.Since() >= c.s.resumeTimeout(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.unlock()
@@ -145,18 +149,18 @@ func (l *Listener) sweep() {
 // nextSweep returns the time until there is something to do, or false when
 // there is nothing, or not soon, and the sweeper ends. Ticks go by the time of the last one,
 // so that being woken again and again does not put them off.
-func (l *Listener) nextSweep(ticked monoTime) (time.Duration, bool) {
+func (l *Listener) nextSweep(ticked clock.Time) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := l.agenda.first()
 	switch {
 	case len(l.watch) > 0:
-		return tickEvery - ticked.since(), true
+		return tickEvery - ticked.Since(), true
 	case first == nil:
 		l.sweeping = false
 		return 0, false
 	}
-	left := first.registration.due.until()
+	left := first.registration.due.Until()
 	if left <= 0 {
 		return 0, true
 	}
@@ -183,7 +187,7 @@ func (l *Listener) nextDue() *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.agenda.first()
-	if c == nil || c.registration.due.until() > 0 {
+	if c == nil || c.registration.due.Until() > 0 {
 		return nil
 	}
 	l.unscheduleLocked(c)

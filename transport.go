@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/socket"
 )
 
 // Interruptible is implemented by a transport that says of itself whether a
@@ -79,9 +82,9 @@ func nonblockingWriter(t net.Conn) NonblockingWriter {
 	}
 	switch t := t.(type) {
 	case *net.TCPConn:
-		return newSocketWriter(t, t)
+		return socket.NewWriter(t, t)
 	case *net.UnixConn:
-		return newSocketWriter(t, t)
+		return socket.NewWriter(t, t)
 	case NonblockingWriter:
 		return t
 	default:
@@ -146,7 +149,7 @@ func (t *contained) caught(call string, err *error) {
 // giveUp ends whatever waits in a transport that has panicked.
 func (t *contained) giveUp(call string) {
 	if call == "Close" {
-		_ = t.SetDeadline(longAgo.time()) // all that is left to try
+		_ = t.SetDeadline(clock.LongAgo.Std()) // all that is left to try
 		return
 	}
 	_ = t.Close()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 	"github.com/relink-go/relink/replay"
@@ -43,13 +44,13 @@ const (
 // will send: reading the clock can take as long as all the rest of it.
 type burstDetector struct {
 	n    int
-	last monoTime // when the sender role became free
+	last clock.Time // when the sender role became free
 }
 
 // begin is called at the start of a Write that finds the sender role free, and
 // says whether it belongs to a burst.
 func (s *burstDetector) begin() bool {
-	if s.n >= 2 && s.last.since() > burstGap {
+	if s.n >= 2 && s.last.Since() > burstGap {
 		s.n = 0
 	}
 	s.n++
@@ -59,7 +60,7 @@ func (s *burstDetector) begin() bool {
 // end is called when a Write or a flusher has left the sender role free.
 func (s *burstDetector) end() {
 	if s.n >= 2 {
-		s.last = now()
+		s.last = clock.Now()
 	}
 }
 
@@ -234,7 +235,7 @@ func (s *session) mayWrite() error {
 		return net.ErrClosed
 	case s.send.Err() != nil:
 		return s.send.Err()
-	case s.writeDeadline.expired():
+	case s.writeDeadline.Expired():
 		return os.ErrDeadlineExceeded
 	default:
 		return s.send.Full()

@@ -43,6 +43,8 @@ var layers = []layer{
 	{dir: "internal/house"},
 	{dir: "internal/hang"},
 	{dir: "internal/asserts"},
+	{dir: "internal/clock", never: []string{"net"}},
+	{dir: "internal/socket", other: []string{"golang.org/x/sys"}},
 	{dir: "internal/transport"},
 	{dir: "internal/transport/transporttest", own: []string{".", "internal/faultnet"}, other: []string{"golang.org/x/net/nettest"}},
 	{dir: "browser", own: []string{".", "transport/browser"}},
@@ -63,8 +65,8 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/asserts", "internal/rtt", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
-		other: []string{"golang.org/x/crypto", "golang.org/x/sys"},
+		own:   []string{"internal/asserts", "internal/clock", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		other: []string{"golang.org/x/crypto"},
 	},
 }
 

@@ -68,7 +68,7 @@ var gapMutants = []mutant{
 	{
 		name:   "a dead peer with a closed window",
 		breaks: "A peer that is gone while its window was closed is never found: its kernel's silence to probes does not count.",
-		edits:  []edit{{"liveness.go", ` || i.probes >= minProbes`, ``}},
-		pkg:    ".", tests: "TestRetrying",
+		edits:  []edit{{"internal/socket/tcpinfo.go", ` || i.Probes >= minProbes`, ``}},
+		pkg:    "./internal/socket", tests: "TestRetrying",
 	},
 }

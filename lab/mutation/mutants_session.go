@@ -95,7 +95,7 @@ var redialMutants = []mutant{
 	{
 		name:   "another instance shortens nothing",
 		breaks: "The client of a server that was restarted waits for all of its ResumeTimeout.",
-		edits:  []edit{{"resume.go", `now().add(otherInstanceTime)`, `now().add(time.Hour)`}},
+		edits:  []edit{{"resume.go", `clock.Now().Add(otherInstanceTime)`, `clock.Now().Add(time.Hour)`}},
 		pkg:    "./internal/conntest", tests: "TestRestartedServer",
 	},
 	{
@@ -115,7 +115,7 @@ var redialMutants = []mutant{
 	{
 		name:   "expiry without a last attempt",
 		breaks: "A client whose device has slept through ResumeTimeout gives up before it has tried.",
-		edits:  []edit{{"resume.go", `case last && !r.retry:`, `case (last || deadline.until() <= 0) && !r.retry:`}},
+		edits:  []edit{{"resume.go", `case last && !r.retry:`, `case (last || deadline.Until() <= 0) && !r.retry:`}},
 		pkg:    "./internal/conntest", tests: "TestAttemptAfterTheDeadline",
 	},
 	{
@@ -400,7 +400,7 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if l.closed {
 		return false
 	}
-	l.agenda.set(c, dueIn(`, `	l.agenda.set(c, dueIn(`}},
+	l.agenda.set(c, clock.In(`, `	l.agenda.set(c, clock.In(`}},
 		pkg: "./internal/conntest", tests: "TestListenerClose",
 	},
 	{
@@ -421,7 +421,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "a temporary error is the end",
 		breaks: "The listener stops when the process is out of descriptors for a moment.",
-		edits:  []edit{{"source.go", `if !isTemporary(err) {`, `if !isTemporary(err) || true {`}},
+		edits:  []edit{{"source.go", `if !socket.Temporary(err) {`, `if !socket.Temporary(err) || true {`}},
 		pkg:    "./internal/conntest", tests: "TestTemporaryAcceptErrors",
 	},
 	{
@@ -557,10 +557,10 @@ var endMutants = []mutant{
 	{
 		name:   "the beginning of a process's clock is no deadline",
 		breaks: "A deadline of exactly that time interrupts nothing.",
-		edits: []edit{{"wait.go", `	return 1
+		edits: []edit{{"internal/clock/clock.go", `	return 1
 }`, `	return 0
 }`}},
-		pkg: ".", tests: "TestOnlyTheZeroTimeIsNoDeadline",
+		pkg: "./internal/clock", tests: "TestOnlyTheZeroTimeIsNoDeadline",
 	},
 	{
 		name:   "a lost session is a time-out",
@@ -635,7 +635,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "an idle link is not asked",
 		breaks: "A server believes for ever in a link on which nothing comes, if the kernel does.",
-		edits:  []edit{{"liveness.go", `p.ping, p.quiet = true, now()`, `return`}},
+		edits:  []edit{{"liveness.go", `p.ping, p.quiet = true, clock.Now()`, `return`}},
 		pkg:    ".", tests: "TestIdleLinkIsKnownAlive TestIdleLinkIsPingedSeldom",
 	},
 	{
@@ -672,7 +672,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "a silent link is not suspected",
 		breaks: "The client waits for LivenessTimeout where an answer does not come.",
-		edits:  []edit{{"suspicion.go", `case s.asked.since() >= c.patienceLocked(l):`, `case s.asked.since() >= c.patienceLocked(l) && false:`}},
+		edits:  []edit{{"suspicion.go", `case s.asked.Since() >= c.patienceLocked(l):`, `case s.asked.Since() >= c.patienceLocked(l) && false:`}},
 		pkg:    "./internal/conntest", tests: "TestSuspicionFindsASilentLoss",
 	},
 	{
@@ -684,7 +684,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "one transport after the other",
 		breaks: "A client whose peer is stopped dials one transport after the other.",
-		edits:  []edit{{"suspicion.go", `return a.spare.add(spareEvery << a.taken).until()`, `return 0`}},
+		edits:  []edit{{"suspicion.go", `return a.spare.Add(spareEvery << a.taken).Until()`, `return 0`}},
 		pkg:    "./internal/conntest", tests: "TestFewTransportsBesideAStoppedPeer",
 	},
 	{
@@ -696,20 +696,20 @@ var livenessMutants = []mutant{
 	{
 		name:   "silence of TCP is not found",
 		breaks: "Data that the kernel sends again and again is not seen to be lost.",
-		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due && info.retrying() && false {`}},
+		edits:  []edit{{"liveness.go", `if due && info.Retrying() {`, `if due && info.Retrying() && false {`}},
 		pkg:    "./internal/conntest", tests: "TestSilentDropUnderData",
 	},
 	{
 		name:   "a paused peer is dead",
 		breaks: "A peer that answers probes and does not read loses its link.",
-		edits:  []edit{{"liveness.go", `if due && info.retrying() {`, `if due {`}},
+		edits:  []edit{{"liveness.go", `if due && info.Retrying() {`, `if due {`}},
 		pkg:    "./internal/conntest", tests: "TestPausedPeerIsNotDead",
 	},
 	{
 		name:   "a kernel without room is a dead peer",
 		breaks: "A peer whose kernel drops what it has no room for, and says so, is declared dead.",
-		edits:  []edit{{"liveness.go", ` && i.silentFor > i.sentFor`, ``}},
-		pkg:    ".", tests: "TestRetrying",
+		edits:  []edit{{"internal/socket/tcpinfo.go", ` && i.SilentFor > i.SentFor`, ``}},
+		pkg:    "./internal/socket", tests: "TestRetrying",
 	},
 	{
 		name:   "an idle client ticks for ever",

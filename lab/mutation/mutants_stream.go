@@ -128,8 +128,8 @@ var readMutants = []mutant{
 		name:   "superseded transport keeps the Read",
 		breaks: "A Read stays in a transport that a new one has superseded until its Close is through.",
 		edits: []edit{{"resume.go", `		if c.s.receiver != roleFree {
-			old.setReadDeadline(longAgo)`, `		if false {
-			old.setReadDeadline(longAgo)`}},
+			old.setReadDeadline(clock.LongAgo)`, `		if false {
+			old.setReadDeadline(clock.LongAgo)`}},
 		pkg: "./internal/conntest", tests: "TestSupersededTransportLetsTheReadGo",
 	},
 	{
@@ -266,7 +266,7 @@ var writeMutants = []mutant{
 		name:   "a Write goes below a wrapper",
 		breaks: "The bytes of a Write go past the Write of a type that embeds a TCP connection.",
 		edits: []edit{{"transport.go", `	case NonblockingWriter:`, `	case interface{ SyscallConn() (syscall.RawConn, error) }:
-		return newSocketWriter(t.(net.Conn), t)
+		return socket.NewWriter(t.(net.Conn), t)
 	case NonblockingWriter:`}, {"transport.go", `	"sync/atomic"
 `, `	"sync/atomic"
 	"syscall"
@@ -298,7 +298,7 @@ var writeMutants = []mutant{
 	{
 		name:   "waiting ignores deadlines",
 		breaks: "A Read or Write that waits without a transport is not woken when its deadline passes.",
-		edits:  []edit{{"wait.go", `if deadline != noDeadline {`, `if deadline != noDeadline && false {`}},
+		edits:  []edit{{"wait.go", `if deadline != clock.None {`, `if deadline != clock.None && false {`}},
 		pkg:    "./internal/conntest", tests: "TestWriteBeyondLimitWhileSuspended TestDeadlines",
 	},
 	{
@@ -373,7 +373,7 @@ var writeMutants = []mutant{
 		breaks: "A short Write is taken after Close.",
 		edits: []edit{
 			{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`},
-			{"fastpath.go", `s.ticking && !s.closed && s.writeDeadline == noDeadline &&`, `s.ticking && s.writeDeadline == noDeadline &&`},
+			{"fastpath.go", `s.ticking && !s.closed && s.writeDeadline == clock.None &&`, `s.ticking && s.writeDeadline == clock.None &&`},
 		},
 		pkg: "./internal/conntest", tests: "TestShortWriteAfterClose",
 	},

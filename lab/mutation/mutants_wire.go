@@ -64,7 +64,7 @@ var scpMutants = []mutant{
 	{
 		name:   "SCP: no moment for the server",
 		breaks: "A client resumes before a deployed server has settled the last link, which forks the session.",
-		edits:  []edit{{"resume.go", `return r.touched.add(r.minInterval).until()`, `return 0`}},
+		edits:  []edit{{"resume.go", `return r.touched.Add(r.minInterval).Until()`, `return 0`}},
 		pkg:    "./internal/conntest", tests: "TestFieldServerOfSCP",
 	},
 	{

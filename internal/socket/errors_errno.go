@@ -1,6 +1,6 @@
 //go:build !plan9
 
-package relink
+package socket
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ var temporaryErrors = []error{
 	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR,
 }
 
-// ofSystem reports whether an error is one of the operating system.
-func ofSystem(err error) bool {
+// OfSystem reports whether an error is one of the operating system.
+func OfSystem(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno)
 }

@@ -1,4 +1,4 @@
-package relink
+package socket
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 // temporaryErrors are those of Accept after which it may work again.
 var temporaryErrors = []error{syscall.EMFILE, syscall.EINTR}
 
-// ofSystem reports whether an error is one of the operating system.
-func ofSystem(err error) bool {
+// OfSystem reports whether an error is one of the operating system.
+func OfSystem(err error) bool {
 	var text syscall.ErrorString
 	return errors.As(err, &text)
 }

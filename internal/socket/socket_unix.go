@@ -1,6 +1,6 @@
 //go:build unix
 
-package relink
+package socket
 
 import (
 	"io"
@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// A socketWriter writes to a socket of package net, which is in non-blocking mode.
+// A writer writes to a socket of package net, which is in non-blocking mode.
 // The holder of the sender role uses it.
-type socketWriter struct {
+type writer struct {
 	conn net.Conn
 	raw  syscall.RawConn
 	once func(fd uintptr) bool // write, which as a closure for each call would allocate
@@ -24,18 +24,19 @@ type socketWriter struct {
 	err error
 }
 
-func newSocketWriter(t net.Conn, s syscall.Conn) NonblockingWriter {
+// NewWriter returns how to write to a socket without waiting, or nil if it is closed.
+func NewWriter(t net.Conn, s syscall.Conn) Writer {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil // closed, which its first Read reports
 	}
-	w := &socketWriter{conn: t, raw: raw}
+	w := &writer{conn: t, raw: raw}
 	w.once = w.write
 	return w
 }
 
-// WriteNonblock implements [NonblockingWriter].
-func (w *socketWriter) WriteNonblock(p []byte) (int, error) {
+// WriteNonblock implements [Writer].
+func (w *writer) WriteNonblock(p []byte) (int, error) {
 	w.p, w.n, w.err = p, 0, nil
 	err := w.raw.Write(w.once)
 	w.p = nil
@@ -49,7 +50,7 @@ func (w *socketWriter) WriteNonblock(p []byte) (int, error) {
 }
 
 // write never asks to be called again, for which it would have to wait.
-func (w *socketWriter) write(fd uintptr) bool {
+func (w *writer) write(fd uintptr) bool {
 	n, err := syscall.Write(int(fd), w.p)
 	for err == syscall.EINTR {
 		n, err = syscall.Write(int(fd), w.p)
@@ -63,38 +64,38 @@ func (w *socketWriter) write(fd uintptr) bool {
 	return true
 }
 
-// A socketReader reads from sockets into buffers of the pool, which it takes when
+// A Reader reads from sockets into buffers of the pool, which it takes when
 // something has arrived. One goroutine uses it.
-type socketReader struct {
+type Reader struct {
 	conn net.Conn // of raw
 	raw  syscall.RawConn
 	once func(fd uintptr) bool // attempt, which as a closure for each call would allocate
 
 	// For the call under way.
 
-	b   *[copyBuffer]byte
+	b   *Buffer
 	n   int
 	err error
 }
 
-// read reads from t once. It always returns a buffer.
-func (s *socketReader) read(t net.Conn) (b *[copyBuffer]byte, n int, err error) {
+// Read reads from t once. It always returns a buffer.
+func (s *Reader) Read(t net.Conn) (b *Buffer, n int, err error) {
 	if s.conn != t {
 		s.conn, s.raw = t, nil
-		if isSocket(t) {
+		if IsStream(t) {
 			s.raw, _ = t.(syscall.Conn).SyscallConn() // fails only on a closed one, which Read reports
 		}
 		s.once = s.attempt
 	}
 	if s.raw == nil {
-		b = copyBuffers.Get().(*[copyBuffer]byte)
+		b = TakeBuffer()
 		n, err = t.Read(b[:])
 		return b, n, err
 	}
 	s.b, s.n, s.err = nil, 0, nil
 	err = s.raw.Read(s.once)
 	if b, s.b = s.b, nil; b == nil { // it was not called
-		b = copyBuffers.Get().(*[copyBuffer]byte)
+		b = TakeBuffer()
 	}
 	switch {
 	case err != nil:
@@ -111,8 +112,8 @@ func (s *socketReader) read(t net.Conn) (b *[copyBuffer]byte, n int, err error) 
 
 // attempt reads if something has arrived. Otherwise it gives the buffer back and
 // asks to be called again then.
-func (s *socketReader) attempt(fd uintptr) bool {
-	s.b = copyBuffers.Get().(*[copyBuffer]byte)
+func (s *Reader) attempt(fd uintptr) bool {
+	s.b = TakeBuffer()
 	n, err := syscall.Read(int(fd), s.b[:])
 	for err == syscall.EINTR {
 		n, err = syscall.Read(int(fd), s.b[:])
@@ -121,7 +122,7 @@ func (s *socketReader) attempt(fd uintptr) bool {
 	case nil:
 		s.n = n
 	case syscall.EAGAIN:
-		copyBuffers.Put(s.b)
+		s.b.Give()
 		s.b = nil
 		return false
 	default:
