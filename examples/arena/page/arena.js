@@ -10,7 +10,7 @@ globalThis.game = game;
 
 async function play() {
   const { serverKey } = await (await fetch("config.json")).json();
-  const conn = (game.conn = await connect("/play", { serverKey, resumeTimeout: 30_000, onstate: changed }));
+  const conn = (game.conn = await enter("/play", { serverKey, resumeTimeout: 30_000, onstate: changed }));
   show("connected");
   $("cut").disabled = false;
   $("cut").onclick = () => conn.cut();
@@ -18,6 +18,23 @@ async function play() {
   for await (const line of lines(conn)) heard(JSON.parse(line));
   throw new Error("the server has ended the game");
 }
+
+// enter connects. A session survives its network, but it has to begin on one: until then
+// it is for the page to try again, unless trying again cannot help.
+async function enter(path, options) {
+  for (let pause = 250; ; pause = Math.min(2 * pause, 5000)) {
+    try {
+      return await connect(path, options);
+    } catch (error) {
+      if (hopeless.has(error.code)) throw error;
+      show("connecting", error.message);
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+    }
+  }
+}
+
+// hopeless are the codes of errors that the next attempt would have as well.
+const hopeless = new Set(["argument", "authentication", "denied", "unsupported"]);
 
 // say writes a message. What steers is soon out of date, and is dropped without room.
 const say = (message) => game.conn.write(JSON.stringify(message) + "\n");
@@ -97,7 +114,7 @@ function changed(event) {
 
 function show(state, why) {
   $("state").dataset.state = state;
-  $("state").textContent = { connected: "connected", suspended: "no network – coming back…", gone: "the game is over for you: " + (why ?? "closed") + ". Reload to play again." }[state];
+  $("state").textContent = { connecting: "connecting… " + (why ?? ""), connected: "connected", suspended: "no network – coming back…", gone: "the game is over for you: " + (why ?? "closed") + ". Reload to play again." }[state];
 }
 
 // Steering.

@@ -27,6 +27,14 @@ try {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
   const tabs = [await open(context), await open(context)];
 
+  // A network that is not there at first: the page tries again.
+  const unlucky = await browser.newContext();
+  let refused = 0;
+  await unlucky.routeWebSocket(/\/play$/, (socket) => (refused++ < 2 ? socket.close() : socket.connectToServer()));
+  await (await open(unlucky)).close();
+  assert.ok(refused >= 3); // the server cuts as well
+  await unlucky.close();
+
   // The server cuts; every event comes once and in order.
   for (const tab of tabs) await until(tab, () => game.resumes >= 25);
   for (const tab of tabs) {
