@@ -1,84 +1,149 @@
 package relink
 
 import (
-	"container/list"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
-	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/admission"
+	"github.com/relink-go/relink/internal/socket"
 )
 
-// A stage says what a transport has shown of itself during its handshake. Those
-// with the lower one give way first.
-type stage int
+// A source is one of a listener's inner listeners. It never changes.
+type source struct {
+	net.Listener
+	label        string
+	keepAliveSet bool // its transports come with our keep-alive
+}
 
+// AddListener makes l take transports from inner too, beside those that it has: another
+// port, a Unix socket, a WebSocket. A session may come back over any of them, whichever it
+// was opened over. The label names inner in [Event.Label] and [Conn.Label]; it need not be
+// unique. It may be called at any time, also in place of an inner listener that has failed.
+//
+// An inner listener that fails for good, or is closed by its owner, is closed and left
+// behind with an [EventListenerFailed]. The others go on, and so do all sessions; Accept
+// returns the failure only if none is left. Close of l closes all.
+//
+// After Close of l it returns an error that is net.ErrClosed, and leaves inner as it is.
+func (l *Listener) AddListener(inner net.Listener, label string) error {
+	if isNilListener(inner) {
+		return errors.New("relink: AddListener needs an inner listener")
+	}
+	s := &source{Listener: inner, label: label}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return l.opError(net.ErrClosed)
+	}
+	l.addLocked(s)
+	return nil
+}
+
+// addLocked begins to accept from an inner listener.
+func (l *Listener) addLocked(s *source) {
+	l.sources = append(l.sources, s)
+	l.failure = nil
+	go l.acceptLoop(s)
+}
+
+// sourceFailed leaves an inner listener behind.
+func (l *Listener) sourceFailed(s *source, err error) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return // Close has closed it
+	}
+	for i, other := range l.sources {
+		if other == s {
+			l.sources = append(l.sources[:i], l.sources[i+1:]...)
+			break
+		}
+	}
+	if len(l.sources) == 0 {
+		l.failure = err
+		l.acceptable.Broadcast()
+	}
+	l.mu.Unlock()
+	_ = closeRecover(s) // what it says is no news
+	l.notify.post(Event{Kind: EventListenerFailed, Label: s.label, Err: err})
+}
+
+// closeSources closes the inner listeners, which Close has taken.
+func closeSources(sources []*source) error {
+	var errs []error
+	for _, s := range sources {
+		if err := closeRecover(s); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// The pauses after temporary errors of an inner listener.
 const (
-	silent stage = iota // nothing has arrived
-	heard               // something has, which anybody can send
-	proven              // a resume that knows its session's secret
-	stages
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
 )
 
-// patience is how long a handshake is left alone, however many wait for its place.
-// It is what an honest client needs until its first bytes are here, and the next.
-const patience = time.Second
+// acceptLoop takes transports from an inner listener and gives each its
+// handshake's goroutine.
+func (l *Listener) acceptLoop(s *source) {
+	pause := time.Duration(0)
+	for {
+		t, err := acceptRecover(s)
+		if err == nil {
+			pause = 0
+			l.begin(contain(t), s)
+			continue
+		}
+		if !socket.Temporary(err) {
+			l.sourceFailed(s, err)
+			return
+		}
+		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		l.notify.post(Event{Kind: eventAcceptFailed, Label: s.label, Err: err})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-l.quit:
+			timer.Stop()
+			return // an inner listener may call its end temporary, again and again
+		}
+	}
+}
+
+// acceptRecover keeps an inner listener's mistakes from doing harm.
+func acceptRecover(inner net.Listener) (t net.Conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			t, err = nil, fmt.Errorf("relink: the inner listener panicked: %v", p)
+		}
+	}()
+	t, err = inner.Accept()
+	if err == nil && isNil(t) {
+		err = errors.New("relink: the inner listener returned neither a transport nor an error")
+	}
+	return t, err
+}
+
+// closeRecover is acceptRecover for Close.
+func closeRecover(inner net.Listener) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("relink: the inner listener panicked in Close: %v", p)
+		}
+	}()
+	return inner.Close()
+}
 
 // resumeShare is the part of MaxHandshakes that proven resumes have for themselves,
 // in addition to it.
 const resumeShare = 4
-
-// The pendingHandshakes are those under way, by their stage. They are
-// guarded by the listener's lock.
-type pendingHandshakes struct {
-	waiting [stages]list.List // of *handshake, the oldest first
-}
-
-// len returns how many there are.
-func (a *pendingHandshakes) len() int { return a.unproven() + a.waiting[proven].Len() }
-
-// unproven returns how many count against MaxHandshakes.
-func (a *pendingHandshakes) unproven() int { return a.waiting[silent].Len() + a.waiting[heard].Len() }
-
-// all returns all of them.
-func (a *pendingHandshakes) all() []*handshake {
-	var all []*handshake
-	for i := range a.waiting {
-		for e := a.waiting[i].Front(); e != nil; e = e.Next() {
-			all = append(all, e.Value.(*handshake))
-		}
-	}
-	return all
-}
-
-func (a *pendingHandshakes) add(h *handshake) { h.elem = a.waiting[h.stage].PushBack(h) }
-
-func (a *pendingHandshakes) remove(h *handshake) { a.waiting[h.stage].Remove(h.elem) }
-
-// next returns the one that gives way next to a newcomer, which has shown nothing,
-// and in how long: the oldest of the silent, if it has been there for long enough.
-// Otherwise it is the oldest of those that were heard where these hold more than half
-// of the room, lest they stop everybody for as long as they like. Nobody
-// who has proven something gives way.
-func (a *pendingHandshakes) next() (*handshake, time.Duration) {
-	quiet, talking := a.oldest(silent), a.oldest(heard)
-	switch {
-	case talking == nil, quiet != nil && (quiet.patience() <= 0 || a.waiting[silent].Len() >= a.waiting[heard].Len()):
-		return quiet, quiet.patience()
-	default:
-		return talking, talking.patience()
-	}
-}
-
-func (a *pendingHandshakes) oldest(s stage) *handshake {
-	if e := a.waiting[s].Front(); e != nil {
-		return e.Value.(*handshake)
-	}
-	return nil
-}
-
-// patience returns how long the handshake is to be left alone.
-func (h *handshake) patience() time.Duration { return h.began.Add(patience).Until() }
 
 // begin starts a handshake. It may wait for room, and with it all that have not been
 // accepted from that inner listener; what they say meanwhile waits with them.
@@ -88,9 +153,9 @@ func (l *Listener) begin(t net.Conn, s *source) {
 		l.turnAway(t, s, remote, fmt.Errorf("%w: %w", ErrDenied, err))
 		return
 	}
-	h := &handshake{l: l, stream: newStream(t), origin: originOf(remote)}
+	h := &handshake{l: l, stream: newStream(t), origin: admission.OriginOf(remote)}
 	h.stream.source = s
-	h.stream.onFirst = func() { h.advance(heard) }
+	h.stream.onFirst = func() { h.advance(admission.Heard) }
 	for asked := false; ; asked = true {
 		l.mu.Lock()
 		if l.closed {
@@ -98,28 +163,27 @@ func (l *Listener) begin(t net.Conn, s *source) {
 			closeTransport(t)
 			return
 		}
-		if !l.origins.mayEnter(h.origin) {
+		if !l.origins.MayEnter(h.origin) {
 			l.mu.Unlock()
 			l.turnAway(t, s, remote, ErrTooManyHandshakes)
 			return
 		}
-		if !asked && !l.rates.take(h.origin) {
+		if !asked && !l.rates.Take(h.origin) {
 			l.mu.Unlock()
 			l.turnAway(t, s, remote, ErrHandshakeRate)
 			return
 		}
 		var oldest *handshake
 		var wait time.Duration
-		if l.handshakes.unproven() >= l.set.MaxHandshakes {
-			oldest, wait = l.handshakes.next()
+		if l.handshakes.Unproven() >= l.set.MaxHandshakes {
+			oldest, wait = l.handshakes.Next()
 		}
 		if wait <= 0 {
-			h.began = clock.Now()
 			h.deadline = time.Now().Add(l.set.HandshakeTimeout)
 			h.timer = time.AfterFunc(l.set.HandshakeTimeout, h.expire)
-			l.origins.enter(h.origin)
+			l.origins.Enter(h.origin)
 			l.budget.charged.Add(handshakeCost)
-			l.handshakes.add(h)
+			l.handshakes.Enter(h, &h.place)
 			l.mu.Unlock()
 			if oldest != nil {
 				oldest.expire()
@@ -165,18 +229,18 @@ func (l *Listener) refused(s *source, remote net.Addr, err error) {
 
 // advance notes what a handshake has shown. A resume that is proven has a place of its
 // own; the oldest of these gives way.
-func (h *handshake) advance(to stage) {
+func (h *handshake) advance(to admission.Stage) {
 	l := h.l
 	var oldest *handshake
 	l.mu.Lock()
-	if !h.over && to > h.stage {
-		l.handshakes.remove(h)
-		h.stage = to
-		if most := max(1, l.set.MaxHandshakes/resumeShare); to == proven && l.handshakes.waiting[proven].Len() >= most {
-			oldest = l.handshakes.oldest(proven)
+	if !h.over {
+		next, advanced, givesWay := l.handshakes.Advance(&h.place, to, max(1, l.set.MaxHandshakes/resumeShare))
+		if givesWay {
+			oldest = next
 		}
-		l.handshakes.add(h)
-		l.leftLocked()
+		if advanced {
+			l.leftLocked()
+		}
 	}
 	l.mu.Unlock()
 	if oldest != nil {
@@ -186,8 +250,8 @@ func (h *handshake) advance(to stage) {
 
 // leaveLocked takes a handshake that is over out. The caller holds the listener's lock.
 func (h *handshake) leaveLocked() {
-	h.l.handshakes.remove(h)
-	h.l.origins.leave(h.origin)
+	h.l.handshakes.Leave(&h.place)
+	h.l.origins.Leave(h.origin)
 	h.l.budget.charged.Add(-handshakeCost)
 	h.l.leftLocked()
 }
@@ -204,33 +268,8 @@ func (l *Listener) leftLocked() {
 // that may give way to a new one, in bytes.
 const littleCarried = 4 << 10
 
-// The evictable are suspended sessions that were never resumed and have carried
-// little: all that a client has which opens sessions only to drop them. They
-// are guarded by the listener's lock.
-type evictable struct {
-	order list.List // of *Conn, the longest suspended first
-	at    map[*Conn]*list.Element
-}
-
-func (x *evictable) add(c *Conn) {
-	if x.at == nil {
-		x.at = make(map[*Conn]*list.Element)
-	}
-	x.at[c] = x.order.PushBack(c)
-}
-
-func (x *evictable) remove(c *Conn) {
-	if e := x.at[c]; e != nil {
-		x.order.Remove(e)
-		delete(x.at, c)
-	}
-	if len(x.at) == 0 {
-		x.at = nil // one that was long keeps its room
-	}
-}
-
-// evictable reports whether the session, which has just lost its link, is one
-// of those.
+// evictable reports whether the session, which has just lost its link, was never resumed and
+// has carried little: all that a client has which opens sessions only to drop them.
 func (s *session) evictable() bool {
 	return s.epoch == 1 && !s.closed && s.recv.Received()+s.send.End() <= littleCarried
 }
@@ -239,18 +278,11 @@ func (s *session) evictable() bool {
 // somebody can give way then. Who gives way is out of the listener at once and is ended soon. The
 // caller holds the listener's lock.
 func (l *Listener) evictLocked() {
-	if l.live < l.set.MaxSessions {
+	if l.roster.Live() < l.set.MaxSessions {
 		return
 	}
-	c := l.evictable.order.Front().Value.(*Conn)
-	for _, k := range c.registration.keys {
-		delete(l.table, k)
-	}
-	c.registration.keys = nil
-	l.unscheduleLocked(c)
-	l.backlog.remove(c)
-	l.agelessLocked(c)
-	l.removeSessionLocked(c)
+	c, _ := l.roster.Evictable()
+	l.dropLocked(c)
 	l.totals.displaced.Add(1)
 	go func() { // its lock is taken before the listener's
 		c.mu.Lock()
@@ -265,5 +297,14 @@ func (l *Listener) reclaim(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unscheduleLocked(c)
-	return len(c.registration.keys) > 0
+	return c.registration.Known()
+}
+
+// told is called when OnEvent has returned from a session's opened event.
+func (l *Listener) told(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.backlog.Tell(c) {
+		l.acceptable.Signal()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/admission"
 	"github.com/relink-go/relink/internal/noise"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -74,17 +75,13 @@ func (h *handshake) Authorize(p suite.Peer) error { return h.ask(p, nil) }
 
 // Authorize implements [suite.Target].
 func (t target) Authorize(p suite.Peer) error {
-	t.h.advance(proven)
+	t.h.advance(admission.Proven)
 	err := t.h.ask(p, t.c)
 	if errors.Is(err, ErrDenied) {
 		t.h.l.deny(t.c, err)
 	}
 	return err
 }
-
-// Authorize implements [suite.Target]. Nobody is asked about a session that has
-// ended.
-func (*tombstone) Authorize(suite.Peer) error { return nil }
 
 // deny ends a session because its client is not admitted any more.
 func (*Listener) deny(c *Conn, reason error) {
@@ -188,10 +185,7 @@ func (l *Listener) RevokePresharedKey(key PresharedKey) int {
 func (l *Listener) revoke(hit func(Identity) bool) int {
 	l.mu.Lock()
 	l.revocations++ // who was asked about before this, and is not in the table yet, has to come again
-	all := make(map[*Conn]bool, len(l.table))
-	for _, c := range l.table {
-		all[c] = true
-	}
+	all := l.roster.Found()
 	l.mu.Unlock()
 	n := 0
 	for c := range all {
@@ -244,21 +238,21 @@ func (l *Listener) noise() (*noise.Protocol, error) {
 	return nil, errors.New("relink: the listener does not serve the suite Noise, and has no keys")
 }
 
-// ageLocked bounds the life of a session that was admitted.
-func (l *Listener) ageLocked(c *Conn) {
-	if l.set.MaxAge == 0 {
-		return
+// ages bound the lives of sessions. They belong to the listener's lock.
+type ages map[*Conn]*time.Timer
+
+// begin has tooOld called when the session is as old as it may become.
+func (a *ages) begin(c *Conn, most time.Duration, tooOld func()) {
+	if *a == nil {
+		*a = make(ages)
 	}
-	if l.ages == nil {
-		l.ages = make(map[*Conn]*time.Timer)
-	}
-	l.ages[c] = time.AfterFunc(l.set.MaxAge, func() { l.deny(c, fmt.Errorf("%w: %w", ErrDenied, errTooOld)) })
+	(*a)[c] = time.AfterFunc(most, tooOld)
 }
 
-// agelessLocked is its inverse.
-func (l *Listener) agelessLocked(c *Conn) {
-	if t := l.ages[c]; t != nil {
+// end forgets a session.
+func (a ages) end(c *Conn) {
+	if t := a[c]; t != nil {
 		t.Stop()
-		delete(l.ages, c)
+		delete(a, c)
 	}
 }

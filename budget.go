@@ -311,7 +311,8 @@ func (l *Listener) relief() {
 func (l *Listener) reclaimable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.away.Len() > 0
+	_, ok := l.roster.Reclaimable()
+	return ok
 }
 
 // nextReclaimed takes the next suspended session that is to end off the list: one that was
@@ -322,14 +323,10 @@ func (l *Listener) nextReclaimed() *Conn {
 	if !l.budget.excess() {
 		return nil
 	}
-	first := l.evictable.order.Front()
-	if first == nil {
-		first = l.away.Front()
-	}
-	if first == nil {
+	c, ok := l.roster.Reclaimable()
+	if !ok {
 		return nil
 	}
-	c := first.Value.(*Conn)
 	l.unscheduleLocked(c)
 	return c
 }

@@ -297,3 +297,25 @@ func (c *Conn) endCleanlyLocked() {
 	}
 	c.finalLocked(io.EOF, ErrPeerClosed, nil)
 }
+
+// endStatus returns how the session has ended, for its tombstone, or nil
+// where there is to be none: on a wire that could not tell, for a session that
+// nobody came back to, and for one that the application has never seen.
+func (s *session) endStatus(cause error) *suite.EndedError {
+	if !s.send.Traits.HalfClose || s.provisional || !s.closed && errors.Is(cause, ErrExpired) {
+		return nil
+	}
+	e := &suite.EndedError{Received: s.recv.Received()}
+	switch {
+	case cause == nil && s.send.Finished():
+	case errors.Is(cause, ErrDenied):
+		e.Code = suite.ResetDenied
+	case errors.Is(cause, ErrProtocol):
+		e.Code = suite.ResetProtocol
+	case cause == nil, errors.Is(cause, ErrExpired): // CloseTimeout
+		e.Code = suite.ResetLinger
+	default:
+		e.Code = suite.ResetAborted
+	}
+	return e
+}

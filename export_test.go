@@ -5,6 +5,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/relink-go/relink/internal/roster"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -123,22 +124,22 @@ const (
 func HandshakeBuffers(l *Listener) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, h := range l.handshakes.all() {
+	for _, h := range l.handshakes.All() {
 		n += cap(h.stream.buf)
 	}
 	return n
 }
 
 // MaxTombstones is the most ended sessions that a listener remembers.
-const MaxTombstones = maxTombstones
+const MaxTombstones = roster.MaxTombstones
 
 // Bury makes the listener remember n sessions that never were.
 func Bury(l *Listener, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range n {
-		key := tableKey{0, suite.Key{0xff, byte(i), byte(i >> 8)}}
-		l.ended.add(&tombstone{keys: []tableKey{key}, expires: time.Now().Add(l.set.ResumeTimeout)}, l.expireEnded)
+		key := roster.Key{Key: suite.Key{0xff, byte(i), byte(i >> 8)}}
+		l.ended.Add(nil, nil, []roster.Key{key}, l.set.ResumeTimeout, l.expireEnded)
 	}
 }
 
@@ -146,22 +147,14 @@ func Bury(l *Listener, n int) {
 func Remembered(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ended.order.Len()
-}
-
-// OriginOf returns what counts as one client, or nothing where none does.
-func OriginOf(a net.Addr) string {
-	if o := originOf(a); o.IsValid() {
-		return o.String()
-	}
-	return ""
+	return l.ended.Len()
 }
 
 // Origins returns of how many origins the listener counts handshakes.
 func Origins(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.origins.count)
+	return l.origins.Len()
 }
 
 // NextLook says whether a silence has lasted for a time-out, and when to look
@@ -185,7 +178,7 @@ func RoundTrip(c *Conn) (smoothed, variation time.Duration) {
 func KeysOf(l *Listener) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.table)
+	return l.roster.Keys()
 }
 
 // Ticking reports whether anything looks after the session.

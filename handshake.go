@@ -1,14 +1,15 @@
 package relink
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
 
+	"github.com/relink-go/relink/internal/admission"
 	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/roster"
 	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -147,9 +148,8 @@ type handshake struct {
 	stream *handshakeStream
 	index  int // of the protocol, once it is known
 
-	began    clock.Time
 	deadline time.Time // when it is over
-	origin   origin
+	origin   admission.Origin
 
 	// What was asked about the client, of the one handshake's goroutine.
 	asked       bool // Authorize, or nobody because there is none
@@ -163,8 +163,7 @@ type handshake struct {
 	over     bool // established, taken over, failed, or timed out
 	timedOut bool
 	timer    *time.Timer
-	stage    stage
-	elem     *list.Element
+	place    admission.Place[*handshake]
 	offered  *Conn // the provisional session
 }
 
@@ -314,13 +313,11 @@ func (h *handshake) Establish(sl suite.Link) error {
 
 // Find implements [suite.Host].
 func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
-	if c, ok := h.l.find(tableKey{h.index, k}); ok {
-		return target{c, h}, true
+	c, ended, ok := h.l.find(roster.Key{Protocol: h.index, Key: k})
+	if c != nil {
+		return target{c, h}, ok
 	}
-	if t, ok := h.l.findEnded(tableKey{h.index, k}); ok {
-		return t, true
-	}
-	return nil, false
+	return ended, ok
 }
 
 // admitLocked gives a session its first link and the application the session.

@@ -1,15 +1,17 @@
 package relink
 
 import (
-	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/relink-go/relink/internal/admission"
 	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/roster"
 	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -30,7 +32,7 @@ type Listener struct {
 
 	mu         sync.Mutex // guards everything below; taken inside a session's lock, never around it
 	acceptable sync.Cond  // backlog, failed or closed has changed
-	backlog    backlog
+	backlog    roster.Backlog[*Conn]
 	sources    []*source // the inner listeners that have not failed
 	failure    error     // of the last one, while there is none
 	closed     bool
@@ -38,46 +40,27 @@ type Listener struct {
 	draining   bool // it was, or Shutdown
 	shut       bool // Shutdown has closed it, and nobody called Close since
 	drained    chan struct{}
-	table      map[tableKey]*Conn
 
-	live        int      // sessions that are established and not ended
-	sessions    []*Conn  // these, in their slots, with nil between
-	freeSlots   []uint32 // of sessions, counted from 1
-	provisional int      // sessions that are not established yet
-
-	handshakes pendingHandshakes
-	origins    origins
-	rates      rates
-	agenda     agenda      // of the sweeper, with the suspended sessions
+	roster     roster.Roster[*Conn] // the sessions, and the sweeper's agenda
+	ended      roster.Ended         // what is remembered of others
+	handshakes admission.Handshakes[*handshake]
+	origins    admission.Origins
+	rates      admission.Rates
 	alarm      *time.Timer // ends a pause of the sweeper, which has no goroutine then
-	evictable  evictable   // of these
-	away       list.List   // of *Conn: all that are suspended, the longest first
 	watch      []*Conn     // sessions that want attention: see tick
 	sweeping   bool
-	ended      endedSessions
 
-	revocations int                   // calls of Revoke so far
-	ages        map[*Conn]*time.Timer // where MaxAge is set
+	revocations int  // calls of Revoke so far
+	ages        ages // where MaxAge is set
 
 	asking chan struct{} // holds a token for each Authorize under way
-}
-
-// A tableKey finds a session of one of the listener's protocols.
-type tableKey struct {
-	protocol int
-	key      suite.Key
 }
 
 // A registration is where the listener keeps a session. It is guarded by the
 // listener's lock, but offer by the session's.
 type registration struct {
-	keys      []tableKey
-	due       clock.Time // see agenda, like at and suspended
-	offer     *handshake // whose session this is while it is provisional
-	slot      uint32     // in Listener.sessions, counted from 1; 0 for none
-	at        uint32     // in the agenda, counted from 1; 0 for none
-	suspended bool
-	away      *list.Element
+	roster.Entry
+	offer *handshake // whose session this is while it is provisional
 }
 
 // Listen listens on the address with package net and accepts sessions of the
@@ -125,14 +108,13 @@ func newListener(inner net.Listener, set *settings, keepAliveSet bool) *Listener
 		notify: newNotifier(set),
 		wake:   make(chan struct{}, 1),
 		quit:   make(chan struct{}),
-		table:  make(map[tableKey]*Conn),
 		left:   make(chan struct{}, 1),
 		asking: make(chan struct{}, set.MaxHandshakes),
 	}
 	if set.MaxHandshakesPerAddress < set.MaxHandshakes { // else an address may have all
-		l.origins.most = set.MaxHandshakesPerAddress
+		l.origins.Most = set.MaxHandshakesPerAddress
 	}
-	l.rates.every = max(1, time.Second/time.Duration(set.HandshakeRatePerAddress))
+	l.rates.Every = max(1, time.Second/time.Duration(set.HandshakeRatePerAddress))
 	l.budget.most, l.budget.mostSuspended = set.MaxMemory, set.MaxSuspendedMemory
 	l.acceptable.L = &l.mu
 	l.mu.Lock()
@@ -174,10 +156,10 @@ func (l *Listener) nextAcceptable() (*Conn, error) {
 		if l.closed || l.stopped {
 			return nil, l.opError(net.ErrClosed)
 		}
-		if c := l.backlog.next(); c != nil {
+		if c, ok := l.backlog.Next(); ok {
 			return c, nil
 		}
-		if l.failure != nil && l.backlog.len() == 0 {
+		if l.failure != nil && l.backlog.Len() == 0 {
 			return nil, l.opError(l.failure)
 		}
 		l.acceptable.Wait()
@@ -210,17 +192,12 @@ func (l *Listener) Close() error {
 		return l.opError(net.ErrClosed)
 	}
 	l.closed = true
-	l.ended.clear()
+	l.ended.Clear()
 	close(l.quit)
-	backlog, sources := l.backlog.clear(), l.sources
+	backlog, sources := l.backlog.Clear(), l.sources
 	l.sources = nil
-	handshakes := l.handshakes.all()
-	var suspended []*Conn
-	for _, c := range l.agenda.sessions {
-		if c.registration.suspended {
-			suspended = append(suspended, c)
-		}
-	}
+	handshakes := l.handshakes.All()
+	suspended := l.roster.Away()
 	l.acceptable.Broadcast()
 	l.mu.Unlock()
 	err := closeSources(sources)
@@ -251,7 +228,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	l.draining = true
 	if l.drained == nil {
 		l.drained = make(chan struct{})
-		if l.live == 0 {
+		if l.roster.Live() == 0 {
 			close(l.drained)
 		}
 	}
@@ -289,11 +266,12 @@ func (l *Listener) mayOpen() error {
 }
 
 func (l *Listener) mayOpenLocked() error {
+	_, givesWay := l.roster.Evictable()
 	switch {
 	case l.draining || l.closed:
 		return errDraining
-	case l.live >= l.set.MaxSessions && l.evictable.order.Len() == 0,
-		l.backlog.len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
+	case l.roster.Live() >= l.set.MaxSessions && !givesWay,
+		l.backlog.Len() >= l.set.MaxHandshakes, l.notify.opening() >= l.set.MaxHandshakes:
 		return ErrTooManySessions
 	case l.budget.full():
 		return ErrMemory
@@ -305,20 +283,17 @@ func (l *Listener) mayOpenLocked() error {
 func (l *Listener) offer(h *handshake, c *Conn, k suite.Key) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := tableKey{h.index, k}
 	switch {
 	case h.over:
 		return ErrHandshakeTimeout
 	case l.mayOpenLocked() != nil:
 		return l.mayOpenLocked()
-	case l.table[key] != nil:
-		return suite.ErrKeyTaken
 	case h.asked && h.revocations != l.revocations:
 		return errRevokedMeanwhile
 	}
-	l.table[key] = c
-	c.registration.keys = []tableKey{key}
-	l.provisional++
+	if err := l.roster.Offer(c, &c.registration.Entry, roster.Key{Protocol: h.index, Key: k}); err != nil {
+		return err
+	}
 	h.offered = c
 	return nil
 }
@@ -332,29 +307,24 @@ func (l *Listener) admit(c *Conn) error {
 		return err
 	}
 	l.evictLocked()
-	l.provisional--
-	l.addSessionLocked(c)
-	l.ageLocked(c)
+	l.roster.Admit(c, &c.registration.Entry)
+	if l.set.MaxAge > 0 {
+		l.ages.begin(c, l.set.MaxAge, func() { l.deny(c, fmt.Errorf("%w: %w", ErrDenied, errTooOld)) })
+	}
 	l.totals.opened.Add(1)
-	l.backlog.add(c, l.notify.tells())
+	l.backlog.Add(c, l.notify.tells())
 	l.acceptable.Signal()
 	return nil
 }
 
-// find returns the session with the key.
-func (l *Listener) find(k tableKey) (*Conn, bool) {
+// find returns the session with the key, or if it has ended what is remembered of it.
+func (l *Listener) find(k roster.Key) (c *Conn, ended suite.Target, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c, ok := l.table[k]
-	return c, ok && !l.closed
-}
-
-// findEnded returns the tombstone with the key.
-func (l *Listener) findEnded(k tableKey) (*tombstone, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t, ok := l.ended.find(k)
-	return t, ok && !l.closed
+	if c, ok = l.roster.Find(k); !ok {
+		ended, ok = l.ended.Find(k)
+	}
+	return c, ended, ok && !l.closed
 }
 
 // resumes reports whether sessions can be resumed here.
@@ -368,66 +338,52 @@ func (l *Listener) resumes() bool {
 func (l *Listener) setKeys(c *Conn, protocol int, keys []suite.Key) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(c.registration.keys) == 0 {
+	if !c.registration.Known() {
 		return ErrUnknownSession // ended meanwhile
 	}
-	var next []tableKey
-	for _, k := range keys {
-		key := tableKey{protocol, k}
-		if other := l.table[key]; other != nil && other != c {
-			return suite.ErrKeyTaken
-		}
-		next = append(next, key)
+	next := make([]roster.Key, len(keys))
+	for i, k := range keys {
+		next[i] = roster.Key{Protocol: protocol, Key: k}
 	}
-	for _, k := range c.registration.keys {
-		delete(l.table, k)
-	}
-	for _, k := range next {
-		l.table[k] = c
-	}
-	c.registration.keys = next
-	return nil
+	return l.roster.SetKeys(c, &c.registration.Entry, next)
 }
 
 // forget drops a session that has ended.
 func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if end != nil && !l.closed && len(c.registration.keys) > 0 {
-		l.ended.add(&tombstone{c.s.send.Session, end, c.registration.keys, time.Now().Add(c.s.resumeTimeout(c.set.ResumeTimeout))}, l.expireEnded)
+	if end != nil && !l.closed && c.registration.Known() {
+		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.resumeTimeout(c.set.ResumeTimeout), l.expireEnded)
 	}
-	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
-		l.provisional--
-	}
-	for _, k := range c.registration.keys {
-		delete(l.table, k)
-	}
-	c.registration.keys = nil
-	l.unscheduleLocked(c)
-	l.agelessLocked(c)
-	l.backlog.remove(c)
+	wasLive := l.dropLocked(c)
 	if l.failure != nil {
 		l.acceptable.Broadcast() // it may have been what Accept was waiting for
 	}
-	if c.registration.slot != 0 {
-		l.removeSessionLocked(c)
-		if l.live > 0 {
-			return
-		}
-		if l.watch = nil; l.sweeping {
-			l.sweepLocked() // only ended sessions were left to look after
-		}
-		if l.drained != nil {
-			close(l.drained)
-		}
+	if !wasLive || l.roster.Live() > 0 {
+		return
 	}
+	if l.watch = nil; l.sweeping {
+		l.sweepLocked() // only ended sessions were left to look after
+	}
+	if l.drained != nil {
+		close(l.drained)
+	}
+}
+
+// dropLocked takes a session out of everything that it is in, and reports whether it was live.
+func (l *Listener) dropLocked(c *Conn) (live bool) {
+	live = l.roster.Drop(c, &c.registration.Entry)
+	l.backlog.Remove(c)
+	l.ages.end(c)
+	l.rescheduledLocked()
+	return live
 }
 
 // expireEnded is called when the time of a tombstone is up.
 func (l *Listener) expireEnded() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended.tidy()
+	l.ended.Tidy()
 }
 
 // suspend notes that a session has lost its link and when it expires. It
@@ -438,12 +394,7 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	if l.closed {
 		return false
 	}
-	l.agenda.set(c, clock.In(c.s.resumeTimeout(c.set.ResumeTimeout)), true)
-	c.registration.away = l.away.PushBack(c)
-	if evictable {
-		l.evictable.add(c)
-	}
-	if l.agenda.first() == c {
+	if l.roster.Suspend(c, &c.registration.Entry, clock.In(c.s.resumeTimeout(c.set.ResumeTimeout)), evictable) {
 		l.sweepLocked()
 	}
 	return true
@@ -451,14 +402,14 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 
 // unscheduleLocked takes a session off the sweeper's agenda.
 func (l *Listener) unscheduleLocked(c *Conn) {
-	l.evictable.remove(c)
-	l.agenda.remove(c)
-	if c.registration.away != nil {
-		l.away.Remove(c.registration.away)
-		c.registration.away = nil
-	}
-	switch {
-	case l.agenda.first() != nil:
+	l.roster.Unschedule(c, &c.registration.Entry)
+	l.rescheduledLocked()
+}
+
+// rescheduledLocked sees to it that the sweeper does not wait for what is not on its agenda any more.
+func (l *Listener) rescheduledLocked() {
+	switch _, _, more := l.roster.Next(); {
+	case more:
 	case l.sweeping:
 		l.sweepLocked() // it may be the time that it waited for, and its end
 	case l.alarm != nil:
@@ -501,7 +452,7 @@ func (a *acceptor) Close() error {
 func (l *Listener) stopAccepting() {
 	l.mu.Lock()
 	l.draining, l.stopped = true, true
-	backlog := l.backlog.clear()
+	backlog := l.backlog.Clear()
 	l.acceptable.Broadcast()
 	l.mu.Unlock()
 	for _, c := range backlog {

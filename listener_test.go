@@ -138,35 +138,6 @@ func TestOriginsAreForgotten(t *testing.T) {
 	})
 }
 
-// What counts as one client.
-func TestOrigins(t *testing.T) {
-	tcp := func(s string) net.Addr {
-		a, err := net.ResolveTCPAddr("tcp", s)
-		require.NoError(t, err)
-		return a
-	}
-	for _, tt := range []struct {
-		addr net.Addr
-		want string
-	}{
-		{tcp("203.0.113.7:1"), "203.0.113.7/32"},
-		{tcp("[::ffff:203.0.113.7]:1"), "203.0.113.7/32"},
-		{tcp("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::/64"},
-		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 1, Zone: "eth0"}, "fe80::/64"},
-		{tcp("127.0.0.1:1"), ""},
-		{tcp("[::1]:1"), ""},
-		{&net.UnixAddr{Name: "@", Net: "unix"}, ""},
-		{panickingAddr{}, ""},
-		{nil, ""},
-	} {
-		require.Equal(t, tt.want, relink.OriginOf(tt.addr))
-	}
-}
-
-type panickingAddr struct{ net.Addr }
-
-func (panickingAddr) String() string { panic("the test's panic") }
-
 // What a listener remembers of ended sessions goes when its time is up.
 func TestEndedSessionsAreForgotten(t *testing.T) {
 	conntest.InAckBubble(t, func(t *testing.T, s conntest.Suite) {

@@ -251,12 +251,12 @@ func (l *Listener) Stats() ListenerStats {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Suspended = l.agenda.suspended
+	s.Suspended = l.roster.Suspended()
 	s.SuspendedMemory = max(0, l.budget.suspended.Load()-int64(s.Suspended)*sessionCost)
-	s.Connected = l.live - s.Suspended
-	s.Provisional = l.provisional
-	s.Handshakes = l.handshakes.len()
-	s.Backlog = l.backlog.len()
+	s.Connected = l.roster.Live() - s.Suspended
+	s.Provisional = l.roster.Provisional()
+	s.Handshakes = l.handshakes.Len()
+	s.Backlog = l.backlog.Len()
 	return s
 }
 
@@ -272,41 +272,17 @@ func (l *Listener) Sessions() iter.Seq[*Conn] {
 		batch := make([]*Conn, 0, sessionsBatch)
 		for at := 0; ; at += sessionsBatch {
 			l.mu.Lock()
-			if at >= len(l.sessions) {
-				l.mu.Unlock()
+			var more bool
+			batch, more = l.roster.Batch(batch[:0], at, sessionsBatch)
+			l.mu.Unlock()
+			if !more {
 				return
 			}
-			batch = append(batch[:0], l.sessions[at:min(at+sessionsBatch, len(l.sessions))]...)
-			l.mu.Unlock()
 			for _, c := range batch {
-				if c != nil && !yield(c) {
+				if !yield(c) {
 					return
 				}
 			}
 		}
-	}
-}
-
-// addSessionLocked gives a session a slot, which it keeps until it ends.
-func (l *Listener) addSessionLocked(c *Conn) {
-	l.live++
-	if n := len(l.freeSlots); n > 0 {
-		c.registration.slot = l.freeSlots[n-1]
-		l.freeSlots = l.freeSlots[:n-1]
-		l.sessions[c.registration.slot-1] = c
-		return
-	}
-	l.sessions = append(l.sessions, c)
-	c.registration.slot = uint32(len(l.sessions))
-}
-
-// removeSessionLocked is called for a session that has a slot.
-func (l *Listener) removeSessionLocked(c *Conn) {
-	l.live--
-	l.sessions[c.registration.slot-1] = nil
-	l.freeSlots = append(l.freeSlots, c.registration.slot)
-	c.registration.slot = 0
-	if l.live == 0 {
-		l.sessions, l.freeSlots = nil, nil
 	}
 }

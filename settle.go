@@ -1,6 +1,7 @@
 package relink
 
 import (
+	"sync"
 	"time"
 
 	"github.com/relink-go/relink/internal/asserts"
@@ -134,6 +135,10 @@ func (s *session) standbyWanted(l *link) bool {
 	return !l.interruptible || s.closed || s.backgroundRead || s.recv.Draining()
 }
 
+// unacceptedBound is how much a session takes from its peer while it waits for
+// Accept, in bytes. The rest stays in the transport.
+const unacceptedBound = 16 << 10
+
 // heldBack says whether nothing more is to be taken for an application that does not
 // have the session yet: it is to hold little before somebody wants it.
 func (s *session) heldBack() bool {
@@ -195,5 +200,61 @@ func (s *session) lingered() (ends, leaves bool) {
 		return s.mayPart(), !s.mayPart()
 	default:
 		return l.closedSaid && !l.sealed() && !s.doubtful(), false
+	}
+}
+
+// A waitQueue is a condition that goroutines wait for until a deadline which
+// they share. Its methods need the lock of the condition held. A nil waitQueue
+// is one at which nobody has waited yet: most sessions never need theirs.
+type waitQueue struct {
+	cond  sync.Cond
+	n     int // goroutines that wait
+	timer *time.Timer
+	seen  progress // when those who wait for delivery were last woken
+}
+
+// waitLocked settles the session and waits at one of its queues, which the first makes.
+// It returns after a wake, or once the deadline has passed; the caller looks for
+// itself.
+func (c *Conn) waitLocked(q **waitQueue, deadline clock.Time) {
+	if *q == nil {
+		*q = new(waitQueue)
+		(*q).cond.L = &c.mu
+	}
+	(*q).n++ // what the session does by itself depends on who waits
+	if c.settleLocked(); !c.s.done {
+		c.s.fastRead, c.s.fastWrite = false, false // until whoever holds a role has seen to it that this one is woken
+		(*q).wait(deadline)
+	}
+	if (*q).n--; (*q).n == 0 && (*q).timer != nil {
+		(*q).timer.Stop()
+	}
+}
+
+func (q *waitQueue) wait(deadline clock.Time) {
+	if deadline != clock.None {
+		d := deadline.Until()
+		if q.timer == nil {
+			q.timer = time.AfterFunc(d, q.expire)
+		} else {
+			q.timer.Reset(d)
+		}
+	}
+	q.cond.Wait()
+}
+
+func (q *waitQueue) expire() {
+	q.cond.L.Lock()
+	q.cond.Broadcast()
+	q.cond.L.Unlock()
+}
+
+// waited reports whether anybody waits.
+func (q *waitQueue) waited() bool { return q != nil && q.n > 0 }
+
+// wake lets all that wait look again.
+func (q *waitQueue) wake() {
+	if q.waited() {
+		q.cond.Broadcast()
 	}
 }

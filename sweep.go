@@ -127,7 +127,7 @@ func (l *Listener) sweep() {
 		}
 		l.mu.Lock()
 		for i, c := range batch {
-			if c != nil && c.registration.slot != 0 { // it may have ended since
+			if c != nil && c.registration.Live() { // it may have ended since
 				l.watch = append(l.watch, c)
 			}
 			batch[i] = nil
@@ -152,15 +152,15 @@ func (l *Listener) sweep() {
 func (l *Listener) nextSweep(ticked clock.Time) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.agenda.first()
+	_, due, ok := l.roster.Next()
 	switch {
 	case len(l.watch) > 0:
 		return tickEvery - ticked.Since(), true
-	case first == nil:
+	case !ok:
 		l.sweeping = false
 		return 0, false
 	}
-	left := first.registration.due.Until()
+	left := due.Until()
 	if left <= 0 {
 		return 0, true
 	}
@@ -177,7 +177,7 @@ func (l *Listener) nextSweep(ticked clock.Time) (time.Duration, bool) {
 func (l *Listener) alarmed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.agenda.first() != nil {
+	if _, _, ok := l.roster.Next(); ok {
 		l.sweepLocked()
 	}
 }
@@ -186,10 +186,32 @@ func (l *Listener) alarmed() {
 func (l *Listener) nextDue() *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := l.agenda.first()
-	if c == nil || c.registration.due.Until() > 0 {
+	c, due, ok := l.roster.Next()
+	if !ok || due.Until() > 0 {
 		return nil
 	}
 	l.unscheduleLocked(c)
 	return c
+}
+
+// schedule puts a connected session down for the time after d, and wakes the sweeper if
+// that is earlier than what it waits for.
+func (l *Listener) schedule(c *Conn, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.registration.Live() {
+		return // it has ended
+	}
+	if l.roster.Schedule(c, &c.registration.Entry, clock.In(d)) {
+		l.sweepLocked()
+	}
+}
+
+// reschedule puts a suspended session down for another time.
+func (l *Listener) reschedule(c *Conn, due clock.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.roster.Reschedule(c, &c.registration.Entry, due) {
+		l.sweepLocked()
+	}
 }

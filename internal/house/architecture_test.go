@@ -44,6 +44,8 @@ var layers = []layer{
 	{dir: "internal/hang"},
 	{dir: "internal/asserts"},
 	{dir: "internal/clock", never: []string{"net"}},
+	{dir: "internal/admission", own: []string{"internal/clock"}},
+	{dir: "internal/roster", own: []string{"internal/clock", "internal/suite"}, never: []string{"net"}},
 	{dir: "internal/socket", other: []string{"golang.org/x/sys"}},
 	{dir: "internal/transport"},
 	{dir: "internal/transport/transporttest", own: []string{".", "internal/faultnet"}, other: []string{"golang.org/x/net/nettest"}},
@@ -65,7 +67,7 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/asserts", "internal/clock", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/admission", "internal/asserts", "internal/clock", "internal/roster", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto"},
 	},
 }

@@ -28,9 +28,10 @@ var budgetMutants = []mutant{
 	{
 		name:   "the longest suspended ends first",
 		breaks: "Who has carried much is reclaimed before who has carried little.",
-		edits: []edit{{"budget.go", `	first := l.evictable.order.Front()
-	if first == nil {`, `	first := l.away.Front()
-	if first != nil {`}},
+		edits: []edit{{"internal/roster/roster.go", `	if of, ok = r.evictable.first(); ok {
+		return of, true
+	}
+`, ``}},
 		pkg: "./internal/conntest", tests: "TestShareOfTheSuspended",
 	},
 	{
@@ -55,7 +56,7 @@ var budgetMutants = []mutant{
 	{
 		name:   "no rate",
 		breaks: "One address may make the server compute as much as it likes.",
-		edits:  []edit{{"admission.go", `!asked && !l.rates.take(h.origin)`, `!asked && !l.rates.take(h.origin) && false`}},
+		edits:  []edit{{"admission.go", `!asked && !l.rates.Take(h.origin)`, `!asked && !l.rates.Take(h.origin) && false`}},
 		pkg:    "./internal/conntest", tests: "TestHandshakeRatePerAddress",
 	},
 	{

@@ -60,7 +60,7 @@ var gapMutants = []mutant{
 	{
 		name:   "an ended session registers again",
 		breaks: "A session that ends during its resume is found afterwards in place of the word about its end.",
-		edits: []edit{{"listener.go", `if len(c.registration.keys) == 0 {
+		edits: []edit{{"listener.go", `if !c.registration.Known() {
 		return ErrUnknownSession`, `if false {
 		return ErrUnknownSession`}},
 		pkg: "./internal/gaptest", tests: "TestGaps",

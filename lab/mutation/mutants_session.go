@@ -230,20 +230,20 @@ var listenerMutants = []mutant{
 	{
 		name:   "handshakes without number",
 		breaks: "MaxHandshakes does not bound the handshakes.",
-		edits:  []edit{{"admission.go", `if l.handshakes.unproven() >= l.set.MaxHandshakes {`, `if l.handshakes.unproven() >= l.set.MaxHandshakes && false {`}},
+		edits:  []edit{{"admission.go", `if l.handshakes.Unproven() >= l.set.MaxHandshakes {`, `if l.handshakes.Unproven() >= l.set.MaxHandshakes && false {`}},
 		pkg:    "./internal/conntest", tests: "TestSlowloris",
 	},
 	{
 		name:   "finished handshakes count",
 		breaks: "A handshake that is over keeps its place.",
-		edits: []edit{{"admission.go", `	h.l.handshakes.remove(h)
+		edits: []edit{{"admission.go", `	h.l.handshakes.Leave(&h.place)
 	h.l.origins`, `	h.l.origins`}},
 		pkg: "./internal/conntest", tests: "TestSlowloris TestLostProof",
 	},
 	{
 		name:   "talkers give way first",
 		breaks: "A handshake that was heard gives way before one that has said nothing.",
-		edits:  []edit{{"admission.go", `case talking == nil, quiet != nil`, `case talking == nil, false && quiet != nil`}},
+		edits:  []edit{{"internal/admission/handshakes.go", `case talking == nil, quiet != nil`, `case talking == nil, false && quiet != nil`}},
 		pkg:    "./internal/conntest", tests: "TestHandshakesGiveWayByStanding",
 	},
 	{
@@ -255,13 +255,13 @@ var listenerMutants = []mutant{
 	{
 		name:   "proven resumes give way",
 		breaks: "A resume that has proven itself counts as a stranger.",
-		edits:  []edit{{"authorize.go", `	t.h.advance(proven)`, `	t.h.advance(heard)`}},
+		edits:  []edit{{"authorize.go", `	t.h.advance(admission.Proven)`, `	t.h.advance(admission.Heard)`}},
 		pkg:    "./internal/conntest", tests: "TestProvenResumesStay",
 	},
 	{
 		name:   "an address keeps its share",
 		breaks: "Handshakes that are over count against their address for ever.",
-		edits:  []edit{{"origins.go", `if o.count[from]--; o.count[from] == 0 {`, `if o.count[from] == 0 {`}},
+		edits:  []edit{{"internal/admission/origins.go", `if o.count[from]--; o.count[from] == 0 {`, `if o.count[from] == 0 {`}},
 		pkg:    "./internal/conntest", tests: "TestHandshakesPerAddress",
 	},
 	{
@@ -301,7 +301,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "one session too many",
 		breaks: "MaxSessions lets one more in.",
-		edits:  []edit{{"listener.go", `case l.live >= l.set.MaxSessions &&`, `case l.live > l.set.MaxSessions &&`}},
+		edits:  []edit{{"listener.go", `case l.roster.Live() >= l.set.MaxSessions &&`, `case l.roster.Live() > l.set.MaxSessions &&`}},
 		pkg:    "./internal/conntest", tests: "TestMaxSessions",
 	},
 	{
@@ -336,15 +336,15 @@ var listenerMutants = []mutant{
 	{
 		name:   "ended sessions count",
 		breaks: "A session that has ended counts against MaxSessions and keeps Shutdown waiting.",
-		edits: []edit{{"listenerstats.go", `	l.live--
+		edits: []edit{{"internal/roster/roster.go", `	r.live--
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestShutdown TestMaxSessions",
 	},
 	{
 		name:   "provisional sessions stay counted",
 		breaks: "A session that was never confirmed is counted as provisional for ever.",
-		edits: []edit{{"listener.go", `	if len(c.registration.keys) > 0 && c.registration.slot == 0 {
-		l.provisional--
+		edits: []edit{{"internal/roster/roster.go", `	if e.Known() && !e.Live() {
+		r.provisional--
 	}
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestListenerStats TestListenerStatsOfProvisionalSessions",
@@ -373,7 +373,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "Shutdown does not wait",
 		breaks: "Shutdown closes the listener although there are sessions.",
-		edits:  []edit{{"listener.go", `if l.live == 0 {`, `if l.live >= 0 {`}},
+		edits:  []edit{{"listener.go", `if l.roster.Live() == 0 {`, `if l.roster.Live() >= 0 {`}},
 		pkg:    "./internal/conntest", tests: "TestShutdown",
 	},
 	{
@@ -400,28 +400,26 @@ var listenerMutants = []mutant{
 		edits: []edit{{"listener.go", `	if l.closed {
 		return false
 	}
-	l.agenda.set(c, clock.In(`, `	l.agenda.set(c, clock.In(`}},
+	if l.roster.Suspend(`, `	if l.roster.Suspend(`}},
 		pkg: "./internal/conntest", tests: "TestListenerClose",
 	},
 	{
 		name:   "old keys stay",
 		breaks: "A session is found under every key that it ever had.",
-		edits: []edit{{"listener.go", `	for _, k := range c.registration.keys {
-		delete(l.table, k)
-	}
-	for _, k := range next {`, `	for _, k := range next {`}},
+		edits: []edit{{"internal/roster/roster.go", `	r.dropKeys(e)
+	for _, k := range keys {`, `	for _, k := range keys {`}},
 		pkg: ".", tests: "TestResumeRace",
 	},
 	{
 		name:   "two sessions with one key",
 		breaks: "A new session takes the place of one that has the same key.",
-		edits:  []edit{{"listener.go", `case l.table[key] != nil:`, `case l.table[key] != nil && false:`}},
+		edits:  []edit{{"internal/roster/roster.go", `if _, taken := r.table[k]; taken {`, `if _, taken := r.table[k]; taken && false {`}},
 		pkg:    "./internal/conntest", tests: "TestKeyIsTaken",
 	},
 	{
 		name:   "a temporary error is the end",
 		breaks: "The listener stops when the process is out of descriptors for a moment.",
-		edits:  []edit{{"source.go", `if !socket.Temporary(err) {`, `if !socket.Temporary(err) || true {`}},
+		edits:  []edit{{"admission.go", `if !socket.Temporary(err) {`, `if !socket.Temporary(err) || true {`}},
 		pkg:    "./internal/conntest", tests: "TestTemporaryAcceptErrors",
 	},
 	{
@@ -447,14 +445,14 @@ var listenerMutants = []mutant{
 	{
 		name:   "the backlog keeps the dead",
 		breaks: "A session that has ended before Accept is returned by it.",
-		edits: []edit{{"listener.go", `	l.backlog.remove(c)
+		edits: []edit{{"listener.go", `	l.backlog.Remove(c)
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestEndedBeforeAccept",
 	},
 	{
 		name:   "Accept is ahead of the observer",
 		breaks: "Accept returns a session that OnEvent has not been told of.",
-		edits:  []edit{{"listener.go", `l.backlog.add(c, l.notify.tells())`, `l.backlog.add(c, false)`}},
+		edits:  []edit{{"listener.go", `l.backlog.Add(c, l.notify.tells())`, `l.backlog.Add(c, false)`}},
 		pkg:    "./internal/conntest", tests: "TestEndedInItsFirstEvent",
 	},
 	{
@@ -533,13 +531,13 @@ var endMutants = []mutant{
 	{
 		name:   "no tombstones",
 		breaks: "A client that comes back to a session which has ended is not told how.",
-		edits:  []edit{{"listener.go", `if end != nil && !l.closed && len(c.registration.keys) > 0 {`, `if end != nil && l.closed && len(c.registration.keys) > 0 {`}},
+		edits:  []edit{{"listener.go", `if end != nil && !l.closed && c.registration.Known() {`, `if end != nil && l.closed && c.registration.Known() {`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeOfAClosedSession",
 	},
 	{
 		name:   "tombstones for ever",
 		breaks: "What is remembered of ended sessions is never forgotten.",
-		edits:  []edit{{"tombstone.go", `g.timer = time.AfterFunc(time.Until(t.expires), tidy)`, `_ = tidy`}},
+		edits:  []edit{{"internal/roster/ended.go", `g.timer = time.AfterFunc(time.Until(t.expires), tidy)`, `_ = tidy`}},
 		pkg:    ".", tests: "TestEndedSessionsAreForgotten",
 	},
 	{
@@ -602,7 +600,7 @@ var endMutants = []mutant{
 	{
 		name:   "CloseTimeout is Abort to the client",
 		breaks: "A client that comes back is told the wrong reason.",
-		edits:  []edit{{"tombstone.go", `case cause == nil, errors.Is(cause, ErrExpired):`, `case errors.Is(cause, ErrExpired):`}},
+		edits:  []edit{{"close.go", `case cause == nil, errors.Is(cause, ErrExpired):`, `case errors.Is(cause, ErrExpired):`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseLateResumeAfterCloseTimeout",
 	},
 	{

@@ -136,13 +136,13 @@ var readMutants = []mutant{
 		name:   "who begins to wait does not count",
 		breaks: "The session is settled before a Read that waits is counted, so that the standby goes on reading for it.",
 		edits: []edit{
-			{"wait.go", "\t(*q).n++ // what the session does by itself depends on who waits\n", ""},
-			{"wait.go", `		(*q).wait(deadline)
+			{"settle.go", "\t(*q).n++ // what the session does by itself depends on who waits\n", ""},
+			{"settle.go", `		(*q).wait(deadline)
 `, `		(*q).n++
 		(*q).wait(deadline)
 		(*q).n--
 `},
-			{"wait.go", `if (*q).n--; (*q).n == 0`, `if (*q).n == 0`},
+			{"settle.go", `if (*q).n--; (*q).n == 0`, `if (*q).n == 0`},
 		},
 		pkg: "./internal/conntest", tests: "TestReadTakesTheTransportOver",
 	},
@@ -298,7 +298,7 @@ var writeMutants = []mutant{
 	{
 		name:   "waiting ignores deadlines",
 		breaks: "A Read or Write that waits without a transport is not woken when its deadline passes.",
-		edits:  []edit{{"wait.go", `if deadline != clock.None {`, `if deadline != clock.None && false {`}},
+		edits:  []edit{{"settle.go", `if deadline != clock.None {`, `if deadline != clock.None && false {`}},
 		pkg:    "./internal/conntest", tests: "TestWriteBeyondLimitWhileSuspended TestDeadlines",
 	},
 	{

@@ -89,8 +89,8 @@
  *   Claim                target.Claim                 handshake.go
  *   TakeOver             target.TakeOver              handshake.go
  *   Establish            handshake.Establish          handshake.go
- *   tombstone            tombstone                    tombstone.go
- *   closeTransport       closeTransport               link.go
+ *   tombstone            tombstone                    internal/roster/ended.go
+ *   closeTransport       closeTransport               transport.go
  *   name                 clientSession.name           internal/noise/session.go
  *   attempt              clientSession.attempt        internal/noise/session.go
  *   current              serverSession.current        internal/noise/session.go

@@ -93,7 +93,7 @@
  *   Establish            handshake.Establish     handshake.go
  *   Claim                target.Claim            handshake.go
  *   TakeOver             target.TakeOver         handshake.go
- *   closeTransport       closeTransport          link.go
+ *   closeTransport       closeTransport          transport.go
  *   serveResume          Protocol.serveResume    internal/snet/server.go
  *   refuse               refuse                  internal/snet/server.go
  *   readProof            session.readProof       internal/snet/server.go

@@ -1,15 +1,14 @@
-package relink
+package roster
 
 import (
 	"container/list"
-	"errors"
 	"time"
 
 	"github.com/relink-go/relink/internal/suite"
 )
 
-// maxTombstones bounds how many ended sessions a listener remembers.
-const maxTombstones = 4096
+// MaxTombstones bounds how many ended sessions a listener remembers.
+const MaxTombstones = 4096
 
 // A tombstone is what a listener remembers for a while of a session that has
 // ended, so that a client which has not heard of it learns how. It is a
@@ -17,7 +16,7 @@ const maxTombstones = 4096
 type tombstone struct {
 	session suite.Session
 	end     *suite.EndedError
-	keys    []tableKey
+	keys    []Key
 	expires time.Time
 }
 
@@ -42,25 +41,34 @@ func (*tombstone) Pending(int64, []byte) int { return 0 }
 // had.
 func (*tombstone) SetKeys(...suite.Key) error { return nil }
 
+// Authorize implements [suite.Target]. Nobody is asked about a session that has
+// ended.
+func (*tombstone) Authorize(suite.Peer) error { return nil }
+
 // TakeOver implements [suite.Target].
 func (t *tombstone) TakeOver(suite.Claim, suite.Link) error { return t.end }
 
-// A endedSessions holds the tombstones of a listener and is guarded by its lock. A
+// An Ended holds the tombstones of a listener. The zero Ended has none. A
 // tombstone has the keys of its session, which are not to be kept any longer than
 // they are of use.
-type endedSessions struct {
-	table map[tableKey]*tombstone
+type Ended struct {
+	table map[Key]*tombstone
 	order list.List   // of *tombstone, the first to expire first
 	timer *time.Timer // runs while there are any
 }
 
-// add puts a tombstone up, of which tidy is to be called when its time is up.
-func (g *endedSessions) add(t *tombstone, tidy func()) {
-	if g.order.Len() >= maxTombstones {
+// Len is how many sessions are remembered.
+func (g *Ended) Len() int { return g.order.Len() }
+
+// Add remembers for a while how a session has ended. tidy is to be called when its time is up:
+// by a timer, whose goroutine calls [Ended.Tidy] with the listener's lock.
+func (g *Ended) Add(of suite.Session, end *suite.EndedError, keys []Key, life time.Duration, tidy func()) {
+	t := &tombstone{of, end, keys, time.Now().Add(life)}
+	if g.order.Len() >= MaxTombstones {
 		g.dropOldest()
 	}
 	if g.table == nil {
-		g.table = make(map[tableKey]*tombstone)
+		g.table = make(map[Key]*tombstone)
 	}
 	for _, k := range t.keys {
 		g.table[k] = t
@@ -74,8 +82,8 @@ func (g *endedSessions) add(t *tombstone, tidy func()) {
 	}
 }
 
-// tidy drops the tombstones whose time is up.
-func (g *endedSessions) tidy() {
+// Tidy drops the tombstones whose time is up.
+func (g *Ended) Tidy() {
 	for g.order.Len() > 0 {
 		if left := time.Until(g.order.Front().Value.(*tombstone).expires); left > 0 {
 			g.timer.Reset(left)
@@ -85,8 +93,8 @@ func (g *endedSessions) tidy() {
 	}
 }
 
-// clear drops all tombstones.
-func (g *endedSessions) clear() {
+// Clear drops all tombstones.
+func (g *Ended) Clear() {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -94,37 +102,17 @@ func (g *endedSessions) clear() {
 	g.order.Init()
 }
 
-func (g *endedSessions) dropOldest() {
+func (g *Ended) dropOldest() {
 	t := g.order.Remove(g.order.Front()).(*tombstone)
 	for _, k := range t.keys {
 		delete(g.table, k)
 	}
 }
 
-// find returns the tombstone with the key.
-func (g *endedSessions) find(k tableKey) (*tombstone, bool) {
-	t, ok := g.table[k]
-	return t, ok && time.Now().Before(t.expires)
-}
-
-// endStatus returns how the session has ended, for its tombstone, or nil
-// where there is to be none: on a wire that could not tell, for a session that
-// nobody came back to, and for one that the application has never seen.
-func (s *session) endStatus(cause error) *suite.EndedError {
-	if !s.send.Traits.HalfClose || s.provisional || !s.closed && errors.Is(cause, ErrExpired) {
-		return nil
+// Find returns the tombstone with the key.
+func (g *Ended) Find(k Key) (suite.Target, bool) {
+	if t, ok := g.table[k]; ok && time.Now().Before(t.expires) {
+		return t, true
 	}
-	e := &suite.EndedError{Received: s.recv.Received()}
-	switch {
-	case cause == nil && s.send.Finished():
-	case errors.Is(cause, ErrDenied):
-		e.Code = suite.ResetDenied
-	case errors.Is(cause, ErrProtocol):
-		e.Code = suite.ResetProtocol
-	case cause == nil, errors.Is(cause, ErrExpired): // CloseTimeout
-		e.Code = suite.ResetLinger
-	default:
-		e.Code = suite.ResetAborted
-	}
-	return e
+	return nil, false
 }
