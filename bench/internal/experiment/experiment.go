@@ -25,7 +25,7 @@ type Experiment struct {
 // All returns the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
-		throughput, headToHead, processors, manyWriters, echo, echoDuels, echoMany, allocations, newSession, resume, storm, cuts,
+		throughput, headToHead, processors, manyWriters, echo, echoDuels, echoMany, transports, allocations, newSession, resume, storm, cuts,
 		resident, memory, crowd, game, longPath,
 	}
 }
@@ -192,6 +192,11 @@ var rivalOf = map[string]string{
 	subject.QUIC:        subject.TLS,
 	subject.Classic:     subject.TCP,
 	subject.ClassicRC:   subject.RC4,
+
+	subject.NoiseTLS:       subject.TLS,
+	subject.NoiseWebSocket: subject.WebSocket,
+	subject.NoiseQUIC:      subject.QUIC,
+	subject.NoiseKCP:       subject.KCP,
 }
 
 // versus names a comparison in a table's cell.

@@ -20,7 +20,7 @@ func goals(s Scale) []report.Goal {
 	few, full := s.CrowdSessions[0], s.CrowdSessions[len(s.CrowdSessions)-1]
 	ratio, number := report.Ratio, report.Number
 	suites := []string{subject.DH64RC4, subject.SCP, subject.Noise}
-	all := slices.Concat(throughputGoals(s), processorGoals(), echoGoals())
+	all := slices.Concat(throughputGoals(s), processorGoals(), echoGoals(), transportGoals())
 	all = append(all,
 		limited(most("new session, DH64RC4: time until a first message is back / TCP", p50Ratio(opens(subject.DH64RC4, 1), opens(subject.TCP, 1)), 1.75, ratio, "7–13"),
 			p50Ratio(opens(subject.RC4Steps, 1), opens(subject.TCP, 1)), subject.RC4Steps),
@@ -172,4 +172,20 @@ func echoGoals() []report.Goal {
 		}
 	}
 	return all
+}
+
+// transportGoals are those of transports.
+func transportGoals() []report.Goal {
+	pin := placements()[0]
+	echo := func(name, rival string) string {
+		return p50Ratio(echoes(name, echoing, pin), echoes(rival, echoing, pin))
+	}
+	bulk := func(name, rival string) string { return speedRatio(writes(name, large, 1), writes(rival, large, 1)) }
+	work := func(what, name, rival string) string { return what + ": " + name + " / " + rival }
+	return []report.Goal{
+		most(work("128 B echo, p50", subject.NoiseWebSocket, "coder/websocket's own"), echo(subject.NoiseWebSocket, subject.WebSocket), 1.3, report.Ratio, ""),
+		least(work("64 KiB writes, speed", subject.NoiseWebSocket, "coder/websocket's own"), bulk(subject.NoiseWebSocket, subject.WebSocket), 0.95, report.Ratio, ""),
+		least(work("64 KiB writes, speed", subject.NoiseQUIC, "a bare stream"), bulk(subject.NoiseQUIC, subject.QUIC), 0.95, report.Ratio, ""),
+		most(work("128 B echo, p50", subject.NoiseQUIC, "a bare stream"), echo(subject.NoiseQUIC, subject.QUIC), 1/0.95, report.Ratio, ""),
+	}
 }

@@ -78,8 +78,8 @@ func (s quicStream) Dial(ctx context.Context, n Network, address string) (net.Co
 // then; and once two of ten thousand open ones were not there on the server.
 const quicAttempts = 3
 
-// quicPatience is how long a client waits for the server's first byte.
-const quicPatience = 20 * time.Second
+// helloPatience is how long either side waits for the other's first byte.
+const helloPatience = 20 * time.Second
 
 func (s quicStream) dial(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
 	c, err := quic.DialAddr(ctx, address, config, s.config())
@@ -101,8 +101,12 @@ func (s quicStream) dial(ctx context.Context, address string, config *tls.Config
 }
 
 // readHello takes the first byte of a stream.
-func readHello(stream *quic.Stream) error {
-	if err := stream.SetReadDeadline(time.Now().Add(quicPatience)); err != nil {
+func readHello(stream interface {
+	io.Reader
+	SetReadDeadline(t time.Time) error
+},
+) error {
+	if err := stream.SetReadDeadline(time.Now().Add(helloPatience)); err != nil {
 		return err
 	}
 	var first [1]byte

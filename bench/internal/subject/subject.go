@@ -78,12 +78,19 @@ const (
 	QUIC        = "QUIC"
 	Classic     = "classic"
 	ClassicRC   = "classic RC4"
+	WebSocket   = "WebSocket"
+	KCP         = "KCP"
+
+	NoiseTLS       = "relink Noise over TLS"
+	NoiseWebSocket = "relink Noise over WebSocket"
+	NoiseQUIC      = "relink Noise over QUIC"
+	NoiseKCP       = "relink Noise over KCP"
 )
 
 // All returns every subject, in the order of the tables. Servers and clients of
 // two processes understand each other if they have the same credentials.
 func All(c Credentials) []Subject {
-	return []Subject{
+	return append([]Subject{
 		plain{},
 		cipherOverTCP{},
 		cipherOverTCP{standard: true},
@@ -100,7 +107,7 @@ func All(c Credentials) []Subject {
 		quicStream{credentials: c},
 		classic{},
 		classic{encrypted: true},
-	}
+	}, transports(c)...)
 }
 
 // Named returns the subjects with these names, in this order.
@@ -118,14 +125,15 @@ func Named(c Credentials, names ...string) ([]Subject, error) {
 }
 
 // ForData returns all subjects but those that differ only in their handshake
-// from another.
+// from another, and relink's transports, which are compared by themselves.
 func ForData(c Credentials) []Subject {
-	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSX25519 || s.Name() == RC4Steps })
+	return slices.DeleteFunc(All(c), func(s Subject) bool { return s.Name() == TLSX25519 || s.Name() == RC4Steps || onTransport(s) })
 }
 
-// ForHandshakes returns all subjects but those that differ only in their data.
+// ForHandshakes returns all subjects but those that differ only in their data, and
+// relink's transports.
 func ForHandshakes(c Credentials) []Subject {
-	return slices.DeleteFunc(All(c), dataOnly)
+	return slices.DeleteFunc(All(c), func(s Subject) bool { return dataOnly(s) || onTransport(s) })
 }
 
 // dataOnly says that a subject differs from another only in what becomes of data.

@@ -24,6 +24,11 @@ func newUpgrader(upgrade func(net.Conn) (net.Conn, error)) (net.Listener, error)
 	if err != nil {
 		return nil, err
 	}
+	return upgraded(inner, upgrade), nil
+}
+
+// upgraded is newUpgrader on a listener of any kind.
+func upgraded(inner net.Listener, upgrade func(net.Conn) (net.Conn, error)) net.Listener {
 	u := &upgrader{Listener: inner, ready: make(chan net.Conn), quit: make(chan struct{})}
 	u.wg.Go(func() {
 		for {
@@ -45,7 +50,7 @@ func newUpgrader(upgrade func(net.Conn) (net.Conn, error)) (net.Listener, error)
 			})
 		}
 	})
-	return u, nil
+	return u
 }
 
 // dialUpgraded is the client's side: it connects and makes a stream of the
