@@ -98,7 +98,7 @@ func (l *Listener) acceptLoop(s *source) {
 		t, err := acceptRecover(s)
 		if err == nil {
 			pause = 0
-			l.begin(contain(t), s)
+			l.begin(contain(t), s, nil)
 			continue
 		}
 		if !socket.Temporary(err) {
@@ -145,16 +145,27 @@ func closeRecover(inner net.Listener) (err error) {
 // in addition to it.
 const resumeShare = 4
 
-// begin starts a handshake. It may wait for room, and with it all that have not been
-// accepted from that inner listener; what they say meanwhile waits with them.
-func (l *Listener) begin(t net.Conn, s *source) {
+// TakeTransport takes a transport that another listener's [ListenConfig.PassOn] was given,
+// with what it has read of it, as if an inner listener had returned it. Its
+// RemoteAddr is the client's. It may wait for room as accepting does, and returns when the
+// handshake has begun. The label is that of [Listener.AddListener]. After Close the
+// transport is closed.
+func (l *Listener) TakeTransport(transport net.Conn, read []byte, label string) {
+	l.begin(contain(transport), &source{label: label}, read)
+}
+
+// begin starts a handshake, of which something may have arrived. It may wait for room,
+// and with it all that have not been accepted from that inner listener; what they say
+// meanwhile waits with them.
+func (l *Listener) begin(t net.Conn, s *source, read []byte) {
 	remote := t.RemoteAddr()
 	if err := l.askAdmit(remote); err != nil {
 		l.turnAway(t, s, remote, fmt.Errorf("%w: %w", ErrDenied, err))
 		return
 	}
 	h := &handshake{l: l, stream: newStream(t), origin: admission.OriginOf(remote)}
-	h.stream.source = s
+	h.stream.source, h.stream.keeps = s, l.set.PassOn != nil
+	h.stream.buf = append(h.stream.buf, read...)
 	h.stream.onFirst = func() { h.advance(admission.Heard) }
 	for asked := false; ; asked = true {
 		l.mu.Lock()
@@ -187,6 +198,10 @@ func (l *Listener) begin(t net.Conn, s *source) {
 			l.mu.Unlock()
 			if oldest != nil {
 				oldest.expire()
+			}
+			if len(read) > 0 {
+				h.stream.heard = true
+				h.advance(admission.Heard)
 			}
 			go h.run()
 			return

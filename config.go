@@ -189,6 +189,18 @@ type ListenConfig struct {
 	// panic costs its transport. What needs to know who the client is belongs into
 	// Authorize.
 	Admit func(remote net.Addr) error
+
+	// PassOn, if not nil, is offered the transports of clients that come back for a
+	// session which this listener does not know, with the bytes that they have sent so
+	// far. A server that replaces a running one gives them to that one, which goes on with
+	// them by [Listener.TakeTransport]. If PassOn returns true the transport belongs to it,
+	// as the inner listener has returned it, and read is its own; if false the client is
+	// refused as without it. Nothing is proven about the client.
+	//
+	// It is called from many goroutines, and should return within HandshakeTimeout, when
+	// the transport is closed. A panic costs its transport. Sessions of the same
+	// suites and keys, and on Noise of the same Node, are what the other server may have.
+	PassOn func(transport net.Conn, read []byte) bool
 }
 
 // settings are those of a listener or a dialer with the defaults filled in,
@@ -202,13 +214,14 @@ type settings struct {
 	each []*settings
 	name string
 
-	MaxSessions, MaxHandshakes int // a listener's, like the next nine
+	MaxSessions, MaxHandshakes int // a listener's, like the next ten
 	MaxHandshakesPerAddress    int
 	HandshakeRatePerAddress    int
 	MaxMemory                  int64
 	MaxSuspendedMemory         int64
 	histories                  bool                 // there is a suite without acknowledgements
 	Admit                      func(net.Addr) error // nil admits all
+	PassOn                     func(net.Conn, []byte) bool
 	label                      string
 	MaxAge                     time.Duration                        // 0 is no bound
 	Authorize                  func(context.Context, Attempt) error // nil lets everybody in
@@ -268,6 +281,7 @@ func (lc *ListenConfig) resolve() (*settings, error) {
 	s := &settings{
 		Config: lc.Config, MaxSessions: lc.MaxSessions, MaxHandshakes: lc.MaxHandshakes, label: lc.Label,
 		MaxHandshakesPerAddress: lc.MaxHandshakesPerAddress, HandshakeRatePerAddress: lc.HandshakeRatePerAddress, Admit: lc.Admit,
+		PassOn:    lc.PassOn,
 		MaxMemory: lc.MaxMemory, MaxSuspendedMemory: lc.MaxSuspendedMemory,
 		MaxAge: lc.MaxAge, Authorize: lc.Authorize,
 	}

@@ -145,6 +145,54 @@ func ExampleParsePresharedKey() {
 
 // A server is reached over two ports. A client that finds one of them blocked after it
 // has changed its network comes back by the other.
+func ExampleListener_TakeTransport() {
+	suites := []relink.ServerSuite{relink.DH64RC4Server{}}
+	old, err := relink.Listen("tcp", "127.0.0.1:0", suites...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer old.Close()
+
+	// One that replaces it, here in the same process.
+	lc := relink.ListenConfig{Suites: suites, PassOn: func(transport net.Conn, read []byte) bool {
+		old.TakeTransport(transport, read, "passed on")
+		return true
+	}}
+	next, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer next.Close()
+
+	var replaced atomic.Bool
+	d := relink.Dialer{
+		Suite: relink.DH64RC4Client{},
+		DialTransport: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if replaced.Load() {
+				address = next.Addr().String()
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
+	client, err := d.DialConn(context.Background(), "tcp", old.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Abort()
+	server, err := old.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Abort()
+
+	replaced.Store(true)
+	client.NetworkChanged()
+	fmt.Fprint(client, "x")
+	server.Read(make([]byte, 1))
+	fmt.Println(server.Label())
+	// Output: passed on
+}
+
 func ExampleListener_AddListener() {
 	lc := relink.ListenConfig{Label: "7000", Suites: []relink.ServerSuite{relink.DH64RC4Server{}}}
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")

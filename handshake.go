@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/relink-go/relink/internal/admission"
@@ -28,6 +29,9 @@ type handshakeStream struct {
 
 	heard   bool   // something has arrived
 	onFirst func() // called when it does; nil on a client
+
+	keeps bool   // there may be somebody to pass the transport on to
+	said  []byte // then: what was taken since the last Write
 }
 
 // streamBuffer is the first size of a handshakeStream's buffer: enough for every
@@ -53,6 +57,7 @@ func (s *handshakeStream) Write(p []byte) (int, error) {
 		}
 	}
 	s.asked = clock.Now()
+	s.said = s.said[:0]
 	return sent, nil
 }
 
@@ -71,6 +76,9 @@ func (s *handshakeStream) Next(n int) ([]byte, error) {
 	}
 	b := s.buf[s.pos : s.pos+n]
 	s.pos += n
+	if s.keeps {
+		s.said = append(s.said, b...)
+	}
 	return b, nil
 }
 
@@ -155,6 +163,8 @@ type handshake struct {
 	asked       bool // Authorize, or nobody because there is none
 	revocations int  // of the listener, before it was asked
 
+	passedOn bool // the transport belongs to ListenConfig.PassOn
+
 	// promised says that the client takes the transport for its session's: it
 	// was told so, and has begun to send.
 	promised bool
@@ -171,7 +181,7 @@ type handshake struct {
 func (h *handshake) run() {
 	remote := h.stream.conn.RemoteAddr()
 	err := h.serve()
-	if err == nil {
+	if err == nil || h.passedOn {
 		return
 	}
 	h.l.mu.Lock()
@@ -318,6 +328,23 @@ func (h *handshake) Find(k suite.Key) (suite.Target, bool) {
 		return target{c, h}, ok
 	}
 	return ended, ok
+}
+
+// PassOn implements [suite.Host].
+func (h *handshake) PassOn() error {
+	if h.l.set.PassOn == nil {
+		return nil
+	}
+	t := h.stream.conn
+	if c, ok := t.(*contained); ok {
+		t = c.Conn
+	}
+	if !h.l.set.PassOn(t, slices.Concat(h.stream.said, h.stream.rest())) {
+		return nil
+	}
+	h.passedOn = true
+	h.conclude() // if its time was up, the transport is closed, and its new owner finds out
+	return suite.ErrPassedOn
 }
 
 // admitLocked gives a session its first link and the application the session.

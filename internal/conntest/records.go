@@ -235,6 +235,9 @@ func (p *RecordProtocol) serveResume(s suite.Stream, h suite.Host) error {
 	}
 	t, ok := h.Find(r.key)
 	if !ok {
+		if err := h.PassOn(); err != nil {
+			return err
+		}
 		_, err := s.Write(recHint(recUnknown))
 		return errors.Join(suite.ErrUnknownSession, err)
 	}

@@ -23,11 +23,15 @@ type twins struct {
 	server    *relink.Conn // of the first
 }
 
-func newTwins(t *testing.T, s Suite) *twins {
+func newTwins(t *testing.T, s Suite, options ...func(i int, tw *twins, lc *relink.ListenConfig)) *twins {
 	tw := new(twins)
 	for i := range tw.listeners {
 		tw.transport[i] = newPipeListener()
-		l, err := relink.NewListener(tw.transport[i], relink.ListenConfig{Suites: []relink.ServerSuite{s}})
+		lc := relink.ListenConfig{Suites: []relink.ServerSuite{s}}
+		for _, o := range options {
+			o(i, tw, &lc)
+		}
+		l, err := relink.NewListener(tw.transport[i], lc)
 		require.NoError(t, err)
 		tw.listeners[i] = l
 	}

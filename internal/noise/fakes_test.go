@@ -116,6 +116,7 @@ type host struct {
 	full     error // before anything is done
 	denied   error // of the authorisation
 	asked    []suite.Peer
+	passOn   error // of a resume that nobody here can answer
 }
 
 func newHost() *host { return &host{sessions: make(map[suite.Key]*target)} }
@@ -136,6 +137,9 @@ func (h *host) Offer(s suite.Session, k suite.Key) error {
 }
 
 func (h *host) Establish(l suite.Link) error { return h.offered.TakeOver(suite.Claim{}, l) }
+
+// PassOn implements [suite.Host].
+func (h *host) PassOn() error { return h.passOn }
 
 func (h *host) Find(k suite.Key) (suite.Target, bool) {
 	t, ok := h.sessions[k]

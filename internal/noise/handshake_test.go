@@ -537,6 +537,22 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// What the server does not know it passes on without an answer, a resume and a query.
+func TestPassedOn(t *testing.T) {
+	each(t, func(t *testing.T, p *pair) {
+		c, _, _ := p.open()
+		p.host = newHost()
+		p.host.passOn = suite.ErrPassedOn
+		_, w, clientErr, serverErr := p.resume(c, nil, nil)
+		require.NotErrorIs(t, clientErr, suite.ErrRefused)
+		require.Equal(t, suite.ErrPassedOn, serverErr)
+		require.Empty(t, w.server)
+		w, _, serverErr = p.run(nil, nil, func(s suite.Stream) error { return noise.Query(c.session, s) })
+		require.Equal(t, suite.ErrPassedOn, serverErr)
+		require.Empty(t, w.server)
+	})
+}
+
 // A query about a session that is there ends nothing either.
 func TestQuery(t *testing.T) {
 	p := newPair(t, false)

@@ -229,6 +229,9 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (agai
 	}
 	target, ok := host.Find(r.id)
 	if !ok {
+		if err := host.PassOn(); err != nil {
+			return false, err
+		}
 		return unknown()
 	}
 	session, ok := target.Session().(*serverSession)
@@ -352,6 +355,9 @@ func (p *Protocol) serveQuery(s suite.Stream, host suite.Host, r request, ring *
 		a.status = statusElsewhere
 		reason = fmt.Errorf("%w: it is on node %d", suite.ErrUnknownSession, r.node)
 	} else if _, ok := host.Find(id); !ok {
+		if err := host.PassOn(); err != nil {
+			return false, err
+		}
 		a.status = statusUnknown
 		reason = fmt.Errorf("%w: resume id %x, confirmed", suite.ErrUnknownSession, id)
 	}

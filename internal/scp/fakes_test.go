@@ -85,6 +85,7 @@ func (t *target) SetKeys(...suite.Key) error { panic("the SCP wire has one key")
 // host implements suite.Host.
 type host struct {
 	offerErr error
+	passOn   error // of a resume that nobody here can answer
 	full     error
 
 	mu          sync.Mutex // guards what follows
@@ -132,6 +133,9 @@ func (h *host) Establish(l suite.Link) error {
 	h.offered.epoch, h.offered.link = 1, &l
 	return nil
 }
+
+// PassOn implements [suite.Host].
+func (h *host) PassOn() error { return h.passOn }
 
 func (h *host) Find(k suite.Key) (suite.Target, bool) {
 	h.mu.Lock()

@@ -381,6 +381,25 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// A session that is not known may be another server's, and one with a wrong code too, whose
+// id is the same by chance.
+func TestPassedOn(t *testing.T) {
+	for name, set := range map[string]func(*pair){
+		"unknown": func(x *pair) { x.host.targets = nil },
+		"code":    func(x *pair) { x.target.session = scp.NewSession(testID, testSecret+1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newPair(t, suite.Offsets{}, suite.Offsets{})
+			set(x)
+			x.host.passOn = suite.ErrPassedOn
+			got, err := x.serve(x.request(t))
+			require.Equal(t, suite.ErrPassedOn, err)
+			require.Empty(t, got)
+			require.Zero(t, x.target.seen)
+		})
+	}
+}
+
 func TestStatusError(t *testing.T) {
 	final := map[int]bool{401: true, 404: true, 406: true}
 	for code := range 1000 {

@@ -67,6 +67,9 @@ func (p *Protocol) serveNew(s suite.Stream, h suite.Host, request *newRequest) e
 func serveResume(s suite.Stream, h suite.Host, request *resumeRequest) error {
 	target, ok := h.Find(sessionKey(request.id))
 	if !ok {
+		if err := h.PassOn(); err != nil {
+			return err
+		}
 		return refuse(s, StatusUnknown, suite.ErrUnknownSession)
 	}
 	session, ok := SessionOf(target.Session())
@@ -75,6 +78,9 @@ func serveResume(s suite.Stream, h suite.Host, request *resumeRequest) error {
 	}
 	code := request.sign(session.secret)
 	if subtle.ConstantTimeCompare(code[:], request.mac[:]) != 1 {
+		if err := h.PassOn(); err != nil { // ids are short: another server may have a session with the same one
+			return err
+		}
 		return refuse(s, StatusUnauthorized, suite.ErrAuthentication)
 	}
 	// From here on the index is used, however the attempt ends. Otherwise a

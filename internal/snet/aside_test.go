@@ -168,6 +168,16 @@ func TestOverwrittenRequestRefused(t *testing.T) {
 	require.ErrorIs(t, err, suite.ErrUnknownSession)
 }
 
+// A session that is not known may be another server's.
+func TestPassedOn(t *testing.T) {
+	p, h := snet.New(snet.Options{}), newHost()
+	h.passOn = suite.ErrPassedOn
+	request := append([]byte{0xff}, binary.LittleEndian.AppendUint64(nil, 7)...)
+	answer, err := serve(p, h, append(request, make([]byte, 32)...), nil)
+	require.Equal(t, suite.ErrPassedOn, err)
+	require.Empty(t, answer)
+}
+
 // A lateHost has a session only when it is asked the second time.
 type lateHost struct {
 	*host

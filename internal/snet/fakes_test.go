@@ -96,6 +96,7 @@ type host struct {
 	offers   int
 	offered  *target
 	offer    func(n int) error // judges the nth offer
+	passOn   error             // of a resume that nobody here can answer
 	full     error
 }
 
@@ -140,6 +141,9 @@ func (h *host) Establish(l suite.Link) error {
 	h.offered.live = true
 	return nil
 }
+
+// PassOn implements [suite.Host].
+func (h *host) PassOn() error { return h.passOn }
 
 func (h *host) Find(k suite.Key) (suite.Target, bool) {
 	if t, ok := h.sessions[k]; ok {

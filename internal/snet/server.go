@@ -108,6 +108,9 @@ func (p *Protocol) serveResume(s suite.Stream, h suite.Host) error {
 	proven := authentic(own.key, body)
 	switch {
 	case !known:
+		if err := h.PassOn(); err != nil {
+			return err
+		}
 		return refuse(s, fmt.Errorf("%w: id %016x (step 2)", suite.ErrUnknownSession, request.id))
 	case !proven:
 		return refuse(s, fmt.Errorf("%w: the MAC of a resume request for session %016x is wrong (step 2)",

@@ -46,6 +46,9 @@ var (
 	// ErrDenied means that the server does not admit the client.
 	ErrDenied = errors.New("relink: the server does not admit this client")
 
+	// ErrPassedOn means that a transport is somebody else's now.
+	ErrPassedOn = errors.New("relink: the transport was passed on to another server")
+
 	// ErrKeyTaken means that a session with this key exists.
 	ErrKeyTaken = errors.New("relink: session key in use")
 )

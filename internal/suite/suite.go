@@ -235,6 +235,12 @@ type Host interface {
 
 	// Find returns the session that is registered under the key.
 	Find(k Key) (Target, bool)
+
+	// PassOn is called for a resume, or a question about a session, that nobody here can
+	// answer, before a refusal is sent. If somebody else takes the conversation over,
+	// with all that the client has said since the last Write, it returns [ErrPassedOn],
+	// which Serve returns without touching the stream again. Otherwise nil.
+	PassOn() error
 }
 
 // A Claim is a view of a session at one moment, taken for a resume that is not
