@@ -13,7 +13,7 @@ import (
 
 // The defaults of [Config] and [Dialer].
 const (
-	DefaultMessageSize      = 16 << 10
+	DefaultMessageSize      = 32 << 10
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultBacklog          = 128
 	DefaultClientAddrHeader = "X-Forwarded-For"
@@ -48,7 +48,7 @@ type Config struct {
 	// another must be made to strip this one from what clients send.
 	ClientAddrHeader string
 
-	// MessageSize is the most bytes in a message that is sent. Default 16 KiB.
+	// MessageSize is the most bytes in a message that is sent. Default 32 KiB.
 	// The messages that are received may be of any length.
 	MessageSize int
 

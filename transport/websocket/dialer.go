@@ -50,7 +50,7 @@ type Dialer struct {
 	// Dialer's own does not do.
 	HTTPClient *http.Client
 
-	// MessageSize is the most bytes in a message that is sent. Default 16 KiB.
+	// MessageSize is the most bytes in a message that is sent. Default 32 KiB.
 	MessageSize int
 
 	// HandshakeTimeout bounds a dial, up to the server's answer, beside the
