@@ -33,10 +33,13 @@ const (
 	historiesEvery = 10 * tickEvery
 )
 
-// A budget is what the sessions of a listener may hold, and do hold, in bytes.
+// A budget is what the sessions of a listener may hold, and do hold, in bytes. What it does for a
+// session takes that session's lock. A nil budget, which is that of a client, has no bounds.
 type budget struct {
 	most          int64 // ListenConfig.MaxMemory; constant, like the next
 	mostSuspended int64
+	totals        *totals
+	relieve       func() // has suspended sessions end until the rest have enough
 
 	held      atomic.Int64 // by sessions
 	charged   atomic.Int64 // to sessions, for what they hold or were granted, and to handshakes
@@ -105,9 +108,9 @@ func (s *session) memory() int {
 func withChunks(n int) int { return n + n/4 }
 
 // account brings the budget up to date with a session, under whose lock it is called.
-func (l *Listener) account(s *session) {
-	if l == nil {
-		return // a client's
+func (b *budget) account(s *session) {
+	if b == nil {
+		return
 	}
 	var next charge
 	var memory uint32 // what an ended session has left is not counted
@@ -126,20 +129,20 @@ func (l *Listener) account(s *session) {
 		}
 	}
 	if r := &s.reported; memory != r.memory {
-		l.totals.memory.Add((int64(memory) - int64(r.memory)) * MinReplayLimit)
+		b.totals.memory.Add((int64(memory) - int64(r.memory)) * MinReplayLimit)
 		r.memory = memory
 	}
 	if now := &s.reported.charge; *now != next {
-		move(&l.budget.held, now.held, next.held)
-		move(&l.budget.charged, now.granted, next.granted)
-		move(&l.budget.promised, now.promised, next.promised)
-		move(&l.budget.suspended, now.suspended, next.suspended)
+		move(&b.held, now.held, next.held)
+		move(&b.charged, now.granted, next.granted)
+		move(&b.promised, now.promised, next.promised)
+		move(&b.suspended, now.suspended, next.suspended)
 		*now = next
-		if l.budget.excess() {
-			l.relieve()
+		if b.excess() {
+			b.relieve()
 		}
 	}
-	s.frugal = !s.send.Traits.Acks && l.budget.full()
+	s.frugal = !s.send.Traits.Acks && b.full()
 }
 
 func move(sum *atomic.Int64, from, to uint32) {
@@ -148,85 +151,85 @@ func move(sum *atomic.Int64, from, to uint32) {
 	}
 }
 
-// askLocked asks the budget for what lets a buffer of size bytes hold n more. Where they are not to be had, suspended sessions
-// end, so that they may be the next time.
-func (c *Conn) askLocked(size, n int) bool {
+// request asks for what lets a buffer of size bytes hold n more. Where they are not to be had,
+// suspended sessions end, so that they may be the next time.
+func (b *budget) request(s *session, size, n int) bool {
 	if n = withChunks(n); size <= 2*firstBuffer {
 		n += withChunks(size) // which it has had for the asking
 	}
-	b := &c.server.budget
-	if c.s.link == nil && b.suspended.Load()+int64(n) > b.mostSuspended {
+	if s.link == nil && b.suspended.Load()+int64(n) > b.mostSuspended {
 		return false
 	}
 	if !b.ask(int64(n)) {
 		b.short.Store(int64(n))
-		c.server.relieve()
+		b.relieve()
 		return false
 	}
-	c.s.reported.charge.granted += uint32(n)
+	s.reported.charge.granted += uint32(n)
 	return true
 }
 
-// growLocked makes room for n bytes to be written, if the buffer is smaller than it may
+// grow makes room for n bytes to be written, if the buffer is smaller than it may
 // become. Where the budget has nothing left, history gives way on a wire without
-// acknowledgements; on one with them whoever writes waits for those.
-func (c *Conn) growLocked(n int) {
-	for c.server != nil && !c.s.done {
-		limit, most := c.s.send.Limit(), c.s.send.Most()
-		if limit >= most || limit-c.s.send.Held() >= n {
-			return
+// acknowledgements, which it reports; on one with them whoever writes waits for those.
+func (b *budget) grow(s *session, n int) (cut bool) {
+	for b != nil && !s.done {
+		limit, most := s.send.Limit(), s.send.Most()
+		if limit >= most || limit-s.send.Held() >= n {
+			break
 		}
 		step := min(max(limit, MinReplayLimit), most-limit)
-		if !c.askLocked(limit, step) {
-			c.cutHistoryLocked(limit)
-			return
+		if !b.request(s, limit, step) {
+			return b.cutHistory(s, limit)
 		}
-		c.s.send.SetLimit(limit + step)
-		c.server.account(&c.s)
+		s.send.SetLimit(limit + step)
+		b.account(s)
 	}
+	return false
 }
 
-// cutHistoryLocked has history give way at half of the limit, on a wire that has it.
-func (c *Conn) cutHistoryLocked(limit int) {
-	if c.s.send.Traits.Acks || c.s.link == nil {
-		return
+// cutHistory has history give way at half of the limit, on a wire that has it, and reports
+// whether it has not done so already.
+func (b *budget) cutHistory(s *session, limit int) bool {
+	if s.send.Traits.Acks || s.link == nil {
+		return false
 	}
-	again := c.s.send.KeepsLess()
-	c.s.send.KeepLess(limit)
-	c.server.account(&c.s)
-	if !again && c.s.send.KeepsLess() {
-		c.server.totals.histories.Add(1)
-		c.notify.post(Event{Kind: EventHistoryCut, Conn: c, Remote: c.RemoteAddr(), Err: ErrMemory})
+	again := s.send.KeepsLess()
+	s.send.KeepLess(limit)
+	b.account(s)
+	if again || !s.send.KeepsLess() {
+		return false
 	}
+	b.totals.histories.Add(1)
+	return true
 }
 
-// roomLocked is how much a Write takes now without waiting.
-func (c *Conn) roomLocked() int {
-	limit, most := c.s.send.Limit(), c.s.send.Most()
-	if c.server == nil || limit >= most {
-		return c.s.send.Room()
+// room is how much a Write takes now without waiting.
+func (b *budget) room(s *session) int {
+	limit, most := s.send.Limit(), s.send.Most()
+	if b == nil || limit >= most {
+		return s.send.Room()
 	}
-	b := &c.server.budget
-	for ; limit < most; most = max(limit, most/2) { // as growLocked would end
+	for ; limit < most; most = max(limit, most/2) { // as grow would end
 		extra := int64(withChunks(most))
-		if b.charged.Load()+extra <= b.most-b.most/16*grantsEnd && (c.s.link != nil || b.suspended.Load()+extra <= b.mostSuspended) {
+		if b.charged.Load()+extra <= b.most-b.most/16*grantsEnd && (s.link != nil || b.suspended.Load()+extra <= b.mostSuspended) {
 			break
 		}
 	}
-	return c.s.send.RoomWithin(most)
+	return s.send.RoomWithin(most)
 }
 
-// growWindowLocked lets the peer send more at a time, if it is held up and there is a part of
+// growWindow lets the peer send more at a time, if it is held up and there is a part of
 // the budget left.
-func (c *Conn) growWindowLocked() {
-	if c.server == nil || !c.s.recv.Cramped() {
+func (b *budget) growWindow(s *session) {
+	if b == nil || !s.recv.Cramped() {
 		return
 	}
-	window, b := c.s.recv.Window(), &c.server.budget
-	step := min(max(window, MinReplayLimit), c.s.recv.MostWindow()-window)
-	if b.promised.Load()+int64(step) <= b.most/2 && c.askLocked(window, step) {
-		c.s.recv.SetWindow(window + step)
-		c.server.account(&c.s)
+	window := s.recv.Window()
+	step := min(max(window, MinReplayLimit), s.recv.MostWindow()-window)
+	if b.promised.Load()+int64(step) <= b.most/2 && b.request(s, window, step) {
+		s.recv.SetWindow(window + step)
+		b.account(s)
 	}
 }
 
@@ -244,30 +247,51 @@ func (s *session) spare() bool {
 	return !s.client && s.send.Limit() > s.firstLimit() && s.send.Held() <= s.send.Limit()/4
 }
 
-// tickBudgetLocked gives back what is not used, and takes again what is to be had.
-func (c *Conn) tickBudgetLocked() {
-	if c.server == nil {
-		return
+// tick gives back what is not used, and takes again what is to be had. It reports whether
+// history has given way.
+func (b *budget) tick(s *session) (cut bool) {
+	if b == nil {
+		return false
 	}
-	b := &c.server.budget
-	if c.s.spare() {
-		limit := c.s.firstLimit()
-		for limit < 2*c.s.send.Held() {
+	if s.spare() {
+		limit := s.firstLimit()
+		for limit < 2*s.send.Held() {
 			limit *= 2
 		}
-		c.s.send.SetLimit(limit)
+		s.send.SetLimit(limit)
 	}
-	if c.s.wantsRoom { // what it was denied may be there now
-		c.growLocked(1)
+	if s.wantsRoom { // what it was denied may be there now
+		cut = b.grow(s, 1)
 	}
-	if c.s.send.KeepsLess() && b.ample() {
-		c.s.send.KeepAll()
-		c.s.writers.wake() // who waits for history to give way asks for room once more
+	if s.send.KeepsLess() && b.ample() {
+		s.send.KeepAll()
+		s.writers.wake() // who waits for history to give way asks for room once more
 	}
-	if c.s.recv.Window() > firstBuffer && b.promised.Load() > b.most/2-b.most/8 {
-		c.s.recv.SetWindow(max(firstBuffer, c.s.recv.Window()/2)) // as the application takes what it promised
+	if s.recv.Window() > firstBuffer && b.promised.Load() > b.most/2-b.most/8 {
+		s.recv.SetWindow(max(firstBuffer, s.recv.Window()/2)) // as the application takes what it promised
 	}
-	c.server.account(&c.s)
+	b.account(s)
+	return cut
+}
+
+// sharedBudget is that of the listener's sessions. A nil Listener is that of a client.
+func (l *Listener) sharedBudget() *budget {
+	if l == nil {
+		return nil
+	}
+	return &l.budget
+}
+
+// grow makes room for n bytes to be written, if the budget of the session has it.
+func (l *Listener) grow(c *Conn, n int) {
+	if l.sharedBudget().grow(&c.s, n) {
+		c.notify.historyCut(c)
+	}
+}
+
+// historyCut tells that a session keeps less history than it was to.
+func (n *notifier) historyCut(c *Conn) {
+	n.post(Event{Kind: EventHistoryCut, Conn: c, Remote: c.RemoteAddr(), Err: ErrMemory})
 }
 
 // relieve sees to it that suspended sessions end until the rest have enough.
@@ -292,8 +316,8 @@ func (l *Listener) relief() {
 		b.histories.Store(int64(clock.Now()))
 		for c := range l.Sessions() {
 			c.mu.Lock()
-			if !c.s.done && c.s.send.Limit() > c.s.firstLimit() {
-				c.cutHistoryLocked(c.s.firstLimit())
+			if !c.s.done && c.s.send.Limit() > c.s.firstLimit() && b.cutHistory(&c.s, c.s.firstLimit()) {
+				c.notify.historyCut(c)
 			}
 			c.unlock()
 			if !b.excess() {

@@ -266,8 +266,8 @@ const mostSilence = 50
 // tickAcks reports whether the peer is alive and does not acknowledge what it has been
 // sent, which would be kept for it as long as it likes. It goes by the ticks of one link
 // on which the peer was heard: silence is a matter of liveness.
-func (s *session) tickAcks(l *link, heard bool) bool {
-	if !s.send.Unacknowledged() || s.send.Acked() != l.counted {
+func (l *link) tickAcks(acked int64, unacknowledged, heard bool) bool {
+	if !unacknowledged || acked != l.counted {
 		l.idleAcks = 0
 		return false
 	}

@@ -116,6 +116,7 @@ func newListener(inner net.Listener, set *settings, keepAliveSet bool) *Listener
 	}
 	l.rates.Every = max(1, time.Second/time.Duration(set.HandshakeRatePerAddress))
 	l.budget.most, l.budget.mostSuspended = set.MaxMemory, set.MaxSuspendedMemory
+	l.budget.totals, l.budget.relieve = &l.totals, l.relieve
 	l.acceptable.L = &l.mu
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -222,7 +222,7 @@ func (l *Listener) report(s *session) {
 		t.replayed.Add(int64(replayed - r.replayed))
 		r.replayed = replayed
 	}
-	l.account(s)
+	l.budget.account(s)
 }
 
 // reportDue says whether the application has read what is not in the totals.

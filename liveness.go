@@ -40,45 +40,46 @@ func (p *probe) start(t net.Conn, timeout time.Duration, keepAliveSet bool) {
 }
 
 // tickLiveness looks at the link and reports whether an answer has been due for too
-// long, so that it counts as lost. heard says that something has arrived since the last
-// look.
-func (s *session) tickLiveness(l *link, heard bool) (silent bool) {
+// long, so that it counts as lost, and whether the peer is to be pinged. heard says that
+// something has arrived since the last look.
+func (l *link) tickLiveness(pings, unacknowledged, heard bool) (silent, ping bool) {
 	switch {
 	case l.probe.timeout == 0:
-	case s.send.Traits.Pings:
-		return s.tickPings(l, heard)
+	case pings:
+		return l.tickPings(unacknowledged, heard)
 	case l.probe.tcp != nil && l.outstanding:
-		return l.tickTCP()
+		return l.tickTCP(), false
 	}
 	l.outstanding = false // nothing to judge by, or nothing due
-	return false
+	return false, false
 }
 
 // tickPings goes by what arrives: any progress is a sign of life. An idle link is
 // pinged only where no keep-alive of the kernel's does it. Where the last word was one
 // that is not answered, an acknowledgement or a pong, the kernel knows whether it
 // arrived; its keep-alive is off until then.
-func (s *session) tickPings(l *link, heard bool) (silent bool) {
+func (l *link) tickPings(unacknowledged, heard bool) (silent, ping bool) {
 	p := &l.probe
-	switch silence, due := p.quiet.Since(), s.answerDue(l); {
+	switch silence, due := p.quiet.Since(), l.answerDue(unacknowledged); {
 	case !due && l.outstanding:
-		return l.tickTCP()
+		return l.tickTCP(), false
 	case !due:
 		p.quiet = 0
 	case heard || p.quiet == 0:
 		p.quiet, p.ping = clock.Now(), false
 	case silence >= p.timeout-2*tickEvery: // it began up to a tick before it was noticed, and the next look is a tick away
-		return true
+		return true, false
 	case silence >= p.timeout/2 && !p.ping:
-		p.ping, s.pingDue = true, true
+		p.ping = true
+		return false, true
 	}
-	return false
+	return false, false
 }
 
-// answerDue reports whether the peer is to answer, on a wire with pings. Where no
-// kernel probes an idle link it always is.
-func (s *session) answerDue(l *link) bool {
-	return s.send.Unacknowledged() || l.probe.ping || l.probe.tcp == nil || l.suspicion != nil && l.suspicion.asked != 0
+// answerDue reports whether the peer is to answer, on a wire with pings: it has not acknowledged
+// all, or was asked. Where no kernel probes an idle link it always is.
+func (l *link) answerDue(unacknowledged bool) bool {
+	return unacknowledged || l.probe.ping || l.probe.tcp == nil || l.suspicion != nil && l.suspicion.asked != 0
 }
 
 // tickTCP goes by what the kernel knows of its acknowledgements.
@@ -200,16 +201,15 @@ func (t *roundTrips) answer() {
 	}
 }
 
-// tickRoundTrips asks for a sample now and then while the link carries data.
-func (s *session) tickRoundTrips(l *link, heard bool) {
-	if s.link != l || !s.send.Traits.Pings || l.probe.timeout == 0 || !heard || l.trips.sampled.Since() < sampleEvery {
-		return
+// tick says now and then, while the link carries data, that it is time to ask. carried is how much
+// there was in both directions.
+func (t *roundTrips) tick(carried int64) (ask bool) {
+	if t.sampled.Since() < sampleEvery {
+		return false
 	}
-	carried := s.recv.Received() + s.send.Highest()
-	if carried > l.trips.carried {
-		s.pingDue = true
-	}
-	l.trips.sampled, l.trips.carried = clock.Now(), carried
+	ask = carried > t.carried
+	t.sampled, t.carried = clock.Now(), carried
+	return ask
 }
 
 // answered notes that what was sent last is being answered.

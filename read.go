@@ -88,7 +88,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			l.setReadDeadline(c.s.readDeadline)
 			l.giveInputBack()
 			room := l.inputSpace()
-			c.countInputLocked(l)
+			l.countInputLocked()
 			c.unlock()
 			k, rerr := l.conn.Read(room)
 			rec, rerr := l.recordIn(p, room, k, rerr)
@@ -209,7 +209,7 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	}
 	limit := standbyChunk
 	if !c.s.closed {
-		c.server.account(&c.s)
+		c.server.sharedBudget().account(&c.s)
 		limit = min(limit, max(1, c.s.readAhead()-c.s.recv.Buffered())) // the budget may have run out since it was asked for
 	}
 	c.unlock()
@@ -340,7 +340,7 @@ func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) 
 		if n, err = c.s.takeRecord(l, rec, p); err != nil {
 			c.peerEndedLocked(err)
 		}
-		c.growWindowLocked()
+		c.server.sharedBudget().growWindow(&c.s)
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session
 	} else if errors.Is(err, suite.ErrProtocol) {
@@ -431,16 +431,16 @@ func (l *link) inputSpace() []byte {
 func (l *link) countInput() {
 	if l.inputGrew {
 		l.session.mu.Lock()
-		l.session.countInputLocked(l)
+		l.countInputLocked()
 		l.session.mu.Unlock()
 	}
 }
 
 // countInputLocked has a server's session count an input that has grown, before whoever reads
 // waits for more. The caller holds the receiver role.
-func (c *Conn) countInputLocked(l *link) {
+func (l *link) countInputLocked() {
 	if l.inputGrew {
-		c.server.account(&c.s)
+		l.session.server.sharedBudget().account(&l.session.s)
 	}
 	l.inputGrew = false
 }

@@ -54,7 +54,9 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	if c.set.LivenessTimeout > 0 {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet
 		l.probe.start(t, c.set.LivenessTimeout, keepAliveSet)
-		c.s.trust(l)
+		if c.s.client {
+			l.trust(c.s.send.Traits.Pings, c.s.recv.Received())
+		}
 	}
 	c.server.provenAliveLocked(c)
 	if c.s.leaving {
@@ -78,8 +80,8 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		}
 		c.notify.post(e)
 	}
-	c.server.account(&c.s) // it is not suspended
-	c.s.readers.wake()     // whose transport it may be now
+	c.server.sharedBudget().account(&c.s) // it is not suspended
+	c.s.readers.wake()                    // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		if _, err := c.s.takeRecord(l, r, nil); err != nil {
 			c.peerEndedLocked(err)
@@ -443,7 +445,7 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 	if err == nil && c.s.done {
 		err = net.ErrClosed
 	}
-	if err == nil && c.s.link != nil && !c.s.suspected(c.s.link) {
+	if l := c.s.link; err == nil && l != nil && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		err = errSpoke
 	}
 	if err == nil && r.retry {

@@ -172,7 +172,7 @@ func (s *session) halfCloseDue(l *link) bool {
 func (s *session) ticksWanted(l *link) bool {
 	return l.outstanding || s.recv.AckPending() || s.recv.ReplayUnknown() && s.recv.Draining() ||
 		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks || s.send.Unacknowledged()) || s.spare() ||
-		s.send.Traits.Pings && l.probe.timeout > 0 && s.answerDue(l) || s.silenceMatters(l) || s.reportDue()
+		s.send.Traits.Pings && l.probe.timeout > 0 && l.answerDue(s.send.Unacknowledged()) || l.silenceMatters(s.send.Traits.Pings, s.recv.Received()) || s.reportDue()
 }
 
 // absenceMatters says whether somebody must read if the application stays away:
@@ -199,7 +199,7 @@ func (s *session) lingered() (ends, leaves bool) {
 	case l == nil:
 		return s.mayPart(), !s.mayPart()
 	default:
-		return l.closedSaid && !l.sealed() && !s.doubtful(), false
+		return l.closedSaid && !l.sealed() && !l.doubtful(), false
 	}
 }
 

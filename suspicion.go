@@ -83,23 +83,24 @@ type alarms struct {
 	spare clock.Time // when a transport was last connected beside a link, or zero
 }
 
-// trust begins to look at a new link of a client.
-func (s *session) trust(l *link) {
-	if s.client && (s.send.Traits.Pings || l.probe.tcp != nil) {
-		l.suspicion = &suspicion{ticked: clock.Now(), heard: clock.Now(), received: s.recv.Received()}
+// trust begins to look at a new link of a client, on a wire with pings or without. received is how
+// much of the peer's stream there is.
+func (l *link) trust(pings bool, received int64) {
+	if pings || l.probe.tcp != nil {
+		l.suspicion = &suspicion{ticked: clock.Now(), heard: clock.Now(), received: received}
 	}
 }
 
 // silenceMatters reports whether the link is to be looked at because it may fall
 // silent.
-func (s *session) silenceMatters(l *link) bool {
+func (l *link) silenceMatters(pings bool, received int64) bool {
 	p := l.suspicion
-	return p != nil && (p.asked != 0 || p.since != 0 || s.send.Traits.Pings && s.recv.Received() > p.received)
+	return p != nil && (p.asked != 0 || p.since != 0 || pings && received > p.received)
 }
 
-// tickSuspicionLocked looks at the link. heard says that something has arrived since the
+// lookLocked looks at the link at a tick. heard says that something has arrived since the
 // last time.
-func (c *Conn) tickSuspicionLocked(l *link, heard bool) {
+func (r *redialer) lookLocked(c *Conn, l *link, heard bool) {
 	s := l.suspicion
 	if s == nil || c.s.link != l {
 		return
@@ -108,82 +109,100 @@ func (c *Conn) tickSuspicionLocked(l *link, heard bool) {
 	s.ticked = clock.Now()
 	late := time.Duration(s.ticked-last) > 2*tickEvery
 	if !c.s.send.Traits.Pings {
-		c.tickKernelLocked(l, heard, late)
+		r.lookAtKernelLocked(c, l, heard, late)
 		return
 	}
-	if c.s.send.Acked() >= s.handed {
-		s.due = 0
-	}
-	if s.due == 0 && c.s.send.Highest() > c.s.send.Acked() {
-		s.due, s.handed = last, c.s.send.Highest()
-	}
+	s.noteDue(last, c.s.send.Acked(), c.s.send.Highest())
 	if heard {
-		s.gap += (time.Duration(s.ticked-s.heard) - s.gap) / 4
-		s.heard = s.ticked
-		if a := &c.redial.alarms; a.taken > 0 && c.s.exchanged() > c.redial.counts {
-			a.spare, a.taken = 0, 0
+		s.noteHeard()
+		if c.s.exchanged() > r.counts {
+			r.alarms.forgive()
 		}
 	}
-	if s.asked != 0 && c.s.answered(l) {
-		c.spokeLocked(l)
+	if s.asked != 0 && l.answered(c.s.pingDue) {
+		r.spokeLocked(&c.s, l)
 	}
 	if !late { // else this process was kept waiting, and not the answer
-		c.tickSilenceLocked(l)
+		r.lookAtSilenceLocked(c, l)
 	}
 }
 
-// answered reports whether the peer has answered the ping that asked for it.
-func (s *session) answered(l *link) bool { return !s.pingDue && l.trips.asked == 0 }
+// noteDue notes since when, at least, an acknowledgement is awaited, and up to where.
+func (s *suspicion) noteDue(last clock.Time, acked, highest int64) {
+	if acked >= s.handed {
+		s.due = 0
+	}
+	if s.due == 0 && highest > acked {
+		s.due, s.handed = last, highest
+	}
+}
 
-// tickSilenceLocked asks the peer of a link that is silent, and suspects the link if
+// noteHeard notes that something has arrived before this look.
+func (s *suspicion) noteHeard() {
+	s.gap += (time.Duration(s.ticked-s.heard) - s.gap) / 4
+	s.heard = s.ticked
+}
+
+// forgive forgets the transports that became the link and brought nothing forward: this one has.
+func (a *alarms) forgive() {
+	if a.taken > 0 {
+		a.spare, a.taken = 0, 0
+	}
+}
+
+// answered reports whether the peer has answered the ping that asked for it. pingDue says that
+// one has still to go out.
+func (l *link) answered(pingDue bool) bool { return !pingDue && l.trips.asked == 0 }
+
+// lookAtSilenceLocked asks the peer of a link that is silent, and suspects the link if
 // nothing comes.
-func (c *Conn) tickSilenceLocked(l *link) {
+func (r *redialer) lookAtSilenceLocked(c *Conn, l *link) {
 	s := l.suspicion
 	switch {
 	case s.since != 0:
 	case s.asked == 0 && l.trips.asked != 0: // somebody has asked for something else
 		s.asked = l.trips.asked
 	case s.asked == 0:
-		if s.due != 0 && s.due.Since() >= c.redial.stretch(l.trips.Bound())+ackDelay || c.unexpectedSilenceLocked(l) {
-			c.askForLifeLocked(l)
+		if s.due != 0 && s.due.Since() >= r.stretch(l.trips.Bound())+ackDelay || l.silentUnexpectedly(c.s.recv.Received(), r.vigilance) {
+			c.s.askForLife(l)
 		}
-	case c.redial.vigilance == VigilanceOff:
-	case s.asked.Since() >= c.patienceLocked(l):
-		c.suspectLocked(l, fmt.Errorf("relink: no answer within %v, where a round trip takes %v",
+	case r.vigilance == VigilanceOff:
+	case s.asked.Since() >= r.patience(l):
+		r.suspectLocked(c, l, fmt.Errorf("relink: no answer within %v, where a round trip takes %v",
 			s.asked.Since().Round(time.Millisecond), l.trips.Smoothed().Round(time.Millisecond)))
 	}
 }
 
-// unexpectedSilenceLocked reports whether something was to come by now, as it has been
+// silentUnexpectedly reports whether something was to come by now, as it has been
 // coming. After the question about it a silence is expected, until something comes.
-func (c *Conn) unexpectedSilenceLocked(l *link) bool {
+func (l *link) silentUnexpectedly(received int64, v Vigilance) bool {
 	s := l.suspicion
-	patience := c.set.LivenessTimeout / 2
-	if c.redial.vigilance == VigilanceForeground {
+	patience := l.probe.timeout / 2
+	if v == VigilanceForeground {
 		patience = min(patience, l.rhythm())
 	}
-	return c.s.recv.Received() > s.received && s.heard.Since() >= patience
+	return received > s.received && s.heard.Since() >= patience
 }
 
 // rhythm is the time within which something is to come from a peer that is sending.
 func (l *link) rhythm() time.Duration { return max(2*l.suspicion.gap, l.trips.Bound()) }
 
-// askForLifeLocked sends a ping. The link is dead if it stays silent for LivenessTimeout
+// askForLife sends a ping. The link is dead if it stays silent for LivenessTimeout
 // in all.
-func (c *Conn) askForLifeLocked(l *link) {
-	s := l.suspicion
-	s.asked, s.received = s.ticked, c.s.recv.Received()
+func (s *session) askForLife(l *link) {
+	p := l.suspicion
+	p.asked, p.received = p.ticked, s.recv.Received()
 	if l.probe.quiet == 0 {
-		l.probe.quiet = s.heard
+		l.probe.quiet = p.heard
 	}
-	c.s.pingDue = true
-	c.s.hearAcks()
+	s.pingDue = true
+	s.hearAcks()
 }
 
-// patienceLocked is how long an answer is awaited.
-func (c *Conn) patienceLocked(l *link) time.Duration {
+// patience is how long an answer is awaited.
+func (r *redialer) patience(l *link) time.Duration {
 	s := l.suspicion
-	d := c.redial.stretch(max(l.trips.Bound(), leastPatience))
+	d := r.stretch(max(l.trips.Bound(), leastPatience))
 	if s.asked.Since() < d {
 		return d
 	}
@@ -225,26 +244,25 @@ func (l *link) kernelHeard(m clock.Time) bool {
 	return ok && min(info.SilentFor, info.ReceivedFor) < m.Since()
 }
 
-// tickKernelLocked is tickSuspicionLocked for a wire without pings.
-func (c *Conn) tickKernelLocked(l *link, heard, late bool) {
+// lookAtKernelLocked is lookLocked for a wire without pings.
+func (r *redialer) lookAtKernelLocked(c *Conn, l *link, heard, late bool) {
 	s := l.suspicion
 	if heard || s.since != 0 && l.kernelHeard(s.since) {
-		c.spokeLocked(l)
+		r.spokeLocked(&c.s, l)
 		return
 	}
-	if !l.outstanding || late || s.since != 0 || c.redial.vigilance == VigilanceOff {
+	if !l.outstanding || late || s.since != 0 || r.vigilance == VigilanceOff {
 		return
 	}
 	if info, ok := socket.ReadInfo(l.probe.tcp); ok && info.Unacked > 0 && info.Retrying() &&
-		info.SilentFor >= c.redial.stretch(max(info.Bound(), leastPatience)) {
-		c.suspectLocked(l, fmt.Errorf("relink: the kernel has sent data again that was not acknowledged for %v", info.SentFor))
+		info.SilentFor >= r.stretch(max(info.Bound(), leastPatience)) {
+		r.suspectLocked(c, l, fmt.Errorf("relink: the kernel has sent data again that was not acknowledged for %v", info.SentFor))
 	}
 }
 
 // suspectLocked has a transport dialled beside the link, unless one was in vain a moment
 // ago.
-func (c *Conn) suspectLocked(l *link, why error) {
-	r := c.redial
+func (r *redialer) suspectLocked(c *Conn, l *link, why error) {
 	if r.alarms.spareLeft() > 0 {
 		return // and again at the next look
 	}
@@ -265,57 +283,56 @@ func (a *alarms) spareLeft() time.Duration {
 }
 
 // spokeLocked notes a sign of life of the link.
-func (c *Conn) spokeLocked(l *link) {
+func (r *redialer) spokeLocked(s *session, l *link) {
 	if l.suspicion.since != 0 {
-		c.redial.alarms.raise()
+		r.alarms.raise()
 	}
-	c.withdrawLocked(l)
+	r.withdrawLocked(s, l)
 }
 
 // withdrawLocked withdraws what is held against the link. What was begun beside it is
 // dropped.
-func (c *Conn) withdrawLocked(l *link) {
-	s, r := l.suspicion, c.redial
-	s.asked = 0
-	if s.since == 0 {
+func (r *redialer) withdrawLocked(s *session, l *link) {
+	p := l.suspicion
+	p.asked = 0
+	if p.since == 0 {
 		return
 	}
-	s.since, s.tries = 0, 0
-	c.s.earlyGiven = false // what the attempt carried has arrived by now, or will over this link
+	p.since, p.tries = 0, 0
+	s.earlyGiven = false // what the attempt carried has arrived by now, or will over this link
 	if r.cancel != nil {
 		r.cancel()
 	}
 	r.wakeLocked()
 }
 
-// suspected reports whether a link is suspected, and has shown no sign of life since.
-func (s *session) suspected(l *link) bool {
+// suspected reports whether the link is suspected, and has shown no sign of life since, on a
+// wire with pings or without.
+func (l *link) suspected(pings, pingDue bool) bool {
 	p := l.suspicion
 	switch {
 	case p == nil || p.since == 0:
 		return false
-	case s.send.Traits.Pings:
-		return !s.answered(l)
+	case pings:
+		return !l.answered(pingDue)
 	default:
 		return !l.heard && !l.kernelHeard(p.since)
 	}
 }
 
 // wantsLink reports whether a client has no link, or suspects the one it has.
-func (s *session) wantsLink() bool { return !s.done && (s.link == nil || s.doubtful()) }
+func (s *session) wantsLink() bool { return !s.done && (s.link == nil || s.link.doubtful()) }
 
-// doubtful reports whether there is a link that is suspected. What was said over it
+// doubtful reports whether there is a link and it is suspected. What was said over it
 // last may not have arrived.
-func (s *session) doubtful() bool {
-	return s.link != nil && s.link.suspicion != nil && s.link.suspicion.since != 0
-}
+func (l *link) doubtful() bool { return l != nil && l.suspicion != nil && l.suspicion.since != 0 }
 
 // attemptBesideLocked makes an attempt beside a suspected link, and pauses if it comes to
 // nothing. None of its failures is final: the link is there.
 func (r *redialer) attemptBesideLocked(c *Conn) {
 	l := c.s.link
-	if !c.s.suspected(l) {
-		c.spokeLocked(l)
+	if !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
+		r.spokeLocked(&c.s, l)
 		return
 	}
 	pause := r.alarms.spareLeft()
@@ -345,7 +362,7 @@ func (r *redialer) connectedBeside(c *Conn, l *link) error {
 	if c.s.link != l { // lost meanwhile: the transport has come in time
 		return nil
 	}
-	if !c.s.suspected(l) {
+	if !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		return errSpoke
 	}
 	if l.framing == nil {
@@ -409,7 +426,7 @@ func (c *Conn) SetVigilance(v Vigilance) error {
 	}
 	c.redial.vigilance = v
 	if l := c.s.link; v == VigilanceOff && l != nil && l.suspicion != nil {
-		c.withdrawLocked(l)
+		c.redial.withdrawLocked(&c.s, l)
 	}
 	return nil
 }

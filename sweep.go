@@ -32,21 +32,29 @@ func (c *Conn) tick() bool {
 	l.probe.lately = l.probe.lately || heard
 	s.recv.Tick(heard)
 	s.tickAbsence()
-	c.tickBudgetLocked()
-	unacknowledged := false
+	if c.server.sharedBudget().tick(s) {
+		c.notify.historyCut(c)
+	}
+	owes := false // acknowledgements
 	if l.framing != nil {
 		l.tickInput(heard)
 		l.tickWriting()
-		unacknowledged = s.tickAcks(l, heard)
+		owes = l.tickAcks(s.send.Acked(), s.send.Unacknowledged(), heard)
 		l.tickPace(s.send.Acked())
 	}
-	if unacknowledged {
+	if owes {
 		c.peerEndedLocked(ErrUnacknowledged)
-	} else if s.tickLiveness(l, heard) {
+	} else if silent, ping := l.tickLiveness(s.send.Traits.Pings, s.send.Unacknowledged(), heard); silent {
 		c.linkLostLocked(l, errSilent)
+	} else if ping {
+		s.pingDue = true
 	}
-	s.tickRoundTrips(l, heard)
-	c.tickSuspicionLocked(l, heard)
+	if s.link == l && s.send.Traits.Pings && l.probe.timeout > 0 && heard && l.trips.tick(s.recv.Received()+s.send.Highest()) {
+		s.pingDue = true
+	}
+	if c.redial != nil {
+		c.redial.lookLocked(c, l, heard)
+	}
 	if s.ticking = s.link != nil && !s.done && s.ticksWanted(s.link); s.ticking && c.timer != nil {
 		c.timer.Reset(tickEvery)
 	}

@@ -175,7 +175,7 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 	c.mu.Lock()
 	ok, err := c.s.fits(len(p))
 	if !ok && err == nil && !c.s.send.Appending() {
-		c.growLocked(len(p))
+		c.server.grow(c, len(p))
 		ok, err = c.s.fits(len(p))
 	}
 	if ok && len(p) > 0 {
@@ -225,7 +225,7 @@ func (c *Conn) Room() int {
 	if c.s.send.Appending() || c.s.mayWrite() != nil {
 		return 0
 	}
-	return c.roomLocked()
+	return c.server.sharedBudget().room(&c.s)
 }
 
 // mayWrite says why a Write cannot go on, if so.
@@ -249,7 +249,7 @@ func (c *Conn) appendLocked(p []byte) (int, error) {
 		if err := c.s.mayWrite(); err != nil {
 			return 0, err
 		}
-		c.growLocked(min(len(p), encryptStep))
+		c.server.grow(c, min(len(p), encryptStep))
 		if room := min(c.s.send.Room(), encryptStep); room > 0 {
 			n := c.encryptLocked(p[:min(room, len(p))])
 			if n == 0 {

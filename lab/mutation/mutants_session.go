@@ -639,7 +639,7 @@ var livenessMutants = []mutant{
 	{
 		name:   "no ping",
 		breaks: "A link on which nothing happens is not asked whether it lives.",
-		edits:  []edit{{"liveness.go", `p.ping, s.pingDue = true, true`, `p.ping = true`}},
+		edits:  []edit{{"liveness.go", `return false, true`, `return false, false`}},
 		pkg:    "./internal/conntest", tests: "TestPauseIsNotDeath",
 	},
 	{
@@ -670,13 +670,13 @@ var livenessMutants = []mutant{
 	{
 		name:   "a silent link is not suspected",
 		breaks: "The client waits for LivenessTimeout where an answer does not come.",
-		edits:  []edit{{"suspicion.go", `case s.asked.Since() >= c.patienceLocked(l):`, `case s.asked.Since() >= c.patienceLocked(l) && false:`}},
+		edits:  []edit{{"suspicion.go", `case s.asked.Since() >= r.patience(l):`, `case s.asked.Since() >= r.patience(l) && false:`}},
 		pkg:    "./internal/conntest", tests: "TestSuspicionFindsASilentLoss",
 	},
 	{
 		name:   "whatever comes is an answer",
 		breaks: "A way that is lost in one direction is not suspected as long as the peer sends.",
-		edits:  []edit{{"suspicion.go", `return !s.pingDue && l.trips.asked == 0`, `return true`}},
+		edits:  []edit{{"suspicion.go", `return !pingDue && l.trips.asked == 0`, `return true`}},
 		pkg:    "./internal/conntest", tests: "TestSuspicionFindsASilentLoss",
 	},
 	{
