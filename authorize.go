@@ -88,8 +88,9 @@ func (*Listener) deny(c *Conn, reason error) {
 	c.mu.Lock()
 	defer c.unlock()
 	if !c.s.done {
-		c.resetLocked(suite.ResetDenied)
-		c.failLocked(reason)
+		e := failure(reason)
+		e.reset = suite.ResetDenied
+		c.finishLocked(e)
 	}
 }
 

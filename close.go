@@ -82,51 +82,48 @@ func (c *Conn) Abort() error {
 		return nil
 	}
 	c.s.closed = true
-	c.resetLocked(suite.ResetAborted)
-	c.finishLocked(errAborted)
+	c.finishLocked(end{cause: errAborted, reset: suite.ResetAborted})
 	return nil
 }
 
-// resetLocked drops the link and tells the peer why, where the wire has a word
-// for it and nothing else stays half sent.
-func (c *Conn) resetLocked(code suite.ResetCode) {
-	l := c.s.link
-	if l == nil {
-		return
-	}
-	c.s.detach()
-	if c.s.receiver == roleInline {
-		l.setReadDeadline(clock.LongAgo) // the Read must not wait until the last words are out
-	}
-	if l.reset(code) {
-		return
-	}
-	time.AfterFunc(lastWordsTime, func() {
-		c.mu.Lock()
-		defer c.unlock()
-		if l.pendingReset != 0 {
-			l.finishReset(false)
-		}
-	})
+// An end is how a session ends.
+type end struct {
+	read  error           // what Read returns after the data that has arrived, if nothing was said before
+	write error           // what Write returns, likewise
+	cause error           // why; nil if one of the applications meant it
+	reset suite.ResetCode // what the peer is told if the wire has a word for it, in place of a clean end
 }
 
-// peerEndedLocked ends the session for what the peer has sent: that it is over, that it
+// peerClosed is the end that the peer's application meant.
+var peerClosed = end{read: io.EOF, write: ErrPeerClosed}
+
+// failure is the end of a session with a typed error.
+func failure(err error) end { return end{read: err, write: err, cause: err} }
+
+// cleanEnd is that of a session which is over.
+func (s *session) cleanEnd() end {
+	if s.closed {
+		return end{}
+	}
+	return peerClosed
+}
+
+// endBy is the end of a session for what the peer has sent: that it is over, that it
 // is reset, or what breaks the protocol, which the peer is told.
-func (c *Conn) peerEndedLocked(err error) {
+func (s *session) endBy(err error) end {
+	e := failure(err)
 	switch {
 	case errors.Is(err, errKnowsEnd):
-		c.resetLocked(suite.ResetClosed)
-		c.endCleanlyLocked()
-	case errors.Is(err, errSaidClosed) && (c.s.recv.FinReceived() || c.s.closed && c.s.send.Finished()):
-		c.endCleanlyLocked()
+		e = s.cleanEnd()
+		e.reset = suite.ResetClosed
+	case errors.Is(err, errSaidClosed) && (s.recv.FinReceived() || s.closed && s.send.Finished()):
+		e = s.cleanEnd()
 	case errors.Is(err, errSaidClosed): // it cannot have had everything
-		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Received: c.s.send.Acked()}))
+		e = failure(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Received: s.send.Acked()}))
 	case errors.Is(err, suite.ErrProtocol):
-		c.resetLocked(suite.ResetProtocol)
-		c.failLocked(err)
-	default:
-		c.failLocked(err)
+		e.reset = suite.ResetProtocol
 	}
+	return e
 }
 
 // closeTimedOut ends the lingering.
@@ -134,17 +131,17 @@ func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.s.leaving || c.s.send.Traits.HalfClose && c.s.send.Finished() {
-		c.endCleanlyLocked()
+		c.finishLocked(c.s.cleanEnd())
 		return
 	}
-	var cause error
+	var e end
 	if !c.s.send.Delivered() && !c.s.handedAll() {
-		cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.s.send.End()-c.s.send.Acked())
+		e.cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.s.send.End()-c.s.send.Acked())
 	}
-	if c.s.send.Traits.HalfClose || cause != nil {
-		c.resetLocked(suite.ResetLinger) // a clean end would say that all has arrived
+	if c.s.send.Traits.HalfClose || e.cause != nil {
+		e.reset = suite.ResetLinger // a clean end would say that all has arrived
 	}
-	c.finishLocked(cause)
+	c.finishLocked(e)
 }
 
 // handedAll reports whether, on a wire without acknowledgements, the last
@@ -155,9 +152,9 @@ func (s *session) handedAll() bool {
 }
 
 // linkLostLocked suspends the session, or ends it where there is nothing to
-// resume for.
+// resume for. Without an error nothing is lost.
 func (c *Conn) linkLostLocked(l *link, err error) {
-	if c.s.link != l || c.s.done {
+	if err == nil || c.s.link != l || c.s.done {
 		return
 	}
 	c.s.detach()
@@ -177,16 +174,16 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	case c.s.provisional:
 		return // its handshake's time limit decides
 	case !c.s.client && c.s.send.Traits.HalfClose && c.s.send.Finished() && (c.s.closed || c.s.recv.FinReceived()):
-		c.endCleanlyLocked()
+		c.finishLocked(c.s.cleanEnd())
 		return
 	case c.s.closed && c.s.send.Traits.HalfClose && c.s.mayPart():
-		c.finishLocked(nil)
+		c.finishLocked(end{})
 		return
 	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.redial.serverConfirmedEnd(&c.s):
-		c.finishLocked(nil) // the server has read to our end
+		c.finishLocked(end{}) // the server has read to our end
 		return
 	case c.s.closed && !c.s.send.Traits.HalfClose && c.server != nil && c.s.send.Delivered():
-		c.finishLocked(nil) // a client that was refused for it has said that it has everything
+		c.finishLocked(end{}) // a client that was refused for it has said that it has everything
 		return
 	}
 	c.server.report(&c.s) // no tick does meanwhile
@@ -214,9 +211,9 @@ func (c *Conn) expireLocked(reason error) {
 	switch {
 	case c.s.link != nil || c.s.done:
 	case c.s.streamEnded():
-		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+		c.finishLocked(peerClosed)
 	default:
-		c.failLocked(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.s.lost.err)))
+		c.finishLocked(failure(fmt.Errorf("%w (the last transport ended with: %w)", reason, hideSentinel(c.s.lost.err))))
 	}
 }
 
@@ -287,15 +284,6 @@ func (r *redialer) tellEndLocked(c *Conn) {
 		e.timer = time.AfterFunc(c.set.CloseTimeout, c.closeTimedOut)
 	}
 	r.startLocked(c)
-}
-
-// endCleanlyLocked ends a session that is over.
-func (c *Conn) endCleanlyLocked() {
-	if c.s.closed {
-		c.finishLocked(nil)
-		return
-	}
-	c.finalLocked(io.EOF, ErrPeerClosed, nil)
 }
 
 // endStatus returns how the session has ended, for its tombstone, or nil

@@ -257,27 +257,25 @@ func FromConn(conn net.Conn) (*Conn, bool) {
 	return nil, false
 }
 
-// finalLocked ends the session for a reason that this side's application did
-// not choose. Read returns readErr after the data that has arrived.
-func (c *Conn) finalLocked(readErr, writeErr, cause error) {
-	c.s.recv.Fail(readErr)
-	c.s.send.Fail(writeErr)
-	c.finishLocked(cause)
-}
-
-// failLocked ends the session with a typed error.
-func (c *Conn) failLocked(err error) { c.finalLocked(err, err, err) }
-
-// finishLocked gives up everything that the session holds, except data that
-// Read may still take. The goroutines that hold a role see it and end.
-func (c *Conn) finishLocked(cause error) {
+// finishLocked ends the session: it gives up everything that the session holds, except data
+// that Read may still take. The goroutines that hold a role see it and end.
+func (c *Conn) finishLocked(e end) {
+	c.s.recv.Fail(e.read)
+	c.s.send.Fail(e.write)
 	if c.s.done {
 		return
 	}
 	c.s.done = true
 	if l := c.s.link; l != nil {
 		c.s.detach()
-		l.close()
+		if e.reset == 0 {
+			l.close()
+		} else {
+			if c.s.receiver == roleInline {
+				l.setReadDeadline(clock.LongAgo) // the Read must not wait until the last words are out
+			}
+			l.reset(e.reset)
+		}
 	}
 	if c.timer != nil {
 		c.timer.Stop()
@@ -289,7 +287,7 @@ func (c *Conn) finishLocked(cause error) {
 		c.redial.retryNowLocked() // to see that it is over
 	}
 	if c.server != nil {
-		c.server.forget(c, c.s.endStatus(cause))
+		c.server.forget(c, c.s.endStatus(e.cause))
 	}
 	if !c.s.send.Appending() { // else the Write that is encrypting into it returns it
 		c.s.send.Release()
@@ -300,8 +298,8 @@ func (c *Conn) finishLocked(cause error) {
 	c.s.readers.wake()
 	c.s.writers.wake()
 	c.s.ackers.wake()
-	if cause != nil {
-		c.s.ending().err = cause
+	if e.cause != nil {
+		c.s.ending().err = e.cause
 	}
 	if c.s.ended != nil && c.s.ended.done != nil {
 		close(c.s.ended.done)
@@ -309,10 +307,10 @@ func (c *Conn) finishLocked(cause error) {
 	if c.s.provisional {
 		return // the application has never seen it
 	}
-	if cause == errAborted { //nolint:errorlint // it is never wrapped
-		cause = nil // to this side's application it is no failure
+	if e.cause == errAborted { //nolint:errorlint // it is never wrapped
+		e.cause = nil // to this side's application it is no failure
 	}
-	c.notify.post(Event{Kind: EventClosed, Conn: c, Remote: c.RemoteAddr(), Err: cause})
+	c.notify.post(Event{Kind: EventClosed, Conn: c, Remote: c.RemoteAddr(), Err: e.cause})
 }
 
 var errInternal = errors.New("relink: internal error")
@@ -350,16 +348,7 @@ func (c *Conn) SetResumeTimeout(d time.Duration) error {
 	defer c.unlock()
 	c.s.ending().resumeTimeout = d
 	if c.server != nil && !c.s.done && !c.s.provisional {
-		c.rescheduleLocked()
+		c.server.reschedule(c)
 	}
 	return nil // a client looks at it after each pause
-}
-
-// rescheduleLocked puts a server's session down for another time on the listener's agenda.
-func (c *Conn) rescheduleLocked() {
-	if c.s.link != nil {
-		c.server.provenAliveLocked(c)
-		return
-	}
-	c.server.reschedule(c, c.expiresLocked(0))
 }

@@ -20,9 +20,9 @@ import (
 // of w's Write. A session that waits here over TCP or a Unix socket, and one on Noise over
 // any transport, holds no buffer for it (on Windows, one on a classic suite does).
 func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
-	var s socket.Reader
+	in := pooledReader{c: c}
 	for {
-		b, k, err := c.readPooled(&s)
+		b, k, err := in.next()
 		if k > 0 {
 			var m int
 			m, werr := w.Write(b[:k])
@@ -50,9 +50,16 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 	}
 }
 
-// readPooled is Read into a buffer of the pool, which it takes as late as it can.
+// A pooledReader reads from a Conn for a copy.
+type pooledReader struct {
+	c      *Conn
+	socket socket.Reader
+}
+
+// next is Read into a buffer of the pool, which it takes as late as it can.
 // It stays the caller's, if it is not nil.
-func (c *Conn) readPooled(s *socket.Reader) (b *socket.Buffer, n int, err error) {
+func (r *pooledReader) next() (b *socket.Buffer, n int, err error) {
+	c := r.c
 	var first [64]byte // of what has arrived already
 	c.mu.Lock()
 	l, n, err := c.awaitDataLocked(first[:])
@@ -66,7 +73,7 @@ func (c *Conn) readPooled(s *socket.Reader) (b *socket.Buffer, n int, err error)
 			c.unlock()
 			var k int
 			var rerr error
-			b, k, rerr = s.Read(l.conn)
+			b, k, rerr = r.socket.Read(l.conn)
 			c.mu.Lock()
 			n = c.takeStreamLocked(l, b[:], k, rerr)
 		default:

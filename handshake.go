@@ -280,7 +280,7 @@ func (h *handshake) expire() {
 	if offered != nil {
 		offered.mu.Lock()
 		if offered.s.provisional {
-			offered.finishLocked(ErrHandshakeTimeout)
+			offered.finishLocked(end{cause: ErrHandshakeTimeout})
 		}
 		offered.unlock()
 	}
@@ -354,7 +354,7 @@ func (h *handshake) admitLocked(c *Conn, told int64, sl suite.Link) error {
 	c.registration.offer = nil
 	if err := h.l.admit(c); err != nil {
 		c.s.provisional = true // never seen
-		c.finishLocked(err)
+		c.finishLocked(end{cause: err})
 		return err
 	}
 	if offer != h && offer.conclude() {
@@ -405,7 +405,7 @@ func (t target) checkLocked(peer suite.Offsets) error {
 		// without this: the request may be an old one that somebody repeats.
 		c.s.send.Received(peer.Received)
 		if c.s.link == nil {
-			c.finishLocked(nil)
+			c.finishLocked(end{})
 		}
 		return suite.ErrFinished
 	}

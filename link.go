@@ -163,20 +163,28 @@ func (l *link) abort(last []byte) {
 }
 
 // reset closes the transport of a link that is no session's any more, and tells the
-// peer why, where the wire has a word for it. It returns false where whoever is in the
-// transport's Write is to call finishReset when that returns, as it does soon, unless
+// peer why, where the wire has a word for it. Where somebody is in the
+// transport's Write, finishReset is called when that returns, or soon, unless
 // the peer has not taken anything for a while and is not to be told anything either.
-func (l *link) reset(code suite.ResetCode) (done bool) {
+func (l *link) reset(code suite.ResetCode) {
 	switch {
 	case l.framing == nil, l.writing && l.writingTicks >= stuckTicks:
 		l.abort(nil)
 	case l.writing:
 		l.pendingReset = code
-		return false
+		time.AfterFunc(lastWordsTime, l.resetLate)
 	default:
 		l.abort(l.lastWords(code))
 	}
-	return true
+}
+
+// resetLate ends what reset has left, if the transport's Write has not returned.
+func (l *link) resetLate() {
+	l.session.mu.Lock()
+	defer l.session.unlock()
+	if l.pendingReset != 0 {
+		l.finishReset(false)
+	}
 }
 
 // finishReset ends what reset has left, and tells the peer if the transport goes on.

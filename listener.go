@@ -354,7 +354,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && c.registration.Known() {
-		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.resumeTimeout(c.set.ResumeTimeout), l.expireEnded)
+		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout), l.expireEnded)
 	}
 	wasLive := l.dropLocked(c)
 	if l.failure != nil {
@@ -395,7 +395,7 @@ func (l *Listener) suspend(c *Conn, evictable bool) bool {
 	if l.closed {
 		return false
 	}
-	if l.roster.Suspend(c, &c.registration.Entry, clock.In(c.s.resumeTimeout(c.set.ResumeTimeout)), evictable) {
+	if l.roster.Suspend(c, &c.registration.Entry, clock.In(c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout)), evictable) {
 		l.sweepLocked()
 	}
 	return true

@@ -137,7 +137,7 @@ func (l *Listener) provenAliveLocked(c *Conn) {
 	if !c.s.ticking {
 		t.heard = false
 	} // else the next tick needs it, and notes it once more, which costs a tick
-	l.schedule(c, c.s.resumeTimeout(c.set.ResumeTimeout)/4)
+	l.schedule(c, c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout)/4)
 }
 
 // proveAliveLocked is called a quarter of ResumeTimeout after the last time, and pings a
@@ -149,15 +149,6 @@ func (l *Listener) proveAliveLocked(c *Conn) {
 		c.s.pingDue = true
 	}
 	l.provenAliveLocked(c)
-}
-
-// resumeTimeout is how long the session may be without a transport, which is usual unless
-// it was told otherwise.
-func (s *session) resumeTimeout(usual time.Duration) time.Duration {
-	if s.ended != nil && s.ended.resumeTimeout != 0 {
-		return s.ended.resumeTimeout
-	}
-	return usual
 }
 
 // How long a round trip takes is measured where the answer comes at once: by the

@@ -220,9 +220,9 @@ func (c *Conn) receiveLocked(l *link, p []byte) int {
 	c.s.recv.Deposit(chunk[skip:n])
 	chunks.Put(chunk)
 	if broken != nil {
-		c.peerEndedLocked(broken)
+		c.finishLocked(c.s.endBy(broken))
 	}
-	c.readFailedLocked(l, err)
+	c.linkLostLocked(l, l.readError(err))
 	return 0
 }
 
@@ -237,7 +237,7 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 	}
 	skip, broken := c.s.arrived(l, n)
 	if broken != nil {
-		c.peerEndedLocked(broken)
+		c.finishLocked(c.s.endBy(broken))
 		return 0
 	}
 	fresh := p[skip:n]
@@ -252,7 +252,7 @@ func (c *Conn) takeStreamLocked(l *link, p []byte, n int, err error) int {
 		c.s.send.Session.Decrypt(p[:n], p[:n])
 		c.mu.Lock()
 	}
-	c.readFailedLocked(l, err)
+	c.linkLostLocked(l, l.readError(err))
 	return n
 }
 
@@ -273,17 +273,14 @@ func (s *session) arrived(l *link, n int) (skip int, err error) {
 	return skip, nil
 }
 
-// readFailedLocked judges an error of the transport's Read. An expired deadline
+// readError judges an error of the transport's Read. An expired deadline
 // is not the loss of a link.
-func (c *Conn) readFailedLocked(l *link, err error) {
-	if err == nil {
-		return
-	}
+func (l *link) readError(err error) error {
 	if l.interruptible && errors.Is(err, os.ErrDeadlineExceeded) {
 		l.readDeadline = staleDeadline
-		return
+		return nil
 	}
-	c.linkLostLocked(l, err)
+	return err
 }
 
 // readStream reads from what the handshake left over, then from the transport.
@@ -338,17 +335,17 @@ func (c *Conn) recordReadLocked(l *link, rec suite.Record, p []byte, err error) 
 			l.inputUse = inputLong
 		}
 		if n, err = c.s.takeRecord(l, rec, p); err != nil {
-			c.peerEndedLocked(err)
+			c.finishLocked(c.s.endBy(err))
 		}
 		c.server.sharedBudget().growWindow(&c.s)
 	} else if errors.Is(err, suite.ErrAuthentication) {
 		c.linkLostLocked(l, err) // a damaged path must not end a session
 	} else if errors.Is(err, suite.ErrProtocol) {
 		if c.s.link == l {
-			c.peerEndedLocked(err)
+			c.finishLocked(c.s.endBy(err))
 		}
 	} else {
-		c.readFailedLocked(l, err)
+		c.linkLostLocked(l, l.readError(err))
 	}
 	return n
 }
@@ -449,7 +446,7 @@ func (l *link) countInputLocked() {
 func (l *link) inputArrived(n int) { l.input, l.lastRead = l.input[:len(l.input)+n], int32(n) }
 
 // takeRecord takes one record's data and control. It returns how much of the data is
-// in p; the rest is buffered. An error ends the session: see peerEndedLocked.
+// in p; the rest is buffered. An error ends the session: see endBy.
 func (s *session) takeRecord(l *link, rec suite.Record, p []byte) (n int, err error) {
 	if s.link != l {
 		return 0, nil

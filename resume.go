@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -84,7 +83,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	c.s.readers.wake()                    // whose transport it may be now
 	if r := sl.First; len(r.Data) > 0 || !r.Empty() {
 		if _, err := c.s.takeRecord(l, r, nil); err != nil {
-			c.peerEndedLocked(err)
+			c.finishLocked(c.s.endBy(err))
 		}
 	}
 	if t, ok := t.(*contained); ok {
@@ -259,7 +258,7 @@ func (c *Conn) NetworkChanged() {
 // only after an attempt that began after the time was up: a device may have
 // slept through all of it.
 func (r *redialer) run(c *Conn) {
-	var failure error
+	var lastErr error
 	var latest clock.Time // if not zero: the session expires then, whatever its ResumeTimeout
 	var ended *suite.EndedError
 	attempt, pauses := 0, 0
@@ -272,7 +271,7 @@ func (r *redialer) run(c *Conn) {
 			continue
 		}
 		if fresh {
-			latest, failure, attempt, pauses, fresh = 0, nil, 0, 0, false
+			latest, lastErr, attempt, pauses, fresh = 0, nil, 0, 0, false
 			if pause := r.redialDelayLocked(c); pause > 0 {
 				r.pauseLocked(c, pause)
 				continue
@@ -282,10 +281,10 @@ func (r *redialer) run(c *Conn) {
 			r.pauseLocked(c, pause)
 			continue
 		}
-		last := c.expiresLocked(latest).Until() <= 0
+		last := r.expires(c, latest).Until() <= 0
 		pause := c.set.backoff(pauses)
 		attempt++
-		resuming := Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: failure, Attempt: attempt}
+		resuming := Event{Kind: EventResuming, Conn: c, Remote: c.RemoteAddr(), Err: lastErr, Attempt: attempt}
 		if !last {
 			resuming.NextAttempt = time.Now().Add(c.set.AttemptTimeout).Add(pause)
 		}
@@ -298,10 +297,10 @@ func (r *redialer) run(c *Conn) {
 		case c.s.done:
 			continue
 		case c.s.leaving && finalAnswer(err):
-			c.endCleanlyLocked()
+			c.finishLocked(c.s.cleanEnd())
 			continue
 		case errors.Is(err, suite.ErrReplayGap), errors.Is(err, suite.ErrCounters):
-			c.failLocked(err)
+			c.finishLocked(failure(err))
 			continue
 		case errors.Is(err, suite.ErrRefused):
 			r.refusedLocked(c, err)
@@ -310,26 +309,26 @@ func (r *redialer) run(c *Conn) {
 			r.endedLocked(c, ended)
 			continue
 		case last && !r.retry:
-			c.failLocked(timeIsUp(err))
+			c.finishLocked(failure(timeIsUp(err)))
 			continue
 		case errors.Is(err, suite.ErrOtherInstance):
 			if latest == 0 {
 				latest = clock.Now().Add(otherInstanceTime)
 			}
 		}
-		failure = err
+		lastErr = err
 		pauses++
-		if r.pauseLocked(c, min(pause, max(0, c.expiresLocked(latest).Until()))) {
+		if r.pauseLocked(c, min(pause, max(0, r.expires(c, latest).Until()))) {
 			pauses = 0
 		}
 	}
 	r.running = false
 }
 
-// expiresLocked returns when a client without a link is to make its last attempt, which may
+// expires returns when a client without a link is to make its last attempt, which may
 // be changed meanwhile.
-func (c *Conn) expiresLocked(latest clock.Time) clock.Time {
-	at := c.s.lost.at.Add(min(c.s.resumeTimeout(c.set.ResumeTimeout), 1<<61))
+func (r *redialer) expires(c *Conn, latest clock.Time) clock.Time {
+	at := c.s.lost.expires(c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout))
 	if latest != 0 {
 		at = min(at, latest)
 	}
@@ -379,10 +378,10 @@ func random(most time.Duration) time.Duration {
 // server says that it has closed the session.
 func (r *redialer) refusedLocked(c *Conn, err error) {
 	if c.s.streamEnded() && !errors.Is(err, ErrAuthentication) {
-		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+		c.finishLocked(peerClosed)
 		return
 	}
-	c.failLocked(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideSentinel(err), hideSentinel(c.s.lost.err)))
+	c.finishLocked(failure(fmt.Errorf("%w: %w (the last transport ended with: %w)", ErrSessionLost, hideSentinel(err), hideSentinel(c.s.lost.err))))
 }
 
 // endedLocked ends the session as the server has ended it.
@@ -390,11 +389,11 @@ func (r *redialer) endedLocked(c *Conn, e *suite.EndedError) {
 	c.s.send.Received(min(e.Received, c.s.send.Highest()))
 	switch {
 	case e.Code == 0 && c.s.closed && e.Received >= c.s.send.End():
-		c.finishLocked(nil)
+		c.finishLocked(end{})
 	case e.Code == 0 && c.s.recv.FinReceived() && !c.s.closed: // nobody reads what this side has written
-		c.finalLocked(io.EOF, ErrPeerClosed, nil)
+		c.finishLocked(peerClosed)
 	default:
-		c.failLocked(fmt.Errorf("%w: %w", ErrSessionLost, e))
+		c.finishLocked(failure(fmt.Errorf("%w: %w", ErrSessionLost, e)))
 	}
 }
 

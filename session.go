@@ -78,6 +78,9 @@ type loss struct {
 	short bool  // before all had arrived that the peer had said it would replay
 }
 
+// expires returns when a session may be without a transport no longer.
+func (o loss) expires(timeout time.Duration) clock.Time { return o.at.Add(min(timeout, 1<<61)) }
+
 // init makes an empty session.
 func (s *session) init(of suite.Session, traits suite.Traits, limit int) {
 	s.send.Init(of, traits, limit, 0)
@@ -100,6 +103,15 @@ type ending struct {
 	resumeTimeout time.Duration // if not that of the settings
 	longestGap    time.Duration // without a link, before a resume
 	value         any           // of the application's
+}
+
+// resumeTimeoutOr is how long the session may be without a transport, which is usual unless
+// it was told otherwise.
+func (e *ending) resumeTimeoutOr(usual time.Duration) time.Duration {
+	if e != nil && e.resumeTimeout != 0 {
+		return e.resumeTimeout
+	}
+	return usual
 }
 
 // ending returns it, and makes it where there is none.

@@ -65,7 +65,7 @@ func (c *Conn) settleLocked() {
 	}
 	c.s.wake()
 	if ends, leaves := c.s.lingered(); ends {
-		c.finishLocked(nil)
+		c.finishLocked(end{})
 	} else if leaves {
 		c.redial.tellEndLocked(c)
 	}

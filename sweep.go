@@ -43,7 +43,7 @@ func (c *Conn) tick() bool {
 		l.tickPace(s.send.Acked())
 	}
 	if owes {
-		c.peerEndedLocked(ErrUnacknowledged)
+		c.finishLocked(c.s.endBy(ErrUnacknowledged))
 	} else if silent, ping := l.tickLiveness(s.send.Traits.Pings, s.send.Unacknowledged(), heard); silent {
 		c.linkLostLocked(l, errSilent)
 	} else if ping {
@@ -146,7 +146,7 @@ func (l *Listener) sweep() {
 			switch {
 			case c.s.link != nil:
 				l.proveAliveLocked(c)
-			case c.s.lost.at.Since() >= c.s.resumeTimeout(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
+			case c.s.lost.at.Since() >= c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout): // else it was resumed, and lost its link once more
 				c.expireLocked(ErrExpired)
 			}
 			c.unlock()
@@ -215,11 +215,16 @@ func (l *Listener) schedule(c *Conn, d time.Duration) {
 	}
 }
 
-// reschedule puts a suspended session down for another time.
-func (l *Listener) reschedule(c *Conn, due clock.Time) {
+// reschedule puts a session down for another time, when its ResumeTimeout has changed. The caller
+// holds the session's lock.
+func (l *Listener) reschedule(c *Conn) {
+	if c.s.link != nil {
+		l.provenAliveLocked(c)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.roster.Reschedule(c, &c.registration.Entry, due) {
+	if l.roster.Reschedule(c, &c.registration.Entry, c.s.lost.expires(c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout))) {
 		l.sweepLocked()
 	}
 }

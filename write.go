@@ -102,7 +102,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	l, n, err := c.writeLocked(p)
 	c.trySendLocked(l)
-	c.settleLocked()
 	if c.s.sender == roleFree {
 		c.s.burst.end()
 	}
@@ -113,17 +112,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// trySendLocked hands what is next to the transport of a link that takeSender has
-// returned, in an attempt that does not wait.
+// trySendLocked hands what is next to the transport of a link that takeSender or takePart has
+// returned, if there is one, in an attempt that does not wait. It settles the session.
 func (c *Conn) trySendLocked(l *link) {
-	if l == nil {
-		return
+	if l != nil {
+		next := c.s.next(l)
+		c.unlock()
+		n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
+		c.mu.Lock()
+		c.endSendLocked(l, next.loan, n, err)
 	}
-	next := c.s.next(l)
-	c.unlock()
-	n, err := l.writer.WriteNonblock(l.seal(next.loan.Bytes(), next.control))
-	c.mu.Lock()
-	c.endSendLocked(l, next.loan, n, err)
+	c.settleLocked()
 }
 
 // writeLocked takes p into the buffer and sees to it that it is sent. If it
@@ -145,7 +144,7 @@ func (c *Conn) writeLocked(p []byte) (l *link, n int, err error) {
 		if k, err = c.appendLocked(p[n:]); k > 0 {
 			n += k
 			if n < len(p) {
-				c.sendPartLocked()
+				c.trySendLocked(c.s.takePart())
 			}
 		}
 	}
@@ -178,6 +177,7 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 		c.server.grow(c, len(p))
 		ok, err = c.s.fits(len(p))
 	}
+	var sends *link
 	if ok && len(p) > 0 {
 		c.s.send.BeginAppend()
 		burst := c.s.sender == roleFree && c.s.burst.begin()
@@ -188,12 +188,12 @@ func (c *Conn) TryWrite(p []byte) (bool, error) {
 				break
 			}
 			if n += k; n < len(p) {
-				c.sendPartLocked()
+				c.trySendLocked(c.s.takePart())
 			}
 		}
-		c.trySendLocked(c.s.appended(len(p), burst && len(p) <= encryptStep))
+		sends = c.s.appended(len(p), burst && len(p) <= encryptStep)
 	}
-	c.settleLocked()
+	c.trySendLocked(sends)
 	if c.s.sender == roleFree {
 		c.s.burst.end()
 	}
@@ -311,25 +311,16 @@ func (s *session) takeSender(burst bool) *link {
 	return l
 }
 
-// sendPartLocked sees to it that what a Write has appended so far is sent while it
-// encrypts the rest: by itself, with what a call of the transport is worth, where
-// there is nothing to seal; else by a flusher, so that encrypting and sealing each
-// have a processor.
-func (c *Conn) sendPartLocked() {
-	l := c.s.link
-	if l == nil || l.writer == nil || l.framing != nil {
-		c.settleLocked()
-		return
+// takePart takes the sender role for what a Write has appended so far, so that it is sent while
+// the rest is encrypted: where there is nothing to seal, and for what a call of the transport is
+// worth. Else a flusher sends it, so that encrypting and sealing each have a processor.
+func (s *session) takePart() *link {
+	l := s.link
+	if l == nil || l.writer == nil || l.framing != nil || s.sender != roleFree || s.send.Sendable() < batchSize {
+		return nil
 	}
-	if c.s.sender != roleFree || c.s.send.Sendable() < batchSize {
-		return // a flusher sends it if appendLocked has to wait for room
-	}
-	c.s.sender = roleInline
-	loan := c.s.send.Lend(batchSize)
-	c.unlock()
-	n, err := l.writer.WriteNonblock(loan.Bytes())
-	c.mu.Lock()
-	c.endSendLocked(l, loan, n, err)
+	s.sender = roleInline
+	return l
 }
 
 // endSendLocked ends what a Write has done as the sender: it accounts for what an
@@ -339,9 +330,7 @@ func (c *Conn) endSendLocked(l *link, loan replay.Loan, n int, err error) {
 	for left := c.s.send.Sendable(); ; {
 		all := n == len(loan.Bytes())
 		left -= int64(n)
-		if err := c.s.written(l, loan, n, err); err != nil {
-			c.linkLostLocked(l, err)
-		}
+		c.linkLostLocked(l, c.s.written(l, loan, n, err))
 		if !all || c.s.link != l || c.s.closed || l.framing != nil || left <= 0 {
 			break
 		}
@@ -372,9 +361,7 @@ func (c *Conn) flush() {
 			c.unlock()
 			err := l.closeWrite()
 			c.mu.Lock()
-			if err != nil {
-				c.linkLostLocked(l, err)
-			}
+			c.linkLostLocked(l, err)
 		case c.s.send.Unencrypted(): // what Writes have left
 			loan := c.s.send.LendPlain()
 			c.unlock()
@@ -390,9 +377,7 @@ func (c *Conn) flush() {
 				err = io.ErrShortWrite // or it would be asked for ever
 			}
 			c.mu.Lock()
-			if err := c.s.written(l, next.loan, n, err); err != nil {
-				c.linkLostLocked(l, err)
-			}
+			c.linkLostLocked(l, c.s.written(l, next.loan, n, err))
 		}
 	}
 	c.s.sender = roleFree

@@ -8,8 +8,8 @@ var gapMutants = []mutant{
 		breaks: "Who waits for acknowledgements, or in Flush, is not woken when the session ends.",
 		edits: []edit{{"conn.go", `	c.s.writers.wake()
 	c.s.ackers.wake()
-	if cause`, `	c.s.writers.wake()
-	if cause`}},
+	if e.cause`, `	c.s.writers.wake()
+	if e.cause`}},
 		pkg: "./internal/gaptest", tests: "TestWaiters",
 	},
 	{

@@ -267,7 +267,7 @@ var listenerMutants = []mutant{
 	{
 		name:   "unproven sessions stay",
 		breaks: "A session whose handshake was never completed is kept.",
-		edits:  []edit{{"handshake.go", `offered.finishLocked(ErrHandshakeTimeout)`, `_ = offered`}},
+		edits:  []edit{{"handshake.go", `offered.finishLocked(end{cause: ErrHandshakeTimeout})`, `_ = offered`}},
 		pkg:    "./internal/conntest", tests: "TestLostProof TestLostProofTooLate",
 	},
 	{
@@ -518,9 +518,8 @@ var endMutants = []mutant{
 	{
 		name:   "a finished session keeps its transport",
 		breaks: "The transport of a session that has ended is never closed.",
-		edits: []edit{{"conn.go", `		c.s.detach()
-		l.close()`, `		c.s.detach()`}},
-		pkg: ".", tests: "TestEndedSessionsAreForgotten",
+		edits:  []edit{{"conn.go", `			l.close()`, ``}},
+		pkg:    ".", tests: "TestEndedSessionsAreForgotten",
 	},
 	{
 		name:   "the last error wins",
@@ -587,7 +586,7 @@ var endMutants = []mutant{
 	{
 		name:   "a replayed resume ends a closed session's link",
 		breaks: "Whoever has seen a resume destroys what is under way.",
-		edits:  []edit{{"handshake.go", "if c.s.link == nil {\n\t\t\tc.finishLocked(nil)", "if true {\n\t\t\tc.finishLocked(nil)"}},
+		edits:  []edit{{"handshake.go", "if c.s.link == nil {\n\t\t\tc.finishLocked(end{})", "if true {\n\t\t\tc.finishLocked(end{})"}},
 		pkg:    "./internal/conntest", tests: "TestReplayedResumeWhileClosing",
 	},
 	{

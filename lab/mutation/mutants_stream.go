@@ -185,7 +185,7 @@ var readMutants = []mutant{
 	{
 		name:   "damage ends the session",
 		breaks: "A record that was changed on the path ends the session and not only its link.",
-		edits:  []edit{{"read.go", `c.linkLostLocked(l, err) // a damaged path must not end a session`, `c.failLocked(err)`}},
+		edits:  []edit{{"read.go", `c.linkLostLocked(l, err) // a damaged path must not end a session`, `c.finishLocked(failure(err))`}},
 		pkg:    "./internal/conntest", tests: "TestDamageEndsTheLinkOnly",
 	},
 	{
@@ -249,11 +249,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a long Write waits for its peer",
 		breaks: "A long Write holds whoever calls it while the transport takes nothing, although there is room.",
-		edits: []edit{{"write.go", `	n, err := l.writer.WriteNonblock(loan.Bytes())
-	c.mu.Lock()
-	c.endSendLocked(l, loan, n, err)`, `	n, err := l.conn.Write(loan.Bytes())
-	c.mu.Lock()
-	c.endSendLocked(l, loan, n, err)`}},
+		edits:  []edit{{"write.go", `l.writer.WriteNonblock(l.seal(`, `l.conn.Write(l.seal(`}},
 		pkg: "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
