@@ -250,7 +250,7 @@ var writeMutants = []mutant{
 		name:   "a long Write waits for its peer",
 		breaks: "A long Write holds whoever calls it while the transport takes nothing, although there is room.",
 		edits:  []edit{{"write.go", `l.writer.WriteNonblock(l.seal(`, `l.conn.Write(l.seal(`}},
-		pkg: "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
+		pkg:    "./internal/conntest", tests: "TestWriteWaitsForNothingButRoom",
 	},
 	{
 		name:   "the fast path forgets who wrote beside it",
