@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
@@ -13,14 +15,18 @@ import (
 )
 
 // openDebug serves package debug. It is not ready any more when the process drains.
-func (s *service) openDebug(c *config) (*http.Server, error) {
+// The function ends that, when the requests that wait for no events are answered: one of
+// them may be what has ended the process.
+func (s *service) openDebug(c *config) (func(), error) {
 	l, at, err := listenLocal(c.debug)
 	if err != nil {
 		return nil, err
 	}
 	registry := prom.NewRegistry()
 	registry.MustRegister(s.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	ctx, cancel := context.WithCancel(context.Background())
 	web := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		Handler: debug.Handler(debug.Config{
@@ -46,5 +52,11 @@ func (s *service) openDebug(c *config) (*http.Server, error) {
 	}
 	go func() { _ = web.Serve(l) }()
 	s.logger.Info("debug", "address", at)
-	return web, nil
+	return func() {
+		cancel() // pages that follow the events hold nothing up
+		limit, stop := context.WithTimeout(context.Background(), time.Second)
+		defer stop()
+		_ = web.Shutdown(limit)
+		_ = web.Close()
+	}, nil
 }

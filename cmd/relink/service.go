@@ -54,12 +54,12 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 		return p.failed("serve", err, exitFailed)
 	}
 	if c.debug != "" {
-		web, err := s.openDebug(c)
+		closeDebug, err := s.openDebug(c)
 		if err != nil {
 			_ = s.listener.Close()
 			return p.failed("serve", err, exitFailed)
 		}
-		defer func() { _ = web.Close() }()
+		defer closeDebug()
 	}
 	s.server = proxy.NewServer(c.settings(), s.logger)
 	served := make(chan error, 1)
