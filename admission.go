@@ -159,7 +159,7 @@ func (l *Listener) TakeTransport(transport net.Conn, read []byte, label string) 
 // meanwhile waits with them.
 func (l *Listener) begin(t net.Conn, s *source, read []byte) {
 	remote := t.RemoteAddr()
-	if err := l.askAdmit(remote); err != nil {
+	if err := l.set.askAdmit(remote); err != nil {
 		l.turnAway(t, s, remote, fmt.Errorf("%w: %w", ErrDenied, err))
 		return
 	}
@@ -218,8 +218,8 @@ func (l *Listener) begin(t net.Conn, s *source, read []byte) {
 }
 
 // askAdmit asks ListenConfig.Admit.
-func (l *Listener) askAdmit(remote net.Addr) (err error) {
-	if l.set.Admit == nil {
+func (s *settings) askAdmit(remote net.Addr) (err error) {
+	if s.Admit == nil {
 		return nil
 	}
 	defer func() {
@@ -227,7 +227,7 @@ func (l *Listener) askAdmit(remote net.Addr) (err error) {
 			err = fmt.Errorf("%w: ListenConfig.Admit panicked: %v", errInternal, p)
 		}
 	}()
-	return l.set.Admit(remote)
+	return s.Admit(remote)
 }
 
 // turnAway refuses a transport before anything is spent on it.

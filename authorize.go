@@ -207,7 +207,7 @@ func (l *Listener) revoke(hit func(Identity) bool) int {
 // It is an error on a listener without [NoiseServer], and a wrong key changes
 // nothing.
 func (l *Listener) SetKeys(keys ...PrivateKey) error {
-	p, err := l.noise()
+	p, err := l.set.noise()
 	if err != nil {
 		return err
 	}
@@ -222,16 +222,16 @@ func (l *Listener) SetKeys(keys ...PrivateKey) error {
 // It is an error on a listener without [NoiseServer] or [InsecureNoiseServer], and
 // a wrong key changes nothing.
 func (l *Listener) SetPresharedKeys(keys ...PresharedKey) error {
-	p, err := l.noise()
+	p, err := l.set.noise()
 	if err != nil {
 		return err
 	}
 	return p.SetPresharedKeys(rawPresharedKeys(keys))
 }
 
-// noise returns the listener's protocol of that suite.
-func (l *Listener) noise() (*noise.Protocol, error) {
-	for _, p := range l.set.protocols {
+// noise returns a listener's protocol of that suite.
+func (s *settings) noise() (*noise.Protocol, error) {
+	for _, p := range s.protocols {
 		if p, ok := p.(*noise.Protocol); ok {
 			return p, nil
 		}

@@ -76,23 +76,9 @@ func (b *budget) excess() bool {
 	return b.suspended.Load() > b.mostSuspended || short > 0 && b.charged.Load()+short > b.most-b.most/16*grantsEnd
 }
 
-// firstLimit is what the sending direction has for the asking.
-func (s *session) firstLimit() int {
-	if s.send.Traits.Acks {
-		return min(firstBuffer, s.send.Most())
-	}
-	return min(2*firstBuffer, s.send.Most())
-}
-
-// beginSmall gives a new session of a server what it has for the asking.
-func (s *session) beginSmall() {
-	s.send.SetLimit(s.firstLimit())
-	s.recv.SetWindow(firstBuffer)
-}
-
 // memory is what the session's buffers take, in bytes.
 func (s *session) memory() int {
-	n := s.send.Memory() + s.recv.Memory()
+	n := s.send.Buffer.Memory() + s.recv.Memory()
 	if l := s.link; l != nil && l.framing != nil {
 		if size := int(l.inputSize.Load()); size > minInput {
 			n += size
@@ -120,7 +106,7 @@ func (b *budget) account(s *session) {
 		if promised := s.recv.Promised(); promised > firstBuffer {
 			next.promised = uint32(withChunks(promised))
 		}
-		if limit := s.send.Limit(); limit > s.firstLimit() {
+		if limit := s.send.Buffer.Limit(); limit > s.send.Buffer.First(s.send.Traits.Acks) {
 			next.granted = uint32(withChunks(limit))
 		}
 		next.granted = max(next.held, next.granted+next.promised)
@@ -174,15 +160,15 @@ func (b *budget) request(s *session, size, n int) bool {
 // acknowledgements, which it reports; on one with them whoever writes waits for those.
 func (b *budget) grow(s *session, n int) (cut bool) {
 	for b != nil && !s.done {
-		limit, most := s.send.Limit(), s.send.Most()
-		if limit >= most || limit-s.send.Held() >= n {
+		limit, most := s.send.Buffer.Limit(), s.send.Buffer.Most()
+		if limit >= most || limit-s.send.Buffer.Held() >= n {
 			break
 		}
 		step := min(max(limit, MinReplayLimit), most-limit)
 		if !b.request(s, limit, step) {
 			return b.cutHistory(s, limit)
 		}
-		s.send.SetLimit(limit + step)
+		s.send.Buffer.SetLimit(limit + step)
 		b.account(s)
 	}
 	return false
@@ -194,10 +180,10 @@ func (b *budget) cutHistory(s *session, limit int) bool {
 	if s.send.Traits.Acks || s.link == nil {
 		return false
 	}
-	again := s.send.KeepsLess()
+	again := s.send.Buffer.KeepsLess()
 	s.send.KeepLess(limit)
 	b.account(s)
-	if again || !s.send.KeepsLess() {
+	if again || !s.send.Buffer.KeepsLess() {
 		return false
 	}
 	b.totals.histories.Add(1)
@@ -206,7 +192,7 @@ func (b *budget) cutHistory(s *session, limit int) bool {
 
 // room is how much a Write takes now without waiting.
 func (b *budget) room(s *session) int {
-	limit, most := s.send.Limit(), s.send.Most()
+	limit, most := s.send.Buffer.Limit(), s.send.Buffer.Most()
 	if b == nil || limit >= most {
 		return s.send.Room()
 	}
@@ -242,29 +228,24 @@ func (s *session) readAhead() int {
 	return s.recv.Limit()
 }
 
-// spare reports whether a server's session has been granted much that it does not use.
-func (s *session) spare() bool {
-	return !s.client && s.send.Limit() > s.firstLimit() && s.send.Held() <= s.send.Limit()/4
-}
-
 // tick gives back what is not used, and takes again what is to be had. It reports whether
 // history has given way.
 func (b *budget) tick(s *session) (cut bool) {
 	if b == nil {
 		return false
 	}
-	if s.spare() {
-		limit := s.firstLimit()
-		for limit < 2*s.send.Held() {
+	if s.send.Buffer.Spare(s.send.Traits.Acks) {
+		limit := s.send.Buffer.First(s.send.Traits.Acks)
+		for limit < 2*s.send.Buffer.Held() {
 			limit *= 2
 		}
-		s.send.SetLimit(limit)
+		s.send.Buffer.SetLimit(limit)
 	}
 	if s.wantsRoom { // what it was denied may be there now
 		cut = b.grow(s, 1)
 	}
-	if s.send.KeepsLess() && b.ample() {
-		s.send.KeepAll()
+	if s.send.Buffer.KeepsLess() && b.ample() {
+		s.send.Buffer.KeepAll()
 		s.writers.wake() // who waits for history to give way asks for room once more
 	}
 	if s.recv.Window() > firstBuffer && b.promised.Load() > b.most/2-b.most/8 {
@@ -316,7 +297,7 @@ func (l *Listener) relief() {
 		b.histories.Store(int64(clock.Now()))
 		for c := range l.Sessions() {
 			c.mu.Lock()
-			if !c.s.done && c.s.send.Limit() > c.s.firstLimit() && b.cutHistory(&c.s, c.s.firstLimit()) {
+			if !c.s.done && c.s.send.Buffer.Limit() > c.s.send.Buffer.First(c.s.send.Traits.Acks) && b.cutHistory(&c.s, c.s.send.Buffer.First(c.s.send.Traits.Acks)) {
 				c.notify.historyCut(c)
 			}
 			c.unlock()

@@ -24,7 +24,7 @@ func (c *Conn) Close() error {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.s.closed = true
-	c.s.send.QueueFin()
+	c.s.send.Fin.Queue()
 	c.s.readers.wake()
 	c.s.writers.wake()
 	c.s.ackers.wake()
@@ -40,8 +40,8 @@ func (c *Conn) Close() error {
 	// any more: that it is acknowledged shows that the peer has heard both. A client
 	// whose stream has ended, and that has this one's end, need not hear the news, and may
 	// be gone by now.
-	if c.s.client || !c.s.send.FinAcked() || !c.s.recv.FinReceived() {
-		c.s.send.RepeatFin()
+	if c.s.client || !c.s.send.Fin.Acked() || !c.s.recv.FinReceived() {
+		c.s.send.Fin.Repeat()
 	}
 	return nil
 }
@@ -55,13 +55,13 @@ func (c *Conn) CloseWrite() error {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if c.s.closed || c.s.send.FinQueued() {
+	if c.s.closed || c.s.send.Fin.Queued() {
 		return c.opError("close", net.ErrClosed)
 	}
 	if err := c.s.send.Err(); err != nil {
 		return c.opError("close", err)
 	}
-	c.s.send.QueueFin()
+	c.s.send.Fin.Queue()
 	return nil
 }
 
@@ -116,7 +116,7 @@ func (s *session) endBy(err error) end {
 	case errors.Is(err, errKnowsEnd):
 		e = s.cleanEnd()
 		e.reset = suite.ResetClosed
-	case errors.Is(err, errSaidClosed) && (s.recv.FinReceived() || s.closed && s.send.Finished()):
+	case errors.Is(err, errSaidClosed) && (s.recv.FinReceived() || s.closed && s.send.Fin.Finished()):
 		e = s.cleanEnd()
 	case errors.Is(err, errSaidClosed): // it cannot have had everything
 		e = failure(fmt.Errorf("%w: %w", ErrSessionLost, &suite.EndedError{Received: s.send.Acked()}))
@@ -130,25 +130,21 @@ func (s *session) endBy(err error) end {
 func (c *Conn) closeTimedOut() {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.s.leaving || c.s.send.Traits.HalfClose && c.s.send.Finished() {
+	if c.s.leaving || c.s.send.Traits.HalfClose && c.s.send.Fin.Finished() {
 		c.finishLocked(c.s.cleanEnd())
 		return
 	}
 	var e end
-	if !c.s.send.Delivered() && !c.s.handedAll() {
+	// Without acknowledgements the best that can be told is that the last transport has taken
+	// everything, and showed no sign of having lost it.
+	handedAll := !c.s.send.Traits.Acks && c.s.send.Pending() == 0 && (c.s.link != nil || c.s.lost.clean)
+	if !c.s.send.Delivered() && !handedAll {
 		e.cause = fmt.Errorf("%w: closed with up to %d bytes undelivered after CloseTimeout", ErrExpired, c.s.send.End()-c.s.send.Acked())
 	}
 	if c.s.send.Traits.HalfClose || e.cause != nil {
 		e.reset = suite.ResetLinger // a clean end would say that all has arrived
 	}
 	c.finishLocked(e)
-}
-
-// handedAll reports whether, on a wire without acknowledgements, the last
-// transport has taken everything and showed no sign of having lost it. It is
-// the best that such a wire can tell.
-func (s *session) handedAll() bool {
-	return !s.send.Traits.Acks && s.send.Pending() == 0 && (s.link != nil || s.lost.clean)
 }
 
 // linkLostLocked suspends the session, or ends it where there is nothing to
@@ -173,7 +169,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	switch {
 	case c.s.provisional:
 		return // its handshake's time limit decides
-	case !c.s.client && c.s.send.Traits.HalfClose && c.s.send.Finished() && (c.s.closed || c.s.recv.FinReceived()):
+	case !c.s.client && c.s.send.Traits.HalfClose && c.s.send.Fin.Finished() && (c.s.closed || c.s.recv.FinReceived()):
 		c.finishLocked(c.s.cleanEnd())
 		return
 	case c.s.closed && c.s.send.Traits.HalfClose && c.s.mayPart():
@@ -188,7 +184,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	}
 	c.server.report(&c.s) // no tick does meanwhile
 	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
-	if c.redial != nil && c.s.recv.FinReceived() && c.s.send.Finished() {
+	if c.redial != nil && c.s.recv.FinReceived() && c.s.send.Fin.Finished() {
 		c.redial.tellEndLocked(c)
 	} else if c.redial != nil {
 		c.redial.startLocked(c)
@@ -258,20 +254,7 @@ func (s *session) saysClosed(l *link) bool {
 // mayPart reports whether a closed session may end, as far as this side's stream goes. A
 // client that knows only that the server reads no more cannot know whether the server
 // has heard that nobody reads here either.
-func (s *session) mayPart() bool { return s.send.Finished() && (!s.client || s.send.FinAcked()) }
-
-// takeFarewell returns what a record's control, of which all else is taken, says of the
-// end.
-func (s *session) takeFarewell(k suite.Control) error {
-	switch {
-	case k.Reset == suite.ResetClosed:
-		return errSaidClosed
-	case k.Pong && s.leaving: // to the ping of this link's first record
-		return errKnowsEnd
-	default:
-		return nil
-	}
-}
+func (s *session) mayPart() bool { return s.send.Fin.Finished() && (!s.client || s.send.Fin.Acked()) }
 
 // tellEndLocked has a client whose session is over, and has no link, see to it that the
 // server learns it.
@@ -295,7 +278,7 @@ func (s *session) endStatus(cause error) *suite.EndedError {
 	}
 	e := &suite.EndedError{Received: s.recv.Received()}
 	switch {
-	case cause == nil && s.send.Finished():
+	case cause == nil && s.send.Fin.Finished():
 	case errors.Is(cause, ErrDenied):
 		e.Code = suite.ResetDenied
 	case errors.Is(cause, ErrProtocol):

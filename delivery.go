@@ -105,7 +105,7 @@ func (c *Conn) Flush(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return c.opError("flush", &UndeliveredError{left, ctxError(ctx)})
-		case c.s.done || c.s.send.Stopped():
+		case c.s.done || c.s.send.Fin.Stopped():
 			return c.opError("flush", &UndeliveredError{left, c.s.writeEnd()})
 		}
 		if !c.s.send.Traits.Acks {

@@ -139,7 +139,7 @@ func Bury(l *Listener, n int) {
 	defer l.mu.Unlock()
 	for i := range n {
 		key := roster.Key{Key: suite.Key{0xff, byte(i), byte(i >> 8)}}
-		l.ended.Add(nil, nil, []roster.Key{key}, l.set.ResumeTimeout, l.expireEnded)
+		l.ended.Add(nil, nil, []roster.Key{key}, l.set.ResumeTimeout, &l.mu)
 	}
 }
 

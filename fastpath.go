@@ -78,7 +78,7 @@ func (s *session) arrivedFast(l *link, size, n int, err error) bool {
 // sending and will send this too, if nothing else is to be done. Otherwise it
 // changes nothing and returns false.
 func (s *session) writeBeside(p []byte) bool {
-	if s.link == nil || s.send.Appending() || s.send.FinQueued() || s.closed || s.send.Err() != nil || s.writeDeadline != clock.None ||
+	if s.link == nil || s.send.Appending() || s.send.Fin.Queued() || s.closed || s.send.Err() != nil || s.writeDeadline != clock.None ||
 		len(p) == 0 || len(p) > stream.EncryptShort || len(p) > s.send.Room() {
 		return false
 	}

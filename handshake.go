@@ -287,14 +287,19 @@ func (h *handshake) expire() {
 }
 
 // MayOpen implements [suite.Host].
-func (h *handshake) MayOpen() error { return h.l.mayOpen() }
+func (h *handshake) MayOpen() error {
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
+	return h.l.mayOpenLocked()
+}
 
 // Offer implements [suite.Host].
 func (h *handshake) Offer(s suite.Session, k suite.Key) error {
 	c := newConn(h.l.set.each[h.index], h.l.set.protocols[h.index], s, h.l.notify)
 	c.server, c.s.provisional = h.l, true
 	c.registration = new(registration)
-	c.s.beginSmall()
+	c.s.send.Buffer.SetLimit(c.s.send.Buffer.First(c.s.send.Traits.Acks)) // and more if the budget has it
+	c.s.recv.SetWindow(firstBuffer)
 	c.addrs.Store(h.stream.addresses())
 	c.registration.offer = h
 	return h.l.offer(h, c, k)

@@ -259,13 +259,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// mayOpen returns why no new session is taken, if none is.
-func (l *Listener) mayOpen() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mayOpenLocked()
-}
-
+// mayOpenLocked returns why no new session is taken, if none is.
 func (l *Listener) mayOpenLocked() error {
 	_, givesWay := l.roster.Evictable()
 	switch {
@@ -354,7 +348,7 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && c.registration.Known() {
-		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout), l.expireEnded)
+		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout), &l.mu)
 	}
 	wasLive := l.dropLocked(c)
 	if l.failure != nil {
@@ -378,13 +372,6 @@ func (l *Listener) dropLocked(c *Conn) (live bool) {
 	l.ages.end(c)
 	l.rescheduledLocked()
 	return live
-}
-
-// expireEnded is called when the time of a tombstone is up.
-func (l *Listener) expireEnded() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ended.Tidy()
 }
 
 // suspend notes that a session has lost its link and when it expires. It

@@ -194,17 +194,17 @@ type reported struct {
 	charge                  charge // what is in the budget
 }
 
-// noteActivity notes that the application has read or written since the last report.
-func (s *session) noteActivity() {
-	if uint32(s.recv.Consumed()) != s.reported.read || uint32(s.send.End()) != s.reported.written {
-		s.active = clock.ThisMoment()
-	}
+// behind reports whether the application has read or written what is not reported.
+func (r *reported) behind(read, written int64) bool {
+	return uint32(read) != r.read || uint32(written) != r.written
 }
 
 // report brings the totals up to date with a session. A nil Listener, which is that of
 // a client, has none.
 func (l *Listener) report(s *session) {
-	s.noteActivity()
+	if s.reported.behind(s.recv.Consumed(), s.send.End()) {
+		s.active = clock.ThisMoment()
+	}
 	if l == nil {
 		s.reported.read, s.reported.written = uint32(s.recv.Consumed()), uint32(s.send.End())
 		return
@@ -223,11 +223,6 @@ func (l *Listener) report(s *session) {
 		r.replayed = replayed
 	}
 	l.budget.account(s)
-}
-
-// reportDue says whether the application has read what is not in the totals.
-func (s *session) reportDue() bool {
-	return !s.client && uint32(s.recv.Consumed()) != s.reported.read
 }
 
 // Stats returns the counts at this moment. It takes the same short time whatever

@@ -502,5 +502,12 @@ func (s *session) takeControl(l *link, k suite.Control) error {
 		l.ackAsked = false
 		l.trips.answer()
 	}
-	return s.takeFarewell(k)
+	switch {
+	case k.Reset == suite.ResetClosed:
+		return errSaidClosed
+	case k.Pong && s.leaving: // to the ping of this link's first record
+		return errKnowsEnd
+	default:
+		return nil
+	}
 }

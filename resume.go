@@ -264,7 +264,7 @@ func (r *redialer) run(c *Conn) {
 	attempt, pauses := 0, 0
 	c.mu.Lock()
 	defer c.unlock()
-	for fresh := true; c.s.wantsLink(); {
+	for fresh := true; !c.s.done && (c.s.link == nil || c.s.link.doubtful()); {
 		if c.s.link != nil {
 			r.attemptBesideLocked(c)
 			fresh = true

@@ -81,7 +81,7 @@ func (s *session) wake() {
 		s.writers.wake()
 	}
 	if s.ackers.waited() {
-		if p := (progress{s.epoch, s.send.Acked(), s.send.Consumed(), s.send.HandedTo(), s.link != nil, s.send.Stopped()}); p != s.ackers.seen {
+		if p := (progress{s.epoch, s.send.Acked(), s.send.Consumed(), s.send.HandedTo(), s.link != nil, s.send.Fin.Stopped()}); p != s.ackers.seen {
 			s.ackers.seen = p
 			s.ackers.wake()
 		}
@@ -98,7 +98,7 @@ type progress struct {
 // writable reports whether a Write that waits, for room or for its turn, can go
 // on. One that was woken for nothing would ask the peer for an acknowledgement again.
 func (s *session) writable() bool {
-	return s.closed || s.send.FinQueued() || s.send.Err() != nil || !s.send.Appending() || s.wantsRoom && s.send.Room() > 0
+	return s.closed || s.send.Fin.Queued() || s.send.Err() != nil || !s.send.Appending() || s.wantsRoom && s.send.Room() > 0
 }
 
 // readable reports whether a Read can return without the transport.
@@ -171,8 +171,9 @@ func (s *session) halfCloseDue(l *link) bool {
 // ticksWanted says whether there is anything that time will decide.
 func (s *session) ticksWanted(l *link) bool {
 	return l.outstanding || s.recv.AckPending() || s.recv.ReplayUnknown() && s.recv.Draining() ||
-		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks || s.send.Unacknowledged()) || s.spare() ||
-		s.send.Traits.Pings && l.probe.timeout > 0 && l.answerDue(s.send.Unacknowledged()) || l.silenceMatters(s.send.Traits.Pings, s.recv.Received()) || s.reportDue()
+		s.absenceMatters() || l.framing != nil && (l.inputUse == inputLong || l.writing && l.writingTicks < stuckTicks || s.send.Unacknowledged()) ||
+		s.send.Traits.Pings && l.probe.timeout > 0 && l.answerDue(s.send.Unacknowledged()) || l.silenceMatters(s.send.Traits.Pings, s.recv.Received()) ||
+		!s.client && (s.send.Buffer.Spare(s.send.Traits.Acks) || uint32(s.recv.Consumed()) != s.reported.read)
 }
 
 // absenceMatters says whether somebody must read if the application stays away:
@@ -194,7 +195,7 @@ func (s *session) lingered() (ends, leaves bool) {
 		// Without acknowledgements only a resume tells what has arrived, unless
 		// nothing was ever on its way.
 		return l == nil && s.send.NothingUnderWay(), false
-	case !s.send.Finished():
+	case !s.send.Fin.Finished():
 		return false, false
 	case l == nil:
 		return s.mayPart(), !s.mayPart()

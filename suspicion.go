@@ -320,9 +320,6 @@ func (l *link) suspected(pings, pingDue bool) bool {
 	}
 }
 
-// wantsLink reports whether a client has no link, or suspects the one it has.
-func (s *session) wantsLink() bool { return !s.done && (s.link == nil || s.link.doubtful()) }
-
 // doubtful reports whether there is a link and it is suspected. What was said over it
 // last may not have arrived.
 func (l *link) doubtful() bool { return l != nil && l.suspicion != nil && l.suspicion.since != 0 }

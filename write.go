@@ -157,7 +157,7 @@ func (s *session) appended(n int, burst bool) *link {
 	if s.done {
 		s.send.Release()
 	}
-	if n > 0 && !s.send.FinQueued() { // else a flusher sends it with the end
+	if n > 0 && !s.send.Fin.Queued() { // else a flusher sends it with the end
 		return s.takeSender(burst)
 	}
 	return nil
@@ -210,7 +210,7 @@ func (s *session) fits(n int) (bool, error) {
 	if err := s.mayWrite(); err != nil {
 		return false, err
 	}
-	if most := s.send.MaxRoom(); n > most {
+	if most := s.send.Buffer.MaxRoom(s.send.Traits.Acks); n > most {
 		return false, fmt.Errorf("relink: TryWrite of %d bytes, and at most %d fit while connected: use Write, or raise ReplayLimit", n, most)
 	}
 	return !s.send.Appending() && n <= s.send.Room(), nil
@@ -231,7 +231,7 @@ func (c *Conn) Room() int {
 // mayWrite says why a Write cannot go on, if so.
 func (s *session) mayWrite() error {
 	switch {
-	case s.closed || s.send.FinQueued():
+	case s.closed || s.send.Fin.Queued():
 		return net.ErrClosed
 	case s.send.Err() != nil:
 		return s.send.Err()

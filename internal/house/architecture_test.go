@@ -461,19 +461,117 @@ func TestSessionOnlyChangesAndAnswers(t *testing.T) {
 	require.Greater(t, fields, 20, "has it another name?")
 }
 
+// What a type may grow to: see docs/adr/0019-how-large-a-type-may-be.md.
+const (
+	maxMethods = 60
+	maxFields  = 35
+)
+
+// A size is that of a type: its methods, with those of what it embeds, and its fields.
+type size struct{ methods, fields int }
+
+// sizes returns those of the types of a package, which its files declare.
+func sizes(files []*ast.File) map[string]size {
+	all := make(map[string]size)
+	embeds := make(map[string][]string)
+	for _, f := range files {
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if of := receiverOf(d); of != "" {
+					s := all[of]
+					s.methods++
+					all[of] = s
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					typ, ok := spec.(*ast.TypeSpec)
+					if !ok {
+						continue
+					}
+					structure, ok := typ.Type.(*ast.StructType)
+					if !ok {
+						continue
+					}
+					s := all[typ.Name.Name]
+					s.fields = structure.Fields.NumFields()
+					all[typ.Name.Name] = s
+					for _, field := range structure.Fields.List {
+						if len(field.Names) == 0 {
+							embeds[typ.Name.Name] = append(embeds[typ.Name.Name], typeName(field.Type))
+						}
+					}
+				}
+			}
+		}
+	}
+	whole := make(map[string]size)
+	for name, s := range all {
+		for _, embedded := range embeds[name] {
+			s.methods += all[embedded].methods
+		}
+		whole[name] = s
+	}
+	return whole
+}
+
+// No type of the library is so large that nobody can know it.
+func TestTypesStaySmall(t *testing.T) {
+	packages := make(map[string][]*ast.File)
+	for _, f := range sources(t) {
+		if f.module == "." && !f.isTest() {
+			packages[f.dir()] = append(packages[f.dir()], f.syntax)
+		}
+	}
+	for dir, files := range packages {
+		for name, s := range sizes(files) {
+			if s.methods > maxMethods || s.fields > maxFields {
+				t.Errorf("%s: %s has %d methods and %d fields, and may have %d and %d", dir, name, s.methods, s.fields, maxMethods, maxFields)
+			}
+		}
+	}
+	require.Greater(t, sizes(packages["."])["Conn"].methods, 30, "has it another name?")
+	require.Greater(t, sizes(packages["."])["session"].fields, 20, "has it another name?")
+}
+
+// The test above counts what it is to count.
+func TestSizesAreCounted(t *testing.T) {
+	t.Parallel()
+	var files []*ast.File
+	for _, text := range []string{
+		"package x\ntype a struct { *b; c, d int }\nfunc (a) f() {}\nfunc (*a) g() {}\ntype g[T any] struct { a T }",
+		"package x\ntype b struct {}\nfunc (b *b) f() {}\nfunc (x g[T]) f() {}\nfunc f() {}",
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", text, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		files = append(files, f)
+	}
+	require.Equal(t, map[string]size{"a": {3, 3}, "b": {1, 0}, "g": {1, 1}}, sizes(files))
+}
+
 // receiverOf returns the name of the type that a method belongs to.
 func receiverOf(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return ""
 	}
-	typ := d.Recv.List[0].Type
-	if p, ok := typ.(*ast.StarExpr); ok {
-		typ = p.X
+	return typeName(d.Recv.List[0].Type)
+}
+
+// typeName returns the name of a type, of a pointer to one, or of one with type arguments, if it
+// is of the package.
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return typeName(e.X)
+	case *ast.IndexExpr:
+		return typeName(e.X)
+	case *ast.IndexListExpr:
+		return typeName(e.X)
+	case *ast.Ident:
+		return e.Name
+	default:
+		return ""
 	}
-	if name, ok := typ.(*ast.Ident); ok {
-		return name.Name
-	}
-	return ""
 }
 
 // harmIn returns what a piece of code does or knows beyond its own state.

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"container/list"
+	"sync"
 	"time"
 
 	"github.com/relink-go/relink/internal/suite"
@@ -60,9 +61,9 @@ type Ended struct {
 // Len is how many sessions are remembered.
 func (g *Ended) Len() int { return g.order.Len() }
 
-// Add remembers for a while how a session has ended. tidy is to be called when its time is up:
-// by a timer, whose goroutine calls [Ended.Tidy] with the listener's lock.
-func (g *Ended) Add(of suite.Session, end *suite.EndedError, keys []Key, life time.Duration, tidy func()) {
+// Add remembers for a while how a session has ended. The lock, which the caller holds, is the
+// listener's: when the time is up it is taken by the goroutine of a timer.
+func (g *Ended) Add(of suite.Session, end *suite.EndedError, keys []Key, life time.Duration, lock sync.Locker) {
 	t := &tombstone{of, end, keys, time.Now().Add(life)}
 	if g.order.Len() >= MaxTombstones {
 		g.dropOldest()
@@ -76,14 +77,18 @@ func (g *Ended) Add(of suite.Session, end *suite.EndedError, keys []Key, life ti
 	g.order.PushBack(t)
 	switch {
 	case g.timer == nil:
-		g.timer = time.AfterFunc(time.Until(t.expires), tidy)
+		g.timer = time.AfterFunc(time.Until(t.expires), func() {
+			lock.Lock()
+			defer lock.Unlock()
+			g.tidy()
+		})
 	case g.order.Len() == 1:
 		g.timer.Reset(time.Until(t.expires))
 	}
 }
 
-// Tidy drops the tombstones whose time is up.
-func (g *Ended) Tidy() {
+// tidy drops the tombstones whose time is up.
+func (g *Ended) tidy() {
 	for g.order.Len() > 0 {
 		if left := time.Until(g.order.Front().Value.(*tombstone).expires); left > 0 {
 			g.timer.Reset(left)

@@ -3,6 +3,7 @@ package roster_test
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,21 +184,30 @@ func TestBacklog(t *testing.T) {
 // Ended sessions are remembered for as long as it was said, and at most so many.
 func TestEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		mu.Lock()
+		defer mu.Unlock()
+		wait := func(d time.Duration) {
+			mu.Unlock()
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+		}
 		var e roster.Ended
 		how := &suite.EndedError{Code: suite.ResetAborted}
-		e.Add(nil, how, []roster.Key{key(0)}, time.Second, e.Tidy)
-		e.Add(nil, how, []roster.Key{key(1)}, 2*time.Second, e.Tidy)
+		e.Add(nil, how, []roster.Key{key(0)}, time.Second, &mu)
+		e.Add(nil, how, []roster.Key{key(1)}, 2*time.Second, &mu)
 		target, ok := e.Find(key(1))
 		require.True(t, ok)
 		require.Equal(t, how, target.Check(suite.Offsets{}))
-		time.Sleep(1500 * time.Millisecond)
+		wait(1500 * time.Millisecond)
 		_, ok = e.Find(key(0))
 		require.False(t, ok)
 		require.Equal(t, 1, e.Len())
-		time.Sleep(time.Second)
+		wait(time.Second)
 		require.Zero(t, e.Len())
 		for i := range roster.MaxTombstones + 1 {
-			e.Add(nil, how, []roster.Key{key(i)}, time.Second, e.Tidy)
+			e.Add(nil, how, []roster.Key{key(i)}, time.Second, &mu)
 		}
 		require.Equal(t, roster.MaxTombstones, e.Len())
 		_, ok = e.Find(key(0))

@@ -248,9 +248,9 @@ func (m *model) check() {
 	m.equal("Room", s.Room(), m.room())
 	m.equal("Full", s.Full() != nil, m.end == math.MaxInt64)
 	m.equal("Appending", s.Appending(), m.appending)
-	m.equal("FinQueued", s.FinQueued(), m.finQueued)
-	m.equal("Stopped", s.Stopped(), m.stopped)
-	m.equal("Finished", s.Finished(), m.finAcked || m.stopped)
+	m.equal("FinQueued", s.Fin.Queued(), m.finQueued)
+	m.equal("Stopped", s.Fin.Stopped(), m.stopped)
+	m.equal("Finished", s.Fin.Finished(), m.finAcked || m.stopped)
 	m.equal("Delivered", s.Delivered(), m.acked >= m.end)
 	m.equal("NothingUnderWay", s.NothingUnderWay(), m.acked == m.highest && m.acked == m.end)
 	m.equal("Unacknowledged", s.Unacknowledged(), m.acked < m.highest || m.finOnLink && !m.finAcked)
@@ -259,8 +259,8 @@ func (m *model) check() {
 	} else {
 		m.equal("the error of the sending half", s.Err(), error(nil))
 	}
-	if held := int(m.end - m.start); s.Memory() < held {
-		m.fatalf("%d bytes of memory for %d held", s.Memory(), held)
+	if held := int(m.end - m.start); s.Buffer.Memory() < held {
+		m.fatalf("%d bytes of memory for %d held", s.Buffer.Memory(), held)
 	}
 	if m.out != nil {
 		m.equal("HandedTo", s.HandedTo(), m.out.sent)
@@ -787,7 +787,7 @@ func (m *model) budget() {
 	n := 1 + m.rnd.IntN(2*m.limit)
 	switch m.rnd.IntN(5) {
 	case 0, 1:
-		m.s.SetLimit(n)
+		m.s.Buffer.SetLimit(n)
 		m.most = max(min(n, m.limit), int(m.end-m.start))
 	case 2:
 		m.s.KeepLess(n)
@@ -800,18 +800,18 @@ func (m *model) budget() {
 		}
 		m.most = max(min(n, m.most), int(m.end-m.start))
 	case 3:
-		m.s.KeepAll()
+		m.s.Buffer.KeepAll()
 		m.keeps = m.limit / 2
 	case 4:
 		m.r.SetWindow(n)
 		m.window = min(n, m.limit)
 		m.mark, m.marked = m.taken, 0
 	}
-	m.equal("KeepsLess", m.s.KeepsLess(), m.keeps < m.limit/2)
-	m.equal("Limit", m.s.Limit(), m.most)
-	m.equal("Most", m.s.Most(), m.limit)
+	m.equal("KeepsLess", m.s.Buffer.KeepsLess(), m.keeps < m.limit/2)
+	m.equal("Limit", m.s.Buffer.Limit(), m.most)
+	m.equal("Most", m.s.Buffer.Most(), m.limit)
 	m.equal("RoomWithin", m.s.RoomWithin(m.most), m.room())
-	m.equal("Held", m.s.Held(), int(m.end-m.start))
+	m.equal("Held", m.s.Buffer.Held(), int(m.end-m.start))
 	m.equal("Window", m.r.Window(), m.window)
 	m.equal("MostWindow", m.r.MostWindow(), m.limit)
 	if m.wire.traits.Acks {
@@ -834,10 +834,10 @@ func (m *model) step() bool {
 	case 4:
 		switch m.rnd.IntN(200) {
 		case 0:
-			m.s.QueueFin()
+			m.s.Fin.Queue()
 			m.finQueued = true
 		case 1:
-			m.s.RepeatFin()
+			m.s.Fin.Repeat()
 			m.finAcked, m.finOnLink = false, false
 		case 2:
 			m.close()
@@ -857,7 +857,7 @@ func (m *model) release() {
 		m.s.Return(h.loan)
 	}
 	m.s.Release()
-	m.equal("what is held after a release", m.s.Memory(), 0)
+	m.equal("what is held after a release", m.s.Buffer.Memory(), 0)
 	m.r.Close()
 	m.equal("what is held after Close", m.r.Memory(), 0)
 }
@@ -865,7 +865,7 @@ func (m *model) release() {
 // finish ends the stream and lets everything arrive. Nothing is acknowledged that is
 // not urgent.
 func (m *model) finish() {
-	m.s.QueueFin()
+	m.s.Fin.Queue()
 	m.finQueued = true
 	for range 10000 {
 		for m.out == nil || m.out != m.in {
@@ -886,9 +886,9 @@ func (m *model) finish() {
 		case !m.wire.traits.Acks && m.received == m.end && (m.closed || m.taken == m.end):
 			m.equal("AllSent", m.s.AllSent(), true)
 			return
-		case m.wire.traits.Acks && m.s.Finished() && (m.stopped || m.taken == m.end):
+		case m.wire.traits.Acks && m.s.Fin.Finished() && (m.stopped || m.taken == m.end):
 			if !m.stopped {
-				m.equal("what is held after the end", m.s.Memory(), 0)
+				m.equal("what is held after the end", m.s.Buffer.Memory(), 0)
 				m.equal("Consumed by the peer, at most", m.s.Consumed() <= m.taken, true)
 			}
 			return

@@ -41,10 +41,9 @@ type Send struct {
 
 	Traits suite.Traits
 
-	buf       replay.Buffer // what the wire carries, sent or not
-	most      int           // the greatest limit that buf may have
-	history   int           // how much of what was sent is kept without acknowledgements
-	encrypted int64
+	Buffer Buffer // what the wire carries, sent or not
+
+	encrypted int64 // what the buffer holds from here on is the application's
 	sent      int64 // the next byte to hand to the link
 	highest   int64 // what any link or handshake was ever handed
 	acked     int64 // the peer has received up to here
@@ -52,13 +51,9 @@ type Send struct {
 	peerLimit int64 // data must not pass this offset
 	replayed  int64 // bytes handed over more than once
 
+	Fin       Fin
 	linked    bool // there is a link, and sent is its
 	appending bool // somebody appends, and may be encrypting
-	finQueued bool // the stream ends at the buffer's end
-	finSent   bool // some link was given the end
-	finOnLink bool // the present one was
-	finAcked  bool // the peer has received everything and the end
-	stopped   bool // the peer's application reads no more
 	holding   bool // nothing is freed: see Hold
 	err       error
 }
@@ -67,14 +62,14 @@ type Send struct {
 // the offset. The peer has everything before it.
 func (s *Send) Init(session suite.Session, traits suite.Traits, limit int, offset int64) {
 	*s = Send{
-		Session: session, Traits: traits, most: limit, history: limit / 2,
+		Session: session, Traits: traits, Buffer: Buffer{most: limit, history: limit / 2},
 		encrypted: offset, sent: offset, highest: offset, acked: offset, consumed: offset, peerLimit: offset + min(InitialWindow, math.MaxInt64-offset),
 	}
-	s.buf.Reset(limit, offset)
+	s.Buffer.buf.Reset(limit, offset)
 }
 
 // End is the offset behind the last byte appended.
-func (s *Send) End() int64 { return s.buf.End() }
+func (s *Send) End() int64 { return s.Buffer.buf.End() }
 
 // Acked is the offset up to which the peer is known to have received the stream.
 func (s *Send) Acked() int64 { return s.acked }
@@ -88,44 +83,22 @@ func (s *Send) Highest() int64 { return s.highest }
 // Replayed is how many bytes a link was handed that another had been handed.
 func (s *Send) Replayed() int64 { return s.replayed }
 
-// Memory is the bytes of memory that the buffer takes.
-func (s *Send) Memory() int { return s.buf.Memory() }
-
-// Limit is how many bytes the buffer may hold now, and Most the greatest that this may be.
-func (s *Send) Limit() int { return s.buf.Limit() }
-
-// Most is the greatest limit that the half may be given.
-func (s *Send) Most() int { return s.most }
-
-// SetLimit changes how many bytes the buffer may hold, within Most. It never becomes less than
-// what is held.
-func (s *Send) SetLimit(limit int) { s.buf.SetLimit(min(limit, s.most)) }
-
-// Held is how many bytes the buffer holds.
-func (s *Send) Held() int { return s.buf.Len() }
-
 // KeepLess has history give way at half of a limit, on a wire without acknowledgements, and
 // makes the buffer's limit that, as far as it can be.
 func (s *Send) KeepLess(limit int) {
-	s.history = min(s.history, limit/2)
+	s.Buffer.history = min(s.Buffer.history, limit/2)
 	if s.linked && !s.Traits.Acks {
 		s.trim()
 	}
-	s.SetLimit(min(limit, s.buf.Limit()))
+	s.Buffer.SetLimit(min(limit, s.Buffer.Limit()))
 }
-
-// KeepAll undoes KeepLess: history gives way at half of the greatest limit.
-func (s *Send) KeepAll() { s.history = s.most / 2 }
-
-// KeepsLess reports whether history gives way sooner than it should.
-func (s *Send) KeepsLess() bool { return s.history < s.most/2 }
 
 // Pending is how many bytes no link has, or where there is a link, that one has not.
 func (s *Send) Pending() int64 {
 	if s.linked {
-		return s.buf.End() - s.sent
+		return s.Buffer.buf.End() - s.sent
 	}
-	return s.buf.End() - s.highest
+	return s.Buffer.buf.End() - s.highest
 }
 
 // HandedTo is the offset up to which the present link was handed the stream.
@@ -146,7 +119,7 @@ var errEndOfOffsets = fmt.Errorf("%w: the stream has reached offset 2^63-1, whic
 
 // Full is the error of a stream that has no offsets left.
 func (s *Send) Full() error {
-	if s.buf.End() == math.MaxInt64 {
+	if s.Buffer.buf.End() == math.MaxInt64 {
 		return errEndOfOffsets
 	}
 	return nil
@@ -166,33 +139,25 @@ func (s *Send) Appending() bool { return s.appending }
 // wait for a link that is there; without a link nothing gives way.
 func (s *Send) Room() int {
 	if s.Traits.Acks || !s.linked {
-		return s.buf.Room() // mostly, and then without a call
+		return s.Buffer.buf.Room() // mostly, and then without a call
 	}
 	return s.pendingRoom()
 }
 
-func (s *Send) pendingRoom() int { return min(s.buf.Room(), s.roomPending()) }
+func (s *Send) pendingRoom() int { return min(s.Buffer.buf.Room(), s.roomPending()) }
 
 // roomPending is how much more may wait for a link that is there, without acknowledgements.
 func (s *Send) roomPending() int {
-	return int(max(0, int64(maxPending(s.most))-(s.buf.End()-s.sent)))
+	return int(max(0, int64(maxPending(s.Buffer.most))-(s.Buffer.buf.End()-s.sent)))
 }
 
 // RoomWithin is what Room would be with the limit.
 func (s *Send) RoomWithin(limit int) int {
-	room := int(min(int64(max(0, limit-s.buf.Len())), math.MaxInt64-s.buf.End()))
+	room := int(min(int64(max(0, limit-s.Buffer.buf.Len())), math.MaxInt64-s.Buffer.buf.End()))
 	if !s.Traits.Acks && s.linked {
 		room = min(room, s.roomPending())
 	}
 	return room
-}
-
-// MaxRoom is the most that there is room for while there is a link.
-func (s *Send) MaxRoom() int {
-	if s.Traits.Acks {
-		return s.most
-	}
-	return maxPending(s.most)
 }
 
 // maxPending is how much may wait for a link that is there, on a wire without
@@ -206,7 +171,7 @@ func (s *Send) Defers(n int, beside bool) bool {
 	if s.Traits.Copies {
 		return n <= EncryptShort // there is no cipher, and nothing to do without a lock
 	}
-	if s.encrypted < s.buf.End() {
+	if s.encrypted < s.Buffer.buf.End() {
 		return true
 	}
 	return n <= deferShort && beside && s.linked && !s.Traits.Acks
@@ -214,42 +179,42 @@ func (s *Send) Defers(n int, beside bool) bool {
 
 // Append appends some of p as it is, and returns how much.
 func (s *Send) Append(p []byte) int {
-	n := s.buf.Append(p)
+	n := s.Buffer.buf.Append(p)
 	if s.Traits.Copies {
-		s.encrypted = s.buf.End()
+		s.encrypted = s.Buffer.buf.End()
 	}
 	return n
 }
 
 // Reserve returns a place for up to n bytes at the end, for which there is room. The
 // caller encrypts into it, by Session, and calls Commit. It may be shorter than n.
-func (s *Send) Reserve(n int) []byte { return s.buf.Reserve(n) }
+func (s *Send) Reserve(n int) []byte { return s.Buffer.buf.Reserve(n) }
 
 // Commit appends the first n bytes of what Reserve returned.
 func (s *Send) Commit(n int) {
-	s.buf.Commit(n)
-	s.encrypted = s.buf.End()
+	s.Buffer.buf.Commit(n)
+	s.encrypted = s.Buffer.buf.End()
 }
 
 // Extend encrypts p into the buffer in one piece and lends it. The Loan is empty, and
 // nothing has changed, if there is no room for p in one piece.
 func (s *Send) Extend(p []byte) replay.Loan {
-	loan := s.buf.Extend(len(p))
+	loan := s.Buffer.buf.Extend(len(p))
 	if b := loan.Bytes(); len(b) > 0 {
 		s.Session.Encrypt(b, p)
-		s.encrypted = s.buf.End()
+		s.encrypted = s.Buffer.buf.End()
 	}
 	return loan
 }
 
 // Return gives back a Loan.
-func (s *Send) Return(loan replay.Loan) { s.buf.Return(loan) }
+func (s *Send) Return(loan replay.Loan) { s.Buffer.buf.Return(loan) }
 
 // Quiet reports whether the link has been handed all there is, and the buffer holds
 // nothing that was handed to no link but that.
 func (s *Send) Quiet() bool {
-	return s.linked && !s.appending && !s.finQueued && s.err == nil &&
-		s.sent == s.buf.End() && s.sent == s.highest
+	return s.linked && !s.appending && !s.Fin.queued && s.err == nil &&
+		s.sent == s.Buffer.buf.End() && s.sent == s.highest
 }
 
 // Allowed is how many bytes the peer takes beyond what the link was handed.
@@ -257,8 +222,8 @@ func (s *Send) Allowed() int64 { return s.peerLimit - s.sent }
 
 // Sent notes that the link has taken all that was appended, the loan last.
 func (s *Send) Sent(loan replay.Loan) {
-	s.buf.Return(loan)
-	s.sent = s.buf.End()
+	s.Buffer.buf.Return(loan)
+	s.sent = s.Buffer.buf.End()
 	s.highest = s.sent
 	if !s.Traits.Acks {
 		s.trim()
@@ -270,25 +235,25 @@ func (s *Send) Due() bool { return s.linked && (s.sent < s.sendEnd() || s.finDue
 
 // AllSent reports whether the link has been handed everything, and nothing more comes.
 func (s *Send) AllSent() bool {
-	return s.linked && s.finQueued && !s.appending && s.sent == s.buf.End()
+	return s.linked && s.Fin.queued && !s.appending && s.sent == s.Buffer.buf.End()
 }
 
 // sendEnd is the offset up to which data may be sent now.
 func (s *Send) sendEnd() int64 {
 	switch {
-	case s.stopped:
+	case s.Fin.stopped:
 		return 0
 	case s.Traits.Acks:
-		return min(s.buf.End(), s.peerLimit)
+		return min(s.Buffer.buf.End(), s.peerLimit)
 	default:
-		return s.buf.End()
+		return s.Buffer.buf.End()
 	}
 }
 
 // finDue reports whether the end of the stream is known and is what the link is to be
 // given next. Whoever appends moves it.
 func (s *Send) finDue() bool {
-	return s.Traits.HalfClose && s.finQueued && !s.appending && !s.finAcked && !s.finOnLink && !s.stopped && s.sent == s.buf.End()
+	return s.Traits.HalfClose && s.Fin.queued && !s.appending && !s.Fin.acked && !s.Fin.onLink && !s.Fin.stopped && s.sent == s.Buffer.buf.End()
 }
 
 // Unencrypted reports whether what is to be sent next must be encrypted before, on a
@@ -297,11 +262,11 @@ func (s *Send) Unencrypted() bool { return !s.Traits.Acks && s.sent == s.encrypt
 
 // LendPlain lends some of what was left unencrypted. The caller, who is the sender,
 // encrypts it in place and calls Encrypted.
-func (s *Send) LendPlain() replay.Loan { return s.buf.Lend(s.encrypted, deferStep) }
+func (s *Send) LendPlain() replay.Loan { return s.Buffer.buf.Lend(s.encrypted, deferStep) }
 
 // Encrypted takes back what LendPlain lent.
 func (s *Send) Encrypted(loan replay.Loan) {
-	s.buf.Return(loan)
+	s.Buffer.buf.Return(loan)
 	s.encrypted += int64(len(loan.Bytes()))
 }
 
@@ -317,7 +282,7 @@ func (s *Send) Lend(most int) replay.Loan {
 	if n <= 0 {
 		return replay.Loan{}
 	}
-	return s.buf.Lend(s.sent, int(n))
+	return s.Buffer.buf.Lend(s.sent, int(n))
 }
 
 // TakeFin reports whether the end of the stream goes with the data that was just
@@ -326,7 +291,7 @@ func (s *Send) TakeFin() bool {
 	if !s.finDue() {
 		return false
 	}
-	s.finOnLink, s.finSent = true, true
+	s.Fin.onLink, s.Fin.sent = true, true
 	return true
 }
 
@@ -349,7 +314,7 @@ func (s *Send) Advance(n int) (again int64) {
 // trim lets history give way on a wire without acknowledgements: all but half the
 // greatest limit, which is what can be missing after a cut. Only what waits to be sent shares
 // the other half.
-func (s *Send) trim() { s.buf.Free(s.sent - int64(s.history)) }
+func (s *Send) trim() { s.Buffer.buf.Free(s.sent - int64(s.Buffer.history)) }
 
 // Received notes what the peer is known to hold.
 func (s *Send) Received(offset int64) {
@@ -368,8 +333,8 @@ func (s *Send) free() {
 	if s.linked {
 		offset = min(offset, s.sent)
 	}
-	if offset > s.buf.Start() {
-		s.buf.Free(offset)
+	if offset > s.Buffer.buf.Start() {
+		s.Buffer.buf.Free(offset)
 	}
 }
 
@@ -388,7 +353,7 @@ func (s *Send) Unhold() {
 // acknowledgements.
 func (s *Send) least() int64 {
 	if s.holding {
-		return min(s.acked, s.buf.Start())
+		return min(s.acked, s.Buffer.buf.Start())
 	}
 	return s.acked
 }
@@ -396,51 +361,32 @@ func (s *Send) least() int64 {
 // Acknowledge takes an acknowledgement of the peer. An error is a violation of the
 // protocol.
 func (s *Send) Acknowledge(k suite.Control) error {
-	if k.Received < 0 || k.Received > s.highest || k.Consumed > k.Received || k.FinReceived && !s.finSent {
+	if k.Received < 0 || k.Received > s.highest || k.Consumed > k.Received || k.FinReceived && !s.Fin.sent {
 		return fmt.Errorf("%w: the peer acknowledges %d bytes of %d sent", suite.ErrProtocol, k.Received, s.highest)
 	}
 	s.Received(k.Received)
 	s.consumed = max(s.consumed, k.Consumed)
 	s.peerLimit = max(s.peerLimit, k.Limit)
-	s.finAcked = s.finAcked || k.FinReceived
+	s.Fin.acked = s.Fin.acked || k.FinReceived
 	return nil
 }
 
 // Stop notes that the peer's application reads no more.
 func (s *Send) Stop(err error) {
-	s.stopped = true
+	s.Fin.stopped = true
 	s.Fail(err)
 }
 
 // Unacknowledged reports whether the peer has not acknowledged all that it was handed,
 // the end of the stream included.
-func (s *Send) Unacknowledged() bool { return s.acked < s.highest || s.finOnLink && !s.finAcked }
-
-// QueueFin ends the stream behind what was appended, or is being.
-func (s *Send) QueueFin() { s.finQueued = true }
-
-// RepeatFin has the end go out once more, and be acknowledged once more.
-func (s *Send) RepeatFin() { s.finAcked, s.finOnLink = false, false }
-
-// FinQueued reports whether the end of the stream is queued.
-func (s *Send) FinQueued() bool { return s.finQueued }
-
-// Stopped reports whether the peer's application reads no more.
-func (s *Send) Stopped() bool { return s.stopped }
-
-// Finished reports whether the peer wants nothing more: it has everything and the end,
-// or its application reads no more.
-func (s *Send) Finished() bool { return s.finAcked || s.stopped }
-
-// FinAcked reports whether the peer has everything and the end.
-func (s *Send) FinAcked() bool { return s.finAcked }
+func (s *Send) Unacknowledged() bool { return s.acked < s.highest || s.Fin.onLink && !s.Fin.acked }
 
 // Delivered reports whether the peer is known to have all that was appended.
-func (s *Send) Delivered() bool { return s.acked >= s.buf.End() }
+func (s *Send) Delivered() bool { return s.acked >= s.Buffer.buf.End() }
 
 // NothingUnderWay reports whether no link was ever handed what the peer is not known to
 // have, and all was handed over.
-func (s *Send) NothingUnderWay() bool { return s.highest == s.acked && s.acked == s.buf.End() }
+func (s *Send) NothingUnderWay() bool { return s.highest == s.acked && s.acked == s.Buffer.buf.End() }
 
 // Check says whether the stream can go on for a peer that has received it up to the
 // offset: [suite.ErrCounters] or [suite.ErrReplayGap] if not.
@@ -448,9 +394,9 @@ func (s *Send) Check(received int64) error {
 	switch {
 	case received < 0 || received > s.encrypted: // nothing beyond that was ever handed over
 		return fmt.Errorf("%w: it has received %d bytes of %d that were there to be sent", suite.ErrCounters, received, s.encrypted)
-	case !s.Traits.Acks && received < s.buf.Start():
+	case !s.Traits.Acks && received < s.Buffer.buf.Start():
 		return fmt.Errorf("%w: it has received %d bytes, and the buffer begins at %d: raise ReplayLimit (%d bytes) or lower the socket buffers",
-			suite.ErrReplayGap, received, s.buf.Start(), s.buf.Limit())
+			suite.ErrReplayGap, received, s.Buffer.buf.Start(), s.Buffer.buf.Limit())
 	default:
 		return nil
 	}
@@ -471,7 +417,7 @@ func (s *Send) CheckFreed(received int64) error {
 // the session, which is the first, it can be less than what is assumed without. It
 // returns how many bytes go out again.
 func (s *Send) Attach(received, limit int64, first bool) (again int64) {
-	s.linked, s.finOnLink = true, false
+	s.linked, s.Fin.onLink = true, false
 	s.sent = max(received, s.least())
 	s.holding = false
 	again = max(0, s.highest-s.sent)
@@ -490,13 +436,13 @@ func (s *Send) Detach() { s.linked = false }
 // Early copies data into p that a handshake may carry, from the offset on, and returns
 // how much. The offset is at least that of what the buffer holds.
 func (s *Send) Early(p []byte, offset int64) int {
-	if offset < s.buf.Start() {
+	if offset < s.Buffer.buf.Start() {
 		return 0
 	}
 	if most := min(s.sendEnd(), s.encrypted) - offset; int64(len(p)) > most {
 		p = p[:max(0, most)]
 	}
-	return s.buf.CopyTo(p, offset)
+	return s.Buffer.buf.CopyTo(p, offset)
 }
 
 // EarlySent notes that a handshake carries data up to the offset, which may yet be
@@ -505,4 +451,4 @@ func (s *Send) EarlySent(offset int64) { s.highest = max(s.highest, offset) }
 
 // Release gives the buffer's memory back, but for what is lent. Nothing can be
 // appended any more.
-func (s *Send) Release() { s.buf.Reset(0, s.buf.End()) }
+func (s *Send) Release() { s.Buffer.buf.Reset(0, s.Buffer.buf.End()) }

@@ -84,7 +84,7 @@ func TestRoom(t *testing.T) {
 			write(t, s, c.written)
 			hand(t, s, c.sent)
 			require.Equal(t, c.want, s.Room())
-			require.Equal(t, c.most, s.MaxRoom())
+			require.Equal(t, c.most, s.Buffer.MaxRoom(s.Traits.Acks))
 		})
 	}
 }
@@ -106,7 +106,7 @@ func TestRoomAfterASuspension(t *testing.T) {
 func TestMaxPending(t *testing.T) {
 	s := attached(classic, 64<<20)
 	require.Equal(t, stream.MaxPending, s.Room())
-	require.Equal(t, stream.MaxPending, s.MaxRoom())
+	require.Equal(t, stream.MaxPending, s.Buffer.MaxRoom(s.Traits.Acks))
 	write(t, s, stream.MaxPending)
 	require.Zero(t, s.Room())
 }
@@ -235,7 +235,7 @@ func TestQuiet(t *testing.T) {
 		{"no link", func(_ *testing.T, s *stream.Send) { s.Detach() }, false},
 		{"somebody appends", func(_ *testing.T, s *stream.Send) { s.BeginAppend() }, false},
 		{"nobody does any more", func(_ *testing.T, s *stream.Send) { s.BeginAppend(); s.EndAppend() }, true},
-		{"the end is queued", func(_ *testing.T, s *stream.Send) { s.QueueFin() }, false},
+		{"the end is queued", func(_ *testing.T, s *stream.Send) { s.Fin.Queue() }, false},
 		{"an error", func(_ *testing.T, s *stream.Send) { s.Fail(io.EOF) }, false},
 		{"something waits", func(t *testing.T, s *stream.Send) { write(t, s, 1) }, false},
 		{"it was sent", func(t *testing.T, s *stream.Send) { write(t, s, 1); hand(t, s, 1) }, true},
@@ -335,7 +335,7 @@ func TestAcknowledge(t *testing.T) {
 			s := attached(records, 4<<10)
 			write(t, s, 100)
 			if c.fin {
-				s.QueueFin()
+				s.Fin.Queue()
 			}
 			_, fin := hand(t, s, 100)
 			require.Equal(t, c.fin, fin)
@@ -353,7 +353,7 @@ func TestAcknowledge(t *testing.T) {
 			require.Equal(t, c.k.Received, s.Acked())
 			require.Equal(t, c.k.Consumed, s.Consumed())
 			require.Equal(t, c.k.Received < 100, s.Unacknowledged())
-			require.Equal(t, c.k.FinReceived, s.Finished())
+			require.Equal(t, c.k.FinReceived, s.Fin.Finished())
 		})
 	}
 }
@@ -388,7 +388,7 @@ func TestAcknowledgementFrees(t *testing.T) {
 	require.Equal(t, 4<<10-100, s.Room())
 	s.Received(1000) // without a link there is nobody to send it
 	require.Equal(t, 4<<10, s.Room())
-	require.Zero(t, s.Memory())
+	require.Zero(t, s.Buffer.Memory())
 }
 
 func TestAttach(t *testing.T) {
@@ -444,8 +444,8 @@ func TestFin(t *testing.T) {
 	s := attached(records, 4<<10)
 	write(t, s, 100)
 	require.False(t, s.TakeFin(), "it is not queued")
-	s.QueueFin()
-	require.True(t, s.FinQueued())
+	s.Fin.Queue()
+	require.True(t, s.Fin.Queued())
 	require.False(t, s.TakeFin(), "there is data before it")
 	require.False(t, s.AllSent())
 	_, fin := hand(t, s, 100)
@@ -454,21 +454,21 @@ func TestFin(t *testing.T) {
 	require.False(t, s.Due())
 	require.True(t, s.AllSent())
 	require.True(t, s.Unacknowledged())
-	require.False(t, s.Finished())
+	require.False(t, s.Fin.Finished())
 
 	s.Attach(100, 0, false)
 	require.True(t, s.Due(), "the new link has not")
 	require.True(t, s.TakeFin())
-	s.RepeatFin()
+	s.Fin.Repeat()
 	require.True(t, s.TakeFin(), "once more")
 	err := s.Acknowledge(suite.Control{Received: 100, FinReceived: true})
 	require.NoError(t, err)
-	require.True(t, s.Finished())
+	require.True(t, s.Fin.Finished())
 	require.False(t, s.Unacknowledged())
 	require.False(t, s.Due())
 
-	s.RepeatFin()
-	require.False(t, s.Finished(), "it is to be acknowledged once more")
+	s.Fin.Repeat()
+	require.False(t, s.Fin.Finished(), "it is to be acknowledged once more")
 	require.True(t, s.Due())
 	s.Attach(100, 0, false)
 	err = s.Acknowledge(suite.Control{Received: 100, FinReceived: true})
@@ -480,7 +480,7 @@ func TestFin(t *testing.T) {
 func TestFinWaits(t *testing.T) {
 	s := attached(records, 4<<10)
 	s.BeginAppend()
-	s.QueueFin()
+	s.Fin.Queue()
 	require.False(t, s.Due())
 	require.False(t, s.AllSent())
 	require.False(t, s.TakeFin())
@@ -491,25 +491,25 @@ func TestFinWaits(t *testing.T) {
 	require.True(t, fin)
 
 	s = attached(classic, 4<<10)
-	s.QueueFin()
+	s.Fin.Queue()
 	require.False(t, s.Due())
 	require.False(t, s.TakeFin())
 	require.True(t, s.AllSent())
 	s.Detach()
 	require.False(t, s.AllSent())
-	require.False(t, s.Finished())
+	require.False(t, s.Fin.Finished())
 }
 
 func TestStop(t *testing.T) {
 	s := attached(records, 4<<10)
 	write(t, s, 100)
-	s.QueueFin()
+	s.Fin.Queue()
 	require.True(t, s.Due())
 	s.Stop(io.ErrClosedPipe)
 	s.Stop(io.EOF)
 	require.Equal(t, io.ErrClosedPipe, s.Err())
-	require.True(t, s.Stopped())
-	require.True(t, s.Finished())
+	require.True(t, s.Fin.Stopped())
+	require.True(t, s.Fin.Finished())
 	require.False(t, s.Due())
 	require.False(t, s.TakeFin())
 	require.Empty(t, s.Lend(100).Bytes())
@@ -599,10 +599,10 @@ func TestRelease(t *testing.T) {
 	loan := s.Lend(1 << 20)
 	before := append([]byte(nil), loan.Bytes()...)
 	s.Release()
-	require.NotZero(t, s.Memory())
+	require.NotZero(t, s.Buffer.Memory())
 	require.Equal(t, before, loan.Bytes())
 	s.Return(loan)
-	require.Zero(t, s.Memory())
+	require.Zero(t, s.Buffer.Memory())
 	require.Zero(t, s.Room())
 	require.Equal(t, int64(10<<10), s.End())
 }
@@ -612,14 +612,14 @@ func TestSendInit(t *testing.T) {
 	s := attached(records, 4<<10)
 	write(t, s, 100)
 	hand(t, s, 50)
-	s.QueueFin()
+	s.Fin.Queue()
 	s.Stop(errors.New("stopped"))
 	s.Init(newCipher(false, 7), classic, 1<<10, 7)
 	require.NoError(t, s.Err())
-	require.False(t, s.Stopped() || s.FinQueued() || s.Due() || s.Quiet())
+	require.False(t, s.Fin.Stopped() || s.Fin.Queued() || s.Due() || s.Quiet())
 	require.Equal(t, int64(7), s.End())
 	require.Equal(t, int64(7), s.Consumed())
-	require.Zero(t, s.Memory())
+	require.Zero(t, s.Buffer.Memory())
 	require.Equal(t, 1<<10, s.Room())
 }
 

@@ -50,7 +50,7 @@ var budgetMutants = []mutant{
 	{
 		name:   "a cut history stays cut",
 		breaks: "History never grows again when the budget has room.",
-		edits:  []edit{{"budget.go", `s.send.KeepAll()`, ``}},
+		edits:  []edit{{"budget.go", `s.send.Buffer.KeepAll()`, ``}},
 		pkg:    "./internal/conntest", tests: "TestHistoryGivesWay",
 	},
 	{

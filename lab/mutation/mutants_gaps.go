@@ -15,7 +15,7 @@ var gapMutants = []mutant{
 	{
 		name:   "CloseWrite beside a record is forgotten",
 		breaks: "An end that is queued while a Write is inside the transport waits for a tick.",
-		edits:  []edit{{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`}},
+		edits:  []edit{{"internal/stream/send.go", `!s.appending && !s.Fin.queued && s.err`, `!s.appending && s.err`}},
 		pkg:    "./internal/gaptest", tests: "TestGaps",
 	},
 	{

@@ -319,13 +319,13 @@ var writeMutants = []mutant{
 	{
 		name:   "history is dropped",
 		breaks: "What was handed to a transport is forgotten at once on a wire without acknowledgements.",
-		edits:  []edit{{"internal/stream/send.go", `s.sent - int64(s.history)`, `s.sent`}},
+		edits:  []edit{{"internal/stream/send.go", `s.sent - int64(s.Buffer.history)`, `s.sent`}},
 		pkg:    "./internal/conntest", tests: "TestReplayedBytes",
 	},
 	{
 		name:   "the end overtakes a Write",
 		breaks: "The end of the stream is sent while a Write is still adding to it.",
-		edits:  []edit{{"internal/stream/send.go", `s.finQueued && !s.appending && !s.finAcked`, `s.finQueued && !s.finAcked`}},
+		edits:  []edit{{"internal/stream/send.go", `s.Fin.queued && !s.appending && !s.Fin.acked`, `s.Fin.queued && !s.Fin.acked`}},
 		pkg:    "./internal/conntest", tests: "TestCloseDuringWrite",
 	},
 	{
@@ -343,19 +343,19 @@ var writeMutants = []mutant{
 	{
 		name:   "a Write encrypts out of turn",
 		breaks: "A long Write encrypts its bytes while those of short ones before it are still to be encrypted.",
-		edits:  []edit{{"internal/stream/send.go", `if s.encrypted < s.buf.End() {`, `if s.encrypted > s.buf.End() {`}},
+		edits:  []edit{{"internal/stream/send.go", `if s.encrypted < s.Buffer.buf.End() {`, `if s.encrypted > s.Buffer.buf.End() {`}},
 		pkg:    ".", tests: "TestLongWriteBehindShortOnes TestLeftCipherOutlivesTransport",
 	},
 	{
 		name:   "a peer may claim what was never sent",
 		breaks: "A peer that says it has received bytes which are still to be encrypted is believed, and they go out as they are.",
-		edits:  []edit{{"internal/stream/send.go", `received > s.encrypted: //`, `received > s.buf.End(): //`}},
+		edits:  []edit{{"internal/stream/send.go", `received > s.encrypted: //`, `received > s.Buffer.buf.End(): //`}},
 		pkg:    ".", tests: "TestPeerClaimsWhatIsLeft",
 	},
 	{
 		name:   "the fast path overtakes a Write",
 		breaks: "A short Write goes ahead although another is still adding to the buffer, and lands in its midst.",
-		edits:  []edit{{"internal/stream/send.go", `return s.linked && !s.appending && !s.finQueued`, `return s.linked && !s.finQueued`}},
+		edits:  []edit{{"internal/stream/send.go", `return s.linked && !s.appending && !s.Fin.queued`, `return s.linked && !s.Fin.queued`}},
 		pkg:    ".", tests: "TestShortWriteBehindOneThatWaitedForRoom",
 	},
 	{
@@ -368,7 +368,7 @@ var writeMutants = []mutant{
 		name:   "the fast path after the end",
 		breaks: "A short Write is taken after Close.",
 		edits: []edit{
-			{"internal/stream/send.go", `!s.appending && !s.finQueued && s.err`, `!s.appending && s.err`},
+			{"internal/stream/send.go", `!s.appending && !s.Fin.queued && s.err`, `!s.appending && s.err`},
 			{"fastpath.go", `s.ticking && !s.closed && s.writeDeadline == clock.None &&`, `s.ticking && s.writeDeadline == clock.None &&`},
 		},
 		pkg: "./internal/conntest", tests: "TestShortWriteAfterClose",
@@ -376,7 +376,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a Write beside the sender overtakes one",
 		breaks: "A short Write goes ahead beside somebody who is sending, although another is still adding to the buffer.",
-		edits:  []edit{{"fastpath.go", `if s.link == nil || s.send.Appending() || s.send.FinQueued()`, `if s.link == nil || s.send.FinQueued()`}},
+		edits:  []edit{{"fastpath.go", `if s.link == nil || s.send.Appending() || s.send.Fin.Queued()`, `if s.link == nil || s.send.Fin.Queued()`}},
 		pkg:    "./internal/conntest", tests: "TestShortWriteBehindLongOneBesideSender",
 	},
 	{
@@ -388,7 +388,7 @@ var writeMutants = []mutant{
 	{
 		name:   "a Write beside the sender after the end",
 		breaks: "A short Write is taken after Close while what went before it is still being sent.",
-		edits:  []edit{{"fastpath.go", `s.send.Appending() || s.send.FinQueued() || s.closed || s.send.Err() != nil ||`, `s.send.Appending() || s.send.Err() != nil ||`}},
+		edits:  []edit{{"fastpath.go", `s.send.Appending() || s.send.Fin.Queued() || s.closed || s.send.Err() != nil ||`, `s.send.Appending() || s.send.Err() != nil ||`}},
 		pkg:    ".", tests: "TestShortWriteBesideSenderAfterClose",
 	},
 	{
@@ -409,7 +409,7 @@ var writeMutants = []mutant{
 		name:   "what a Write has copied is not sent",
 		breaks: "On a suite without a cipher of its own nobody sends what short Writes have left to the sender.",
 		edits: []edit{{"internal/stream/send.go", `	if s.Traits.Copies {
-		s.encrypted = s.buf.End()
+		s.encrypted = s.Buffer.buf.End()
 	}
 `, ``}},
 		pkg: ".", tests: "TestSenderEnciphersWhatWritesLeave",
@@ -444,7 +444,7 @@ var ackMutants = []mutant{
 	{
 		name:   "an end that was never sent",
 		breaks: "A peer may acknowledge an end that it was not given.",
-		edits:  []edit{{"internal/stream/send.go", `|| k.FinReceived && !s.finSent {`, `{`}},
+		edits:  []edit{{"internal/stream/send.go", `|| k.FinReceived && !s.Fin.sent {`, `{`}},
 		pkg:    "./internal/conntest", tests: "TestViolations",
 	},
 	{
@@ -468,7 +468,7 @@ var ackMutants = []mutant{
 	{
 		name:   "the sender ignores the window",
 		breaks: "More is sent than the peer has room for.",
-		edits:  []edit{{"internal/stream/send.go", `return min(s.buf.End(), s.peerLimit)`, `return s.buf.End()`}},
+		edits:  []edit{{"internal/stream/send.go", `return min(s.Buffer.buf.End(), s.peerLimit)`, `return s.Buffer.buf.End()`}},
 		pkg:    "./internal/conntest", tests: "TestWindow",
 	},
 	{
