@@ -20,7 +20,8 @@
 //	POST /sessions/{id}/abort    ends a session at once
 //	POST /sessions/{id}/end      ends it as its application would, with what was written
 //	POST /sessions/{id}/cut      closes its transport, for trying: see relink.Conn.Cut
-//	POST /reload, /drain         Config.Reload, Config.Drain
+//	POST /reload, /restart       Config.Reload, Config.Restart
+//	POST /drain                  Config.Drain
 //
 // The page and /sessions take the parameters q, a part of the ID or the address; state, as
 // [relink.State] names it; sort, a column's name, with - before it for the greatest first;
@@ -58,10 +59,11 @@ type Config struct {
 	// there. Nil means that there is no /config.
 	Settings func() any
 
-	// Reload is called by POST /reload; its error is the answer. Drain is called by
-	// POST /drain. Nil means that there is no such path.
-	Reload func() error
-	Drain  func()
+	// Reload is called by POST /reload and Restart by POST /restart; an error is the answer.
+	// Drain is called by POST /drain. Nil means that there is no such path.
+	Reload  func() error
+	Restart func() error
+	Drain   func()
 
 	// Token lets requests come from other addresses than loopback and Unix sockets, with
 	// the header "Authorization: Bearer TOKEN", or as the password that a browser asks for.
@@ -96,13 +98,19 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Settings != nil {
 		guard("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, cfg.Settings()) })
 	}
-	if cfg.Reload != nil {
-		guard("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-			if err := cfg.Reload(); err != nil {
+	for _, try := range []struct {
+		name, done string
+		call       func() error
+	}{{"reload", "reloaded", cfg.Reload}, {"restart", "restarted", cfg.Restart}} {
+		if try.call == nil {
+			continue
+		}
+		guard("POST /"+try.name, func(w http.ResponseWriter, r *http.Request) {
+			if err := try.call(); err != nil {
 				http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 				return
 			}
-			done(w, r, "reloaded", "./")
+			done(w, r, try.done, "./")
 		})
 	}
 	if cfg.Drain != nil {

@@ -108,19 +108,21 @@ func TestOffers(t *testing.T) {
 	drained := 0
 	full := debug.Handler(debug.Config{
 		Listener: l, Settings: func() any { return map[string]string{"key": "fingerprint"} },
-		Reload: func() error { return reloadErr }, Drain: func() { drained++ },
+		Reload: func() error { return reloadErr }, Restart: func() error { return reloadErr }, Drain: func() { drained++ },
 	})
 	bare := debug.Handler(debug.Config{Listener: l})
 	require.JSONEq(t, `{"key":"fingerprint"}`, ask(full, http.MethodGet, "/config", nil).Body.String())
 	require.Equal(t, "reloaded\n", ask(full, http.MethodPost, "/reload", nil).Body.String())
+	require.Equal(t, "restarted\n", ask(full, http.MethodPost, "/restart", nil).Body.String())
 	reloadErr = errors.New("line 6: no")
+	require.Equal(t, http.StatusUnprocessableEntity, ask(full, http.MethodPost, "/restart", nil).Code)
 	w := ask(full, http.MethodPost, "/reload", nil)
 	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
 	require.Equal(t, "line 6: no\n", w.Body.String())
 	require.Equal(t, "draining\n", ask(full, http.MethodPost, "/drain", nil).Body.String())
 	require.Equal(t, 1, drained)
 	foreign := func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }
-	for method, paths := range map[string][]string{http.MethodGet: {"/config", "/assets/page.html", "/assets/none"}, http.MethodPost: {"/reload", "/drain"}} {
+	for method, paths := range map[string][]string{http.MethodGet: {"/config", "/assets/page.html", "/assets/none"}, http.MethodPost: {"/reload", "/restart", "/drain"}} {
 		for _, path := range paths {
 			require.GreaterOrEqual(t, ask(bare, method, path, nil).Code, 400, path)
 			if method == http.MethodPost {

@@ -34,6 +34,8 @@ type config struct {
 	drain  time.Duration // 0 is no limit
 	debug  string        // empty, or where package debug listens
 
+	handover string // empty, or the path of a Unix socket
+
 	tokenFile string // for debug from other machines; or empty
 
 	keys          []relink.PrivateKey // of keyFiles, by check, as the next two
@@ -240,6 +242,8 @@ func (c *config) replaceable(next *config) error {
 		what = "whether there are client-keys"
 	case c.debug != next.debug || c.token != next.token:
 		what = "debug"
+	case c.handover != next.handover:
+		what = "handover"
 	case of(c) != of(next):
 		what = "node, replay-limit, max-sessions, max-handshakes or a timeout"
 	default:

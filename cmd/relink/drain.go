@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -18,6 +19,30 @@ const lastWords = 150 * time.Millisecond
 // drain serves the sessions there are until they have ended, the limit is over or
 // another signal comes.
 func (s *service) drain(why string, served <-chan error, signals <-chan os.Signal) int {
+	return s.drainBut(why, served, signals, 0)
+}
+
+// retire is drain for a process that another one has replaced: what it has accepted may
+// still become a session. The first signal asks for what happens anyway.
+func (s *service) retire(served <-chan error, signals <-chan os.Signal) int {
+	s.draining.Store(true)
+	spare := 1
+	timer := time.NewTimer(cmp.Or(s.current().handshakeTimeout, handshakeTime))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-signals:
+		spare = 0
+	}
+	return s.drainBut("the process that has taken over", served, signals, spare)
+}
+
+// handshakeTime is how long a handshake takes at most, unless the configuration says
+// something else.
+const handshakeTime = 10 * time.Second
+
+// drainBut is drain, which passes over some signals.
+func (s *service) drainBut(why string, served <-chan error, signals <-chan os.Signal, spare int) int {
 	limit := s.current().drain
 	s.logger.Info("draining: no new sessions, a second signal ends those there are", "asked by", why, "sessions", count(s.listener), "limit", limit)
 	s.draining.Store(true)
@@ -28,12 +53,19 @@ func (s *service) drain(why string, served <-chan error, signals <-chan os.Signa
 		defer cancel()
 	}
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for range spare + 1 {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
 		}
+		cancel()
 	}()
+	if s.before != nil { // this process is the way to that one
+		_ = s.listener.Acceptor().Close()
+		s.awaitBefore(ctx.Done())
+	}
 	err := s.listener.Shutdown(ctx)
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		s.logger.Warn("accepting had failed", "error", err)

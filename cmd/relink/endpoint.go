@@ -28,6 +28,7 @@ type endpoint struct {
 	forwarders []netip.Prefix // whose X-Forwarded-For is believed
 	origins    []string       // of web pages that may connect, beside the server's own
 	shards     shards         // of KCP
+	socket     string         // the name of systemd's for it, or empty
 
 	shown *tls.Certificate // of the files, by check
 }
@@ -53,6 +54,9 @@ func (e *endpoint) check(proven bool) (err error) {
 	case e.shards != shards{} && e.scheme != overKCP:
 		return fmt.Errorf("%v: shards are for kcp://", e.carrier)
 	}
+	if e.socket != "" && e.packets() {
+		return fmt.Errorf("%v opens its own socket: systemd gives those of streams", e.carrier)
+	}
 	if e.secure() {
 		e.shown, err = readCertificate(e.certificate, e.certificateKey)
 	}
@@ -64,7 +68,7 @@ func (e *endpoint) check(proven bool) (err error) {
 func (e *endpoint) same(o *endpoint) bool {
 	return e.carrier == o.carrier && e.certificate == o.certificate && e.certificateKey == o.certificateKey &&
 		slices.Equal(e.balancers, o.balancers) && e.unixTrust == o.unixTrust &&
-		slices.Equal(e.forwarders, o.forwarders) && slices.Equal(e.origins, o.origins) && e.shards == o.shards
+		slices.Equal(e.forwarders, o.forwarders) && slices.Equal(e.origins, o.origins) && e.shards == o.shards && e.socket == o.socket
 }
 
 // An opened endpoint is one that listens.
@@ -75,14 +79,14 @@ type opened struct {
 }
 
 // open listens.
-func (e *endpoint) open() (*opened, error) {
+func (e *endpoint) open(s *sockets) (*opened, error) {
 	o := new(opened)
 	o.certificate.current.Store(e.shown)
 	var err error
 	if e.packets() {
 		o.Listener, err = e.openPackets(&o.certificate)
 	} else {
-		o.Listener, err = e.openStreams(o)
+		o.Listener, err = e.openStreams(o, s)
 	}
 	if err != nil {
 		return nil, inUse(err)
@@ -101,14 +105,15 @@ func (e *endpoint) openPackets(c *certificate) (net.Listener, error) {
 }
 
 // openStreams opens a socket, and what is on top of it.
-func (e *endpoint) openStreams(o *opened) (_ net.Listener, err error) {
-	l, err := listenStreams(e.carrier)
+func (e *endpoint) openStreams(o *opened, s *sockets) (l net.Listener, err error) {
+	g, err := s.listen(e.carrier, e.socket)
 	if err != nil {
 		return nil, err
 	}
+	l = g
 	defer func() {
 		if err != nil {
-			_ = l.Close()
+			_ = g.Close()
 		}
 	}()
 	o.carrier = e.carrier.at(l.Addr())
@@ -132,7 +137,7 @@ func (e *endpoint) openStreams(o *opened) (_ net.Listener, err error) {
 }
 
 // openAll opens all of the endpoints, or none.
-func openAll(endpoints []*endpoint) (_ []*opened, err error) {
+func openAll(endpoints []*endpoint, s *sockets) (_ []*opened, err error) {
 	var all []*opened
 	defer func() {
 		if err != nil {
@@ -142,7 +147,7 @@ func openAll(endpoints []*endpoint) (_ []*opened, err error) {
 		}
 	}()
 	for _, e := range endpoints {
-		o, err := e.open()
+		o, err := e.open(s)
 		if err != nil {
 			return nil, err
 		}

@@ -14,14 +14,10 @@ import (
 	"github.com/relink-go/relink/debug"
 )
 
-// openDebug serves package debug. It is not ready any more when the process drains.
+// serveDebug serves package debug. It is not ready any more when the process drains.
 // The function ends that, when the requests that wait for no events are answered: one of
 // them may be what has ended the process.
-func (s *service) openDebug(c *config) (func(), error) {
-	l, at, err := listenLocal(c.debug)
-	if err != nil {
-		return nil, err
-	}
+func (s *service) serveDebug(c *config, l *gate) (end func()) {
 	registry := prom.NewRegistry()
 	registry.MustRegister(s.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -34,6 +30,7 @@ func (s *service) openDebug(c *config) (func(), error) {
 			History:  s.history,
 			Settings: func() any { return s.current().shown() },
 			Reload:   s.reload,
+			Restart:  s.restart,
 			Token:    c.token,
 			Drain: func() {
 				select {
@@ -51,12 +48,12 @@ func (s *service) openDebug(c *config) (func(), error) {
 		}),
 	}
 	go func() { _ = web.Serve(l) }()
-	s.logger.Info("debug", "address", at)
+	s.logger.Info("debug", "address", l.carrier.at(l.Addr()))
 	return func() {
 		cancel() // pages that follow the events hold nothing up
 		limit, stop := context.WithTimeout(context.Background(), time.Second)
 		defer stop()
 		_ = web.Shutdown(limit)
 		_ = web.Close()
-	}, nil
+	}
 }

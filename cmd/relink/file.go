@@ -45,6 +45,8 @@ type file struct {
 	Drain  duration `yaml:"drain"`
 	Debug  text     `yaml:"debug"`
 
+	Handover text `yaml:"handover"`
+
 	DebugToken text `yaml:"debug-token"`
 
 	Upstreams map[string]upstreamInFile `yaml:"upstreams"`
@@ -84,11 +86,12 @@ type endpointInFile struct {
 	ForwardedForFrom  []text `yaml:"forwarded-for-from"`
 	Origins           []text `yaml:"origins"`
 	KCPShards         text   `yaml:"kcp-shards"`
+	Socket            text   `yaml:"socket"`
 }
 
 // endpointKeys are the keys of an endpointInFile: a decoder of its own does not know
 // that unknown ones are errors.
-var endpointKeys = []string{"address", "certificate", "certificate-key", "proxy-protocol-from", "forwarded-for-from", "origins", "kcp-shards"}
+var endpointKeys = []string{"address", "certificate", "certificate-key", "proxy-protocol-from", "forwarded-for-from", "origins", "kcp-shards", "socket"}
 
 // UnmarshalYAML takes a string or a mapping.
 func (e *endpointInFile) UnmarshalYAML(n *yaml.Node) error {
@@ -259,6 +262,7 @@ func (f *file) config(dir string, root *yaml.Node) (*config, error) {
 		limits:           proxy.Limits{Idle: time.Duration(f.Idle), Life: time.Duration(f.Life), Answer: time.Duration(f.Answer)},
 		drain:            time.Duration(f.Drain),
 		debug:            f.Debug.value,
+		handover:         f.Handover.in(dir),
 		tokenFile:        f.DebugToken.in(dir),
 	}
 	for _, l := range f.Listen {
@@ -292,7 +296,7 @@ func (t text) in(dir string) string {
 }
 
 func (e *endpointInFile) endpoint(dir string) (_ *endpoint, err error) {
-	to := &endpoint{certificate: e.Certificate.in(dir), certificateKey: e.CertificateKey.in(dir), origins: values(e.Origins)}
+	to := &endpoint{certificate: e.Certificate.in(dir), certificateKey: e.CertificateKey.in(dir), origins: values(e.Origins), socket: e.Socket.value}
 	if to.carrier, err = parseCarrier(e.Address.value); err != nil {
 		return nil, err
 	}

@@ -25,10 +25,7 @@ func listenStreams(c carrier) (net.Listener, error) {
 
 // listenLocal opens a socket of this machine, as flags have it.
 func listenLocal(a string) (net.Listener, carrier, error) {
-	c, err := parseCarrier(a)
-	if err == nil && c.scheme != overTCP && c.scheme != overUnix {
-		err = fmt.Errorf("%s: only host:port or unix:/a/path can be here", a)
-	}
+	c, err := parseLocal(a)
 	if err != nil {
 		return nil, c, err
 	}
@@ -37,6 +34,15 @@ func listenLocal(a string) (net.Listener, carrier, error) {
 		return nil, c, inUse(err)
 	}
 	return l, c.at(l.Addr()), nil
+}
+
+// parseLocal is parseCarrier for what carries no sessions.
+func parseLocal(a string) (carrier, error) {
+	c, err := parseCarrier(a)
+	if err == nil && c.scheme != overTCP && c.scheme != overUnix {
+		err = fmt.Errorf("%s: only host:port or unix:/a/path can be here", a)
+	}
+	return c, err
 }
 
 // inUse says what an address in use means.

@@ -43,13 +43,14 @@ func commands() []command {
 
 // A program is what a command has of the process.
 type program struct {
+	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
 func main() {
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(p.main(os.Args[1:]))
+	p := &program{args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.main(p.args))
 }
 
 func (p *program) main(args []string) int {

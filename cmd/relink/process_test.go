@@ -55,7 +55,12 @@ func execute(t *testing.T, args ...string) *exec.Cmd {
 // start starts the command, and kills it at the end of the test.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: execute(t, args...), exited: make(chan struct{})}
+	return startCommand(t, execute(t, args...))
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
 	p.cond = sync.NewCond(&p.mu)
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -75,7 +80,7 @@ func start(t *testing.T, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("relink %s:\n%s", strings.Join(args, " "), p.logged())
+			t.Logf("relink %s:\n%s", strings.Join(cmd.Args[1:], " "), p.logged())
 		}
 	})
 	return p

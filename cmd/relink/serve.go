@@ -42,6 +42,7 @@ func serve(p *program, args []string) int {
 	file := flags.String("config", "", "take all of this from a `file` instead")
 	flags.StringVar(&c.debug, "debug", "", "show the sessions, /metrics and /readyz over HTTP at this `address`, of the machine itself unless there is a token")
 	flags.StringVar(&c.tokenFile, "debug-token", "", "a `file` with the token that other machines need for -debug")
+	flags.StringVar(&c.handover, "handover", "", "hand the sockets over to the next process that is started with this `path`, and take them from one that listens there")
 	verbose := flags.Bool("v", false, "log every session")
 	if status, ok := p.parse(flags, args, "relink serve -listen ADDRESS -key FILE -to ADDRESS | -config FILE", 0); !ok {
 		return status

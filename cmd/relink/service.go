@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/debug"
@@ -29,6 +30,16 @@ type service struct {
 
 	drainAsked chan struct{} // by a request
 
+	sockets    sockets
+	before     *before       // that this one replaces, or nil
+	handing    sync.Mutex    // one hand-over at a time
+	replaced   atomic.Bool   // by a process that has taken over
+	handedOver chan struct{} // closed then
+	idle       *idle         // see pausePackets
+	closeDebug func()
+	program    string // to start again
+	args       []string
+
 	again func() (*config, error) // the configuration, read once more
 
 	mu     sync.Mutex // guards config, and makes reloads take turns
@@ -38,7 +49,14 @@ type service struct {
 // serve runs until a signal ends it. At SIGHUP it takes the settings that reload
 // returns, if they are valid.
 func (p *program) serve(c *config, verbose bool, reload func() (*config, error)) int {
-	s := &service{logger: p.logger(verbose), config: c, again: reload, metrics: prometheus.NewCollector(), history: debug.NewHistory(), drainAsked: make(chan struct{}, 1)}
+	s := &service{
+		logger: p.logger(verbose), config: c, again: reload, metrics: prometheus.NewCollector(), history: debug.NewHistory(),
+		drainAsked: make(chan struct{}, 1), handedOver: make(chan struct{}), args: p.args, closeDebug: func() {},
+	}
+	var err error
+	if s.program, err = programPath(); err != nil {
+		return p.failed("serve", err, exitFailed)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -50,20 +68,23 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 	if !verbose {
 		quiet = p.logAbove(slog.LevelWarn) // each session's opening and end are not news
 	}
+	if err := s.inherit(c.handover); err != nil {
+		return p.failed("serve", err, exitFailed)
+	}
 	if err := s.open(quiet); err != nil {
 		return p.failed("serve", err, exitFailed)
 	}
-	if c.debug != "" {
-		closeDebug, err := s.openDebug(c)
-		if err != nil {
-			_ = s.listener.Close()
-			return p.failed("serve", err, exitFailed)
-		}
-		defer closeDebug()
-	}
+	defer s.sockets.each(func(g *gate) { _ = g.Close() })
+	defer s.closeDebug()
+	restarts := make(chan os.Signal, 1)
+	signal.Notify(restarts, restartSignal)
+	defer signal.Stop(restarts)
 	s.server = proxy.NewServer(c.settings(), s.logger)
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(s.listener) }()
+	s.takenOver()
+	s.tell(notifyReady)
+	defer s.watch()()
 	for _, o := range s.opened {
 		s.logger.Info("listening", "address", o.carrier)
 	}
@@ -76,16 +97,58 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 			return p.failed("serve", err, exitFailed)
 		case <-hangups:
 			_ = s.reload() // the log has it
+		case <-restarts:
+			go func() { _ = s.restart() }() // the log has it
 		case sig := <-signals:
+			s.tell(notifyStopping)
 			return s.drain(sig.String(), served, signals)
 		case <-s.drainAsked:
+			s.tell(notifyStopping)
 			return s.drain("a request", served, signals)
+		case <-s.handedOver:
+			return s.retire(served, signals)
 		}
 	}
 }
 
-// open opens all endpoints under one listener.
-func (s *service) open(logger *slog.Logger) error {
+// tell tells systemd.
+func (s *service) tell(states ...string) {
+	if err := notify(states...); err != nil {
+		s.logger.Warn("systemd cannot be told", "error", err)
+	}
+}
+
+// watch tells systemd again and again that all is well, which it is if the listener answers, until
+// its result is called.
+func (s *service) watch() (stop func()) {
+	interval := watchdogInterval()
+	if interval == 0 {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	go func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				_ = s.listener.Stats()
+				s.tell(notifyWatchdog)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() { close(quit) }
+}
+
+// open opens all endpoints under one listener, and what else listens.
+func (s *service) open(logger *slog.Logger) (err error) {
+	defer func() {
+		if err != nil {
+			s.sockets.each(func(g *gate) { _ = g.Close() })
+		}
+	}()
 	c := s.config
 	cfg, err := c.listenConfig()
 	if err != nil {
@@ -102,7 +165,24 @@ func (s *service) open(logger *slog.Logger) error {
 		s.clients.set(c.clientKeys)
 		cfg.Authorize = s.clients.authorize
 	}
-	if s.opened, err = openAll(c.listen); err != nil {
+	if s.before != nil {
+		cfg.PassOn = s.passOn
+	}
+	if s.opened, err = openAll(c.listen, &s.sockets); err != nil {
+		return err
+	}
+	var web, handovers *gate
+	if c.debug != "" {
+		if web, err = s.sockets.listenLocal(c.debug); err != nil {
+			return err
+		}
+	}
+	if c.handover != "" {
+		if handovers, err = s.sockets.listenPrivate(c.handover); err != nil {
+			return err
+		}
+	}
+	if err := s.sockets.settle(); err != nil {
 		return err
 	}
 	cfg.Label = s.opened[0].carrier.String()
@@ -118,6 +198,12 @@ func (s *service) open(logger *slog.Logger) error {
 		}
 	}
 	s.metrics.SetListener(s.listener)
+	if web != nil {
+		s.closeDebug = s.serveDebug(c, web)
+	}
+	if handovers != nil {
+		go s.serveHandovers(handovers)
+	}
 	return nil
 }
 
@@ -132,6 +218,8 @@ func (s *service) current() *config {
 func (s *service) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tell(notifyReloading())
+	defer s.tell(notifyReady)
 	next, err := s.again()
 	if err == nil {
 		err = s.config.replaceable(next)

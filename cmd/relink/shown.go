@@ -64,10 +64,11 @@ func (c *config) shown() any {
 		Life          string    `json:"life"`
 		Answer        string    `json:"answer"`
 		Drain         string    `json:"drain"`
+		Handover      string    `json:"handover,omitempty"`
 		Default       *upstream `json:"default,omitempty"`
 		Routes        []rule    `json:"routes,omitempty"`
 	}{
 		listen, c.suites, c.node, public, preshared, clients, c.maxSessions, c.replayLimit, c.resumeTimeout.String(),
-		c.limits.Idle.String(), c.limits.Life.String(), c.limits.Answer.String(), c.drain.String(), of(c.routes.Default), rules,
+		c.limits.Idle.String(), c.limits.Life.String(), c.limits.Answer.String(), c.drain.String(), c.handover, of(c.routes.Default), rules,
 	}
 }
