@@ -285,11 +285,16 @@ func (l *Listener) relieve() {
 // relief is the goroutine of relieve: a session's lock is not taken inside another's.
 func (l *Listener) relief() {
 	b := &l.budget
-	for c := l.nextReclaimed(); c != nil; c = l.nextReclaimed() {
+	for c, unused := l.nextReclaimed(); c != nil; c, unused = l.nextReclaimed() {
 		c.mu.Lock()
-		if c.s.link == nil && !c.s.done { // else it was resumed meanwhile
-			l.totals.reclaimed.Add(1)
-			c.expireLocked(ErrReclaimed)
+		switch {
+		case c.s.link != nil || c.s.done: // it was resumed meanwhile
+		case unused:
+			l.totals.reclaimedUnused.Add(1)
+			c.expireLocked(ErrReclaimedUnused)
+		default:
+			l.totals.reclaimedLongest.Add(1)
+			c.expireLocked(ErrReclaimedLongest)
 		}
 		c.unlock()
 	}
@@ -316,22 +321,22 @@ func (l *Listener) relief() {
 func (l *Listener) reclaimable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.roster.Reclaimable()
+	_, _, ok := l.roster.Reclaimable()
 	return ok
 }
 
 // nextReclaimed takes the next suspended session that is to end off the list: one that was
 // never resumed and has carried little, and if there is none, the longest suspended.
-func (l *Listener) nextReclaimed() *Conn {
+func (l *Listener) nextReclaimed() (c *Conn, unused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.budget.excess() {
-		return nil
+		return nil, false
 	}
-	c, ok := l.roster.Reclaimable()
+	c, unused, ok := l.roster.Reclaimable()
 	if !ok {
-		return nil
+		return nil, false
 	}
 	l.unscheduleLocked(c)
-	return c
+	return c, unused
 }

@@ -125,7 +125,8 @@ type ListenConfig struct {
 	// has 64 KiB for the asking (and a classic one as much history), or ReplayLimit if that is less, and grows
 	// up to ReplayLimit as long as there is enough. When there is not, new sessions are turned away
 	// with [ErrMemory], suspended ones end with [ErrReclaimed], those first that were
-	// never resumed and have carried little, then the longest suspended, and histories
+	// never resumed and have carried little ([ErrReclaimedUnused]), then the longest suspended
+	// ([ErrReclaimedLongest]), and histories
 	// give way: [EventHistoryCut]. A connected session is never ended for it: its Write
 	// waits, and its peer's.
 	MaxMemory int64

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/roster"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -288,6 +289,8 @@ func (c *Conn) finishLocked(e end) {
 	}
 	if c.server != nil {
 		c.server.forget(c, c.s.endStatus(e.cause))
+	} else {
+		roster.Erase(c.s.send.Session)
 	}
 	if !c.s.send.Appending() { // else the Write that is encrypting into it returns it
 		c.s.send.Release()

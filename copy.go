@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/relink-go/relink/internal/socket"
+	"github.com/relink-go/relink/internal/suite"
 )
 
 // A proxy has two copies for each of its sessions, and most sessions are idle most
@@ -65,7 +66,7 @@ func (r *pooledReader) next() (b *socket.Buffer, n int, err error) {
 	l, n, err := c.awaitDataLocked(first[:])
 	for l != nil {
 		switch {
-		case l.inPos < len(l.input):
+		case l.framing == nil && l.inPos < len(l.input):
 			b = socket.TakeBuffer()
 			n = c.receiveLocked(l, b[:])
 		case l.framing == nil:
@@ -79,19 +80,24 @@ func (r *pooledReader) next() (b *socket.Buffer, n int, err error) {
 		default:
 			l.setReadDeadline(c.s.readDeadline)
 			l.giveInputBack()
-			room := l.inputSpace()
 			c.unlock()
-			k, rerr := l.conn.Read(room)
-			b = socket.TakeBuffer()
-			rec, rerr := l.recordIn(b[:], room, k, rerr)
+			var rec suite.Record
+			var rerr error
+			b, rec, rerr = l.readPooledRecord()
+			var p []byte
+			if b != nil {
+				p = b[:]
+			}
 			c.mu.Lock()
-			n = c.recordReadLocked(l, rec, b[:], rerr)
+			n = c.recordReadLocked(l, rec, p, rerr)
 		}
 		if c.s.leaveReceiver(n) {
 			break
 		}
-		b.Give()
-		b = nil
+		if b != nil {
+			b.Give()
+			b = nil
+		}
 		l, n, err = c.awaitDataLocked(first[:])
 	}
 	if b == nil && n > 0 {
@@ -111,6 +117,29 @@ func (r *pooledReader) next() (b *socket.Buffer, n int, err error) {
 		err = c.opError("read", err)
 	}
 	return b, n, err
+}
+
+// readPooledRecord is readRecord into a buffer of the pool, which is held only while what
+// has arrived is opened: whoever sends the beginning of a record and no more has none.
+func (l *link) readPooledRecord() (*socket.Buffer, suite.Record, error) {
+	for {
+		if l.inPos < len(l.input) {
+			b := socket.TakeBuffer()
+			rec, n, err := l.codec.Open(b[:], l.input[l.inPos:])
+			if err != nil || n > 0 {
+				l.inPos += n
+				return b, rec, err
+			}
+			b.Give()
+		}
+		room := l.inputSpace()
+		l.countInput()
+		n, err := readTransport(l.conn, room)
+		if n == 0 {
+			return nil, suite.Record{}, err
+		}
+		l.inputArrived(n)
+	}
 }
 
 // ReadFrom writes what it reads from r, to its end, as io.Copy has it, which calls

@@ -91,9 +91,17 @@ var (
 	ErrMemory = errors.New("relink: the listener's sessions hold as much memory as they may")
 
 	// ErrReclaimed means that a suspended session has ended because others needed its memory,
-	// or suspended ones held more than MaxSuspendedMemory. It is the [Event.Err] of its
-	// EventClosed, and what its Read returns.
+	// or suspended ones held more than MaxSuspendedMemory. One of the next two, which are
+	// both ErrReclaimed, is the [Event.Err] of its EventClosed, and what its Read returns.
 	ErrReclaimed = errors.New("relink: the suspended session has ended for its memory")
+
+	// ErrReclaimedUnused is the [ErrReclaimed] of those that go first: sessions that were
+	// never resumed and have carried little. Many of them may be an attack.
+	ErrReclaimedUnused = fmt.Errorf("%w: it was never resumed and has carried little", ErrReclaimed)
+
+	// ErrReclaimedLongest is that of those that go when there are none of the first: the
+	// longest suspended. Somebody may miss them: raise MaxMemory or MaxSuspendedMemory.
+	ErrReclaimedLongest = fmt.Errorf("%w: it was away for the longest time", ErrReclaimed)
 
 	// ErrHandshakeRate means that a transport was turned away because of
 	// HandshakeRatePerAddress.

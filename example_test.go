@@ -1327,8 +1327,12 @@ func ExampleEvent_refusals() {
 			fmt.Println(e.Remote, "was turned away: raise MaxMemory")
 		case e.Kind == relink.EventHistoryCut:
 			fmt.Println(e.Conn.ID(), "may not survive its next cut")
+		case errors.Is(e.Err, relink.ErrReclaimedUnused):
+			fmt.Println(e.Conn.ID(), "was left behind: where many are, somebody may attack")
+		case errors.Is(e.Err, relink.ErrReclaimedLongest):
+			fmt.Println(e.Conn.ID(), "was away, and others needed its memory: raise MaxMemory")
 		case errors.Is(e.Err, relink.ErrReclaimed):
-			fmt.Println(e.Conn.ID(), "was away, and others needed its memory")
+			panic("it is one of the two above")
 		case errors.Is(e.Err, relink.ErrUnacknowledged):
 			fmt.Println(e.Conn.ID(), "did not acknowledge what it was sent")
 		}
@@ -1345,7 +1349,7 @@ func ExampleListener_Stats_memory() {
 	}
 	defer l.Close()
 	s := l.Stats()
-	fmt.Println(s.SuspendedMemory, "bytes of sessions that are away,", s.Reclaimed, "of them ended for it,", s.HistoriesCut, "histories cut")
+	fmt.Println(s.SuspendedMemory, "bytes of sessions that are away,", s.ReclaimedUnused+s.ReclaimedLongest, "of them ended for it,", s.HistoriesCut, "histories cut")
 	// Output: 0 bytes of sessions that are away, 0 of them ended for it, 0 histories cut
 }
 

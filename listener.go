@@ -349,6 +349,8 @@ func (l *Listener) forget(c *Conn, end *suite.EndedError) {
 	defer l.mu.Unlock()
 	if end != nil && !l.closed && c.registration.Known() {
 		l.ended.Add(c.s.send.Session, end, c.registration.Keys(), c.s.ended.resumeTimeoutOr(c.set.ResumeTimeout), &l.mu)
+	} else {
+		roster.Erase(c.s.send.Session)
 	}
 	wasLive := l.dropLocked(c)
 	if l.failure != nil {

@@ -22,16 +22,17 @@ type ListenerStats struct {
 	// [ListenConfig.MaxMemory] and MaxSuspendedMemory bound.
 	Memory, SuspendedMemory int64
 
-	Opened        int64        // sessions
-	Resumes       int64        // how often one went on over a new transport
-	Displaced     int64        // sessions that gave way to new ones: [ErrDisplaced]
-	Reclaimed     int64        // suspended sessions that ended for their memory: [ErrReclaimed]
-	HistoriesCut  int64        // see [EventHistoryCut]
-	Refused       RefusalStats // handshakes that failed
-	BytesRead     int64        // taken by the applications on this side
-	BytesWritten  int64        // taken from them
-	Replayed      int64        // bytes handed to a transport again
-	EventsDropped int64        // see [Event.Dropped]
+	Opened           int64        // sessions
+	Resumes          int64        // how often one went on over a new transport
+	Displaced        int64        // sessions that gave way to new ones: [ErrDisplaced]
+	ReclaimedUnused  int64        // suspended sessions that ended for their memory: [ErrReclaimedUnused]
+	ReclaimedLongest int64        // and those of which this may be missed: [ErrReclaimedLongest]
+	HistoriesCut     int64        // see [EventHistoryCut]
+	Refused          RefusalStats // handshakes that failed
+	BytesRead        int64        // taken by the applications on this side
+	BytesWritten     int64        // taken from them
+	Replayed         int64        // bytes handed to a transport again
+	EventsDropped    int64        // see [Event.Dropped]
 }
 
 // RefusalStats count the handshakes that failed on a listener, by their reason:
@@ -182,8 +183,8 @@ func refusalOf(err error) refusal {
 // Sessions add to them at ticks and when something changes, so that Read and Write
 // touch nothing that sessions share, and asking walks over none.
 type totals struct {
-	opened, resumes, read, written, replayed, memory, displaced, reclaimed, histories atomic.Int64
-	refused                                                                           [refusals]atomic.Int64
+	opened, resumes, read, written, replayed, memory, displaced, reclaimedUnused, reclaimedLongest, histories atomic.Int64
+	refused                                                                                                   [refusals]atomic.Int64
 }
 
 // A reported is what of a session is in the totals: the low bits of its counts. It
@@ -232,17 +233,18 @@ func (l *Listener) Stats() ListenerStats {
 	t := &l.totals
 	refused := func(r refusal) int64 { return t.refused[r].Load() }
 	s := ListenerStats{
-		Memory:        t.memory.Load(),
-		Opened:        t.opened.Load(),
-		Resumes:       t.resumes.Load(),
-		Displaced:     t.displaced.Load(),
-		Reclaimed:     t.reclaimed.Load(),
-		HistoriesCut:  t.histories.Load(),
-		BytesRead:     t.read.Load(),
-		BytesWritten:  t.written.Load(),
-		Replayed:      t.replayed.Load(),
-		Refused:       refusalStats(refused),
-		EventsDropped: l.notify.totalDropped(),
+		Memory:           t.memory.Load(),
+		Opened:           t.opened.Load(),
+		Resumes:          t.resumes.Load(),
+		Displaced:        t.displaced.Load(),
+		ReclaimedUnused:  t.reclaimedUnused.Load(),
+		ReclaimedLongest: t.reclaimedLongest.Load(),
+		HistoriesCut:     t.histories.Load(),
+		BytesRead:        t.read.Load(),
+		BytesWritten:     t.written.Load(),
+		Replayed:         t.replayed.Load(),
+		Refused:          refusalStats(refused),
+		EventsDropped:    l.notify.totalDropped(),
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

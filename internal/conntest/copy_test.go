@@ -16,6 +16,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/suite"
 )
 
 var (
@@ -359,5 +360,61 @@ func TestIdleCopyHoldsNoBuffer(t *testing.T) {
 			}
 			require.Eventually(t, func() bool { return heap()-before < many*most }, time.Minute, 10*time.Millisecond)
 		})
+	}
+}
+
+// A copy that has the beginning of a record holds what has arrived of it, counted, and no
+// buffer for what may come.
+func TestCopyOfAPartialRecordHoldsNoBuffer(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	const many, most, size, begun = 100, 12 << 10, 20_000, 1100 // the beginning takes 4 KiB
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC() // what is in pools is free after the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l, err := relink.NewListener(inner, relink.ListenConfig{Suites: []relink.ServerSuite{Noise}})
+	require.NoError(t, err)
+	defer l.Close()
+	var servers []*relink.Conn
+	var clients []net.Conn
+	var records [][]byte
+	for range many {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		require.NoError(t, err)
+		defer c.Close()
+		r, err := openRaw(Noise, c, DefaultReplayLimit)
+		require.NoError(t, err)
+		_, err = c.Write(r.link.Codec.Seal(nil, nil, suite.Control{Ack: true, Limit: DefaultReplayLimit}))
+		require.NoError(t, err)
+		server, err := l.AcceptConn()
+		require.NoError(t, err)
+		go func() { _, _ = io.Copy(io.Discard, server) }()
+		clients, servers = append(clients, c), append(servers, server)
+		records = append(records, r.link.Codec.Seal(nil, Data(size), suite.Control{}))
+	}
+	before := heap()
+	for i, c := range clients {
+		_, err := c.Write(records[i][:begun])
+		require.NoError(t, err)
+	}
+	for _, server := range servers {
+		require.Eventually(t, func() bool { return server.Stats().Memory > 0 }, time.Minute, time.Millisecond)
+		require.LessOrEqual(t, server.Stats().Memory, int64(4<<10))
+	}
+	require.Eventually(t, func() bool { return heap()-before < many*most }, time.Minute, 10*time.Millisecond)
+	for i, c := range clients {
+		_, err := c.Write(records[i][begun:])
+		require.NoError(t, err)
+	}
+	for _, server := range servers {
+		require.Eventually(t, func() bool { return server.Stats().BytesRead == size }, time.Minute, time.Millisecond)
+		_ = server.Abort()
 	}
 }

@@ -20,6 +20,8 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -303,6 +305,8 @@ type tap struct {
 	mu       sync.Mutex // guards everything below
 	sessions []suite.Session
 	links    []trafficKey        // the directions of all links, each once
+	keys     []trafficKey        // both directions of each side of all links
+	holders  []reflect.Value     // of these
 	seen     map[trafficKey]bool // of these, by the side that seals
 	sealed   map[sealedWith]bool // of each record
 	twice    []sealedWith        // what was used a second time
@@ -411,6 +415,10 @@ func (w *tap) link(l suite.Link) suite.Link {
 	}
 	w.seen[key] = true
 	w.links = append(w.links, key)
+	for _, direction := range []string{"out", "in"} {
+		w.keys = append(w.keys, keyOf(l.Codec, direction))
+		w.holders = append(w.holders, fields(l.Codec).FieldByName(direction).FieldByName("key").Elem())
+	}
 	l.Codec = c
 	return l
 }
@@ -435,8 +443,12 @@ func (c *tappedCodec) Seal(dst, data []byte, k suite.Control) []byte {
 
 // next returns what the next record will be sealed with.
 func (c *tappedCodec) next() (key trafficKey, counter uint64) {
-	out := fields(c.Codec).FieldByName("out")
-	return readKey(out.FieldByName("key").Elem()), out.FieldByName("n").Uint()
+	return keyOf(c.Codec, "out"), fields(c.Codec).FieldByName("out").FieldByName("n").Uint()
+}
+
+// keyOf returns the present key of a codec's direction.
+func keyOf(c suite.Codec, direction string) trafficKey {
+	return readKey(fields(c).FieldByName(direction).FieldByName("key").Elem().FieldByName("secret"))
 }
 
 // secretOf returns the resumption secret that a client's session holds.
@@ -550,4 +562,38 @@ func readImpatiently(t *testing.T, c *relink.Conn, want []byte) {
 		want = want[n:]
 	}
 	_ = c.SetReadDeadline(time.Time{})
+}
+
+// When a link is gone, both sides' keys of it are overwritten.
+func TestKeysGoWithTheirLink(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the collector's goroutine overwrites them, which the detector does not know to be before the look")
+	}
+	w, s, _ := newTap(t)
+	r := New(t, s)
+	r.Exchange(1000)
+	w.mu.Lock()
+	require.Len(t, w.holders, 4)
+	holders := w.holders
+	w.holders = nil
+	w.mu.Unlock()
+	for _, h := range holders {
+		require.False(t, h.FieldByName("secret").IsZero())
+		require.False(t, h.FieldByName("aead").Elem().Elem().IsZero())
+	}
+	r.Net.Last().Cut(faultnet.Reset)
+	r.Exchange(1000) // over another link
+	erased := func() bool {
+		runtime.GC()
+		return !slices.ContainsFunc(holders, func(h reflect.Value) bool {
+			return !h.FieldByName("secret").IsZero() || !h.FieldByName("aead").Elem().Elem().IsZero()
+		})
+	}
+	require.Eventually(t, erased, time.Minute, time.Millisecond)
+	require.NotEmpty(t, w.holders)
+	for _, h := range w.holders {
+		require.False(t, h.FieldByName("secret").IsZero())
+	}
+	r.Exchange(1000)
+	r.Stop()
 }

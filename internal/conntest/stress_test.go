@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +22,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/hang"
 )
 
 // TestStress does everything at once, for a few seconds or for as many as
@@ -56,8 +57,7 @@ func TestStress(t *testing.T) {
 		}
 		if !t.Run(fmt.Sprintf("%v/seed=%d", s, seed), func(t *testing.T) {
 			var running atomic.Pointer[stress]
-			stuck := time.AfterFunc(stuckAfter, func() { running.Load().hangs("without its time going on") })
-			defer stuck.Stop()
+			defer hang.Watch(stuckAfter, func() string { return running.Load().describe() })()
 			synctest.Test(t, func(t *testing.T) {
 				s := newStress(t, s, seed)
 				running.Store(s)
@@ -87,6 +87,17 @@ type stress struct {
 	quit  chan struct{}
 	ends  []*stressEnd
 	wg    sync.WaitGroup
+
+	mu    sync.Mutex
+	began time.Time
+	done  []string // the faults so far
+}
+
+// note keeps what was done, for describe.
+func (s *stress) note(format string, a ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = append(s.done, fmt.Sprintf("after %v: ", time.Since(s.began))+fmt.Sprintf(format, a...))
 }
 
 func newStress(t *testing.T, s Suite, seed uint64) *stress {
@@ -118,10 +129,11 @@ func (s *stress) run() {
 	var err error
 	s.l, err = relink.NewListener(s.net.Listen(), s.cfg.listener(s.suite))
 	require.NoError(s.t, err)
-	s.until = time.Now().Add(time.Duration(s.rnd.IntN(20)) * time.Second)
+	s.began = time.Now()
+	s.until = s.began.Add(time.Duration(s.rnd.IntN(20)) * time.Second)
 
 	// Nothing takes this long unless it hangs.
-	watchdog := time.AfterFunc(4*time.Hour, func() { s.hangs("for hours of its time") })
+	watchdog := time.AfterFunc(4*time.Hour, func() { panic("hangs for hours of its time\n" + s.describe() + "\n" + hang.Stacks()) })
 	defer watchdog.Stop()
 
 	for range 1 + s.rnd.IntN(4) {
@@ -144,46 +156,23 @@ func (s *stress) run() {
 	}
 }
 
-// hangs says all there is to know of a bubble that does not end, and ends everything.
-func (s *stress) hangs(how string) {
+// describe says all there is to know of a bubble that does not end: what repeats it, and
+// the state of all Conns, whose locks somebody may hold for ever.
+func (s *stress) describe() string {
+	if s == nil {
+		return "before it began"
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "hangs %s: RELINK_SEED=%d, suite %v, %+v, ReplayLimit %d, GOMAXPROCS %d\n",
-		how, s.seed, s.suite, s.path, s.cfg.ReplayLimit, runtime.GOMAXPROCS(0))
+	fmt.Fprintf(&b, "RELINK_SEED=%d, suite %v, %+v, ReplayLimit %d, GOMAXPROCS %d, faults for %v\n",
+		s.seed, s.suite, s.path, s.cfg.ReplayLimit, runtime.GOMAXPROCS(0), s.until.Sub(s.began))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.done {
+		fmt.Fprintln(&b, f)
+	}
 	for i, e := range s.ends {
-		fmt.Fprintf(&b, "end %d: to write %d, written %d, closes at %d, closed %v\n%s\n", i, e.total, e.written.Load(), e.closeAt, e.closed.Load(), stateOf(e.c))
+		fmt.Fprintf(&b, "end %d: to write %d, written %d, closes at %d, closed %v\n%s\n", i, e.total, e.written.Load(), e.closeAt, e.closed.Load(), hang.Describe(e.c))
 	}
-	stacks := make([]byte, 1<<20)
-	panic(b.String() + string(stacks[:runtime.Stack(stacks, true)]))
-}
-
-// stateOf says what state a Conn is in: its numbers and conditions, read without its
-// lock, which somebody may hold for ever.
-func stateOf(c *relink.Conn) string {
-	var b strings.Builder
-	var write func(v reflect.Value, name string, depth int)
-	write = func(v reflect.Value, name string, depth int) {
-		switch {
-		case v.CanInt():
-			fmt.Fprintf(&b, " %s=%d", name, v.Int())
-		case v.CanUint():
-			fmt.Fprintf(&b, " %s=%d", name, v.Uint())
-		case v.Kind() == reflect.Bool:
-			fmt.Fprintf(&b, " %s=%v", name, v.Bool())
-		case v.Kind() == reflect.Slice:
-			fmt.Fprintf(&b, " len(%s)=%d", name, v.Len())
-		case v.Kind() == reflect.Struct:
-			fmt.Fprintf(&b, " %s{", name)
-			for i := range v.NumField() {
-				write(v.Field(i), v.Type().Field(i).Name, depth)
-			}
-			b.WriteString(" }")
-		case v.Kind() == reflect.Pointer && !v.IsNil() && depth < 2:
-			write(v.Elem(), "*"+name, depth+1)
-		case v.Kind() == reflect.Pointer || v.Kind() == reflect.Func || v.Kind() == reflect.Chan || v.Kind() == reflect.Interface:
-			fmt.Fprintf(&b, " %s=nil:%v", name, v.IsNil())
-		}
-	}
-	write(reflect.ValueOf(c), "conn", 0)
 	return b.String()
 }
 
@@ -230,29 +219,42 @@ func (s *stress) faults(rnd *rand.Rand) {
 		}
 		paths := s.net.Paths()
 		p := paths[len(paths)-1-rnd.IntN(min(len(paths), 6))]
+		which := slices.Index(paths, p)
 		d := faultnet.Dir(rnd.IntN(2))
 		switch rnd.IntN(12) {
 		case 0, 1, 2:
-			p.Cut([]faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[rnd.IntN(3)])
+			k := []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[rnd.IntN(3)]
+			s.note("path %d is cut (%v)", which, k)
+			p.Cut(k)
 		case 3, 4, 5:
-			p.CutAt(d, p.Sent(d)+rnd.Int64N(5000), []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[rnd.IntN(3)])
+			at, k := p.Sent(d)+rnd.Int64N(5000), []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End}[rnd.IntN(3)]
+			s.note("path %d will be cut at byte %d of direction %v (%v)", which, at, d, k)
+			p.CutAt(d, at, k)
 		case 6: // found by nobody: the client is told below
-			p.Cut([]faultnet.Kind{faultnet.BlackHole, faultnet.BlackHoleUp, faultnet.BlackHoleDown}[rnd.IntN(3)])
+			k := []faultnet.Kind{faultnet.BlackHole, faultnet.BlackHoleUp, faultnet.BlackHoleDown}[rnd.IntN(3)]
+			s.note("path %d is cut (%v), and the networks change", which, k)
+			p.Cut(k)
 			s.changeNetworks()
 		case 7:
+			s.note("the networks change")
 			s.changeNetworks()
 		case 8:
+			stall := time.Duration(rnd.Int64N(int64(2 * time.Second)))
+			s.note("direction %v of path %d stalls for %v", d, which, stall)
 			p.Stall(d)
-			time.AfterFunc(time.Duration(rnd.Int64N(int64(2*time.Second))), func() { p.Release(d) })
+			time.AfterFunc(stall, func() { p.Release(d) })
 		case 9:
-			s.net.SetDown([]faultnet.DownKind{faultnet.Refuse, faultnet.Hang}[rnd.IntN(2)])
+			k, down := []faultnet.DownKind{faultnet.Refuse, faultnet.Hang}[rnd.IntN(2)], time.Duration(rnd.Int64N(int64(5*time.Second)))
+			s.note("path %d is cut, and the network down for %v (%v)", which, down, k)
+			s.net.SetDown(k)
 			p.Cut(faultnet.ResetNow)
-			time.Sleep(time.Duration(rnd.Int64N(int64(5 * time.Second))))
+			time.Sleep(down)
 			s.net.SetDown(faultnet.NotDown)
 		case 10: // the next handshakes are cut
 			left := atomic.Int32{}
 			left.Store(int32(rnd.IntN(4)))
 			at, kind := rnd.Int64N(100), []faultnet.Kind{faultnet.Reset, faultnet.ResetNow, faultnet.End, faultnet.BlackHole}[rnd.IntN(4)]
+			s.note("path %d is cut, and the next %d at byte %d of direction %v (%v)", which, left.Load(), at, d, kind)
 			s.net.OnDial(func(_ int, p *faultnet.Path) error {
 				if left.Add(-1) >= 0 {
 					p.CutAt(d, at, kind)
@@ -261,6 +263,7 @@ func (s *stress) faults(rnd *rand.Rand) {
 			})
 			p.Cut(faultnet.Reset)
 		case 11:
+			s.note("all paths end")
 			for _, p := range paths {
 				p.Cut(faultnet.End)
 			}

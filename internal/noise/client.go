@@ -126,6 +126,10 @@ func (p *Protocol) ask(s suite.Stream, r request, pinned PublicKey, psk *secret,
 // answer (Query).
 func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, error) {
 	s.mu.Lock()
+	if s.erased {
+		s.mu.Unlock()
+		return suite.Link{}, fmt.Errorf("%w: the session has ended on this side", suite.ErrRefused)
+	}
 	if s.attempt == math.MaxUint32 {
 		s.mu.Unlock()
 		return suite.Link{}, fmt.Errorf("%w: the attempts are used up", suite.ErrRefused)
@@ -191,7 +195,7 @@ func (s *clientSession) Resume(t suite.Stream, c suite.Client) (suite.Link, erro
 func (s *clientSession) take(r request, k *keys, node uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.name != r.id || s.attempt != r.attempt {
+	if s.erased || s.name != r.id || s.attempt != r.attempt {
 		return false
 	}
 	s.resumption, s.name, s.attempt, s.node = k.resumption, k.id, 0, node

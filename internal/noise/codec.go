@@ -86,7 +86,8 @@ func (c cipherID) aead(key *secret) cipher.AEAD {
 	if c == cipherAESGCM {
 		var b cipher.Block
 		if b, err = aes.NewCipher(key[:]); err == nil {
-			a, err = cipher.NewGCM(b)
+			a, err = cipher.NewGCM(b) // which has its own copy of the key
+			eraseAEAD(b)
 		}
 	} else {
 		a, err = chacha20poly1305.New(key[:])
@@ -107,11 +108,12 @@ type direction struct {
 	rekeys uint32
 	nonce  [12]byte
 	cipher cipherID
-	key    *secret // for the next, and not touched until then
+	key    *trafficKey // with aead in it, and not touched until the next
 }
 
 func newDirection(c cipherID, key secret) direction {
-	return direction{cipher: c, aead: c.aead(&key), key: &key, limit: recordsPerKey}
+	k := &trafficKey{secret: key, aead: c.aead(&key)}
+	return direction{cipher: c, aead: k.aead, key: k, limit: recordsPerKey}
 }
 
 // at returns the nonce with the counter n.
@@ -131,9 +133,11 @@ func (d *direction) advance() {
 func (d *direction) rekey() {
 	var zeros [secretSize]byte
 	b := d.aead.Seal(nil, d.at(math.MaxUint64), zeros[:], nil)
-	copy(d.key[:], b)
+	eraseAEAD(d.aead)
+	copy(d.key.secret[:], b)
 	clear(b)
-	d.aead = d.cipher.aead(d.key)
+	d.key.aead = d.cipher.aead(&d.key.secret)
+	d.aead = d.key.aead
 	d.n = 0
 	d.rekeys++
 }
@@ -152,11 +156,12 @@ var _ suite.Codec = (*codec)(nil)
 
 // newCodec returns the codec of one side of a link.
 func newCodec(c cipherID, k *keys, client bool, peerWindow int64) *codec {
-	toServer, toClient := newDirection(c, k.toServer), newDirection(c, k.toClient)
+	l := &codec{out: newDirection(c, k.toClient), in: newDirection(c, k.toServer), peerWindow: peerWindow, client: client}
 	if client {
-		return &codec{out: toServer, in: toClient, peerWindow: peerWindow, client: true}
+		l.out, l.in = l.in, l.out
 	}
-	return &codec{out: toClient, in: toServer, peerWindow: peerWindow}
+	eraseWithLink(l)
+	return l
 }
 
 // MaxData returns less for the record by which a client confirms a handshake,

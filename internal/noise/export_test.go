@@ -126,7 +126,7 @@ func Kept(s suite.Session) int { return 1 + len(s.(*serverSession).unconfirmed) 
 // TrafficKeys returns the two keys of a link.
 func TrafficKeys(c suite.Codec) (out, in [32]byte) {
 	k := c.(*codec)
-	return *k.out.key, *k.in.key
+	return k.out.key.secret, k.in.key.secret
 }
 
 // RekeyAfter makes both directions of a codec change their keys after n

@@ -112,9 +112,10 @@ func (t *target) TakeOver(c suite.Claim, l suite.Link) error {
 type host struct {
 	sessions map[suite.Key]*target
 	offered  *target
-	busy     error // of an offer
-	full     error // before anything is done
-	denied   error // of the authorisation
+	busy     error  // of an offer
+	full     error  // before anything is done
+	denied   error  // of the authorisation
+	asking   func() // is called by it, unless nil
 	asked    []suite.Peer
 	passOn   error // of a resume that nobody here can answer
 }
@@ -125,6 +126,9 @@ func (h *host) MayOpen() error { return h.full }
 
 func (h *host) Authorize(p suite.Peer) error {
 	h.asked = append(h.asked, p)
+	if h.asking != nil {
+		h.asking()
+	}
 	return h.denied
 }
 

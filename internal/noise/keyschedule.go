@@ -58,6 +58,6 @@ func deriveKeys(h []byte, k1, k2 secret) *keys {
 	expand(k.binding[:], "relink 1 channel binding")
 	clear(prk)
 	clear(block)
-	erase(mac)
+	eraseMAC(mac)
 	return k
 }

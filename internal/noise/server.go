@@ -193,6 +193,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
 	session.id, session.binding, session.current = keys.session, keys.binding, own
 	if err := host.Offer(session, own.id); err != nil {
+		own.erase()
 		return false, p.refuse(s, hintBusy, err)
 	}
 	if err := suite.Write(s, message, "the answer"); err != nil {
@@ -288,6 +289,7 @@ func (p *Protocol) serveResume(s suite.Stream, host suite.Host, r request) (agai
 	defer keys.erase()
 	own := &kept{resumption: keys.resumption, id: keys.id, pending: true}
 	if refusal := session.answered(r, own, target); refusal != 0 {
+		own.erase() // nobody was given it
 		return false, p.refuse(s, refusal, refusedFor(refusal, r))
 	}
 	if err := suite.Write(s, message, "the answer"); err != nil {

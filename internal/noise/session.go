@@ -82,9 +82,20 @@ type clientSession struct {
 	name       suite.Key // the resume id of the secret
 	attempt    uint32    // the last one that was used under the secret
 	node       uint32
+	erased     bool // the secret was
 }
 
-var _ suite.Session = (*clientSession)(nil)
+var (
+	_ suite.Session = (*clientSession)(nil)
+	_ suite.Eraser  = (*clientSession)(nil)
+)
+
+// Erase implements [suite.Eraser]. An attempt that is under way goes on without it.
+func (s *clientSession) Erase() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resumption, s.erased = secret{}, true
+}
 
 // Peer implements [suite.Session].
 func (s *clientSession) Peer() suite.Peer { return s.peer(s.pinned) }
@@ -108,9 +119,29 @@ type serverSession struct {
 	base
 	key *serverKey // nil if insecure; the session's for as long as it lives
 
-	mu          sync.Mutex // guards everything below; taken around the core's locks
+	mu sync.Mutex // held by whoever is served; taken around the core's locks
+
+	// What is below is changed by who holds both locks, and read by who holds either. The
+	// secrets themselves, and erased, are guarded by keeping, within which no other lock is
+	// taken.
+	keeping     sync.Mutex
+	erased      bool // the secrets were
 	current     *kept
 	unconfirmed []*kept // answers to current, the oldest first
+}
+
+var _ suite.Eraser = (*serverSession)(nil)
+
+// Erase implements [suite.Eraser]. Nobody resumes the session any more, nor is told how it
+// has ended.
+func (s *serverSession) Erase() {
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	s.erased = true
+	s.current.erase()
+	for _, k := range s.unconfirmed {
+		k.erase()
+	}
 }
 
 // Peer implements [suite.Session].
@@ -153,6 +184,11 @@ func (s *serverSession) look(r request) (secret, hint) {
 	case r.attempt <= k.highest:
 		return secret{}, hintStale
 	}
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	if s.erased {
+		return secret{}, hintUnknownSession
+	}
 	return k.resumption, 0
 }
 
@@ -192,15 +228,26 @@ func (s *serverSession) answered(r request, k *kept, t suite.Target) hint {
 	if s.current.id != r.id || s.current.highest != r.attempt {
 		return hintStale
 	}
+	if !s.keepLocked(k) || s.registerLocked(t) != nil {
+		return hintUnknownSession
+	}
+	return 0
+}
+
+// keepLocked adds the secret of an answer, unless the session has ended meanwhile.
+func (s *serverSession) keepLocked(k *kept) bool {
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	if s.erased {
+		k.erase()
+		return false
+	}
 	if len(s.unconfirmed) == maxUnconfirmed {
 		s.unconfirmed[0].erase()
 		s.unconfirmed = append(s.unconfirmed[:0], s.unconfirmed[1:]...)
 	}
 	s.unconfirmed = append(s.unconfirmed, k)
-	if s.registerLocked(t) != nil {
-		return hintUnknownSession
-	}
-	return 0
+	return true
 }
 
 // confirm notes the first record of a pending link, which proves that the
@@ -228,6 +275,8 @@ func (s *serverSession) promoteLocked(k *kept) {
 	if k == s.current {
 		return
 	}
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
 	for _, other := range append(s.unconfirmed, s.current) {
 		if other != k {
 			other.erase()

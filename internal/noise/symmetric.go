@@ -66,7 +66,9 @@ func (s *symmetric) overhead() int {
 func (s *symmetric) encryptAndHash(dst, plain []byte) []byte {
 	start := len(dst)
 	if s.hasKey {
-		dst = s.cipher.aead(&s.k).Seal(dst, s.nonce(), plain, s.h[:])
+		a := s.cipher.aead(&s.k)
+		dst = a.Seal(dst, s.nonce(), plain, s.h[:])
+		eraseAEAD(a)
 	} else {
 		dst = append(dst, plain...)
 	}
@@ -80,7 +82,10 @@ func (s *symmetric) decryptAndHash(data []byte) ([]byte, error) {
 	plain := data
 	if s.hasKey {
 		var err error
-		if plain, err = s.cipher.aead(&s.k).Open(nil, s.nonce(), data, s.h[:]); err != nil {
+		a := s.cipher.aead(&s.k)
+		plain, err = a.Open(nil, s.nonce(), data, s.h[:])
+		eraseAEAD(a)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +115,7 @@ func noiseHKDF(ck, ikm []byte, out []secret) {
 	var temp secret
 	mac := hmac.New(sha256.New, ck)
 	sum(&temp, mac, ikm)
-	erase(mac)
+	eraseMAC(mac)
 	mac = hmac.New(sha256.New, temp[:])
 	clear(temp[:])
 	var last []byte
@@ -119,7 +124,7 @@ func noiseHKDF(ck, ikm []byte, out []secret) {
 		sum(&out[i], mac, last, []byte{byte(i + 1)})
 		last = out[i][:]
 	}
-	erase(mac)
+	eraseMAC(mac)
 }
 
 // sum writes to dst, and leaves no copy: what a hash returns would escape.
@@ -128,12 +133,4 @@ func sum(dst *secret, mac hash.Hash, parts ...[]byte) {
 		mac.Write(p)
 	}
 	mac.Sum(dst[:0])
-}
-
-// erase overwrites what a hash still holds of what was written to it last, which can be
-// a whole secret.
-func erase(mac hash.Hash) {
-	var zeros [2*sha256.BlockSize - 1]byte
-	mac.Reset()
-	mac.Write(zeros[:])
 }

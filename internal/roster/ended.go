@@ -61,7 +61,7 @@ type Ended struct {
 // Len is how many sessions are remembered.
 func (g *Ended) Len() int { return g.order.Len() }
 
-// Add remembers for a while how a session has ended. The lock, which the caller holds, is the
+// Add takes a session over, and remembers for a while how a session has ended. The lock, which the caller holds, is the
 // listener's: when the time is up it is taken by the goroutine of a timer.
 func (g *Ended) Add(of suite.Session, end *suite.EndedError, keys []Key, life time.Duration, lock sync.Locker) {
 	t := &tombstone{of, end, keys, time.Now().Add(life)}
@@ -103,8 +103,18 @@ func (g *Ended) Clear() {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
+	for e := g.order.Front(); e != nil; e = e.Next() {
+		Erase(e.Value.(*tombstone).session)
+	}
 	g.table = nil
 	g.order.Init()
+}
+
+// Erase overwrites the secrets of a session to which nobody comes back.
+func Erase(s suite.Session) {
+	if e, ok := s.(suite.Eraser); ok {
+		e.Erase()
+	}
 }
 
 func (g *Ended) dropOldest() {
@@ -112,6 +122,7 @@ func (g *Ended) dropOldest() {
 	for _, k := range t.keys {
 		delete(g.table, k)
 	}
+	Erase(t.session)
 }
 
 // Find returns the tombstone with the key.

@@ -197,15 +197,15 @@ func (r *Roster[T]) Next() (of T, due clock.Time, ok bool) {
 func (r *Roster[T]) Evictable() (T, bool) { return r.evictable.first() }
 
 // Reclaimable returns the session whose memory is taken first: one that may be evicted, and
-// if there is none, the one that has been away for the longest time.
-func (r *Roster[T]) Reclaimable() (of T, ok bool) {
+// if there is none, the one that has been away for the longest time. evictable says which.
+func (r *Roster[T]) Reclaimable() (of T, evictable, ok bool) {
 	if of, ok = r.evictable.first(); ok {
-		return of, true
+		return of, true, true
 	}
 	if first := r.away.Front(); first != nil {
-		return first.Value.(T), true
+		return first.Value.(T), false, true
 	}
-	return of, false
+	return of, false, false
 }
 
 // Away returns all sessions that are without a transport.

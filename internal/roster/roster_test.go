@@ -81,7 +81,7 @@ func TestAgainstModel(t *testing.T) {
 			}
 			require.Equal(t, suspended, r.Suspended())
 			require.Len(t, r.Away(), suspended)
-			_, reclaimable := r.Reclaimable()
+			_, _, reclaimable := r.Reclaimable()
 			require.Equal(t, suspended > 0, reclaimable)
 			_, next, ok := r.Next()
 			require.Equal(t, first != 0, ok)
@@ -143,9 +143,10 @@ func TestWhoGivesWay(t *testing.T) {
 	require.True(t, r.Suspend("b", entries["b"], 5, true))
 	require.False(t, r.Suspend("c", entries["c"], 7, true))
 	for _, want := range []string{"b", "c", "a"} {
-		who, ok := r.Reclaimable()
+		who, evictable, ok := r.Reclaimable()
 		require.True(t, ok)
 		require.Equal(t, want, who)
+		require.Equal(t, want != "a", evictable)
 		who, ok = r.Evictable()
 		require.Equal(t, want != "a", ok)
 		if ok {
@@ -179,6 +180,49 @@ func TestBacklog(t *testing.T) {
 	b.Add("e", false)
 	require.Equal(t, []string{"e", "d"}, b.Clear())
 	require.Zero(t, b.Len())
+}
+
+// An erasable is a session that notes that its secrets were overwritten.
+type erasable struct {
+	suite.Session
+	erased *int
+}
+
+func (e erasable) Erase() { *e.erased++ }
+
+// The secrets of an ended session are overwritten when it is forgotten, and not before.
+func TestEndedAreErased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var e roster.Ended
+		n := 0
+		s := erasable{erased: &n}
+		erased := func(want int) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, want, n)
+		}
+		add := func(i int) {
+			mu.Lock()
+			defer mu.Unlock()
+			e.Add(s, &suite.EndedError{}, []roster.Key{key(i)}, time.Second, &mu)
+		}
+		add(0)
+		time.Sleep(999 * time.Millisecond)
+		erased(0)
+		time.Sleep(time.Second) // its time is up
+		erased(1)
+		for i := range roster.MaxTombstones + 1 {
+			add(i)
+		}
+		erased(2) // another one has its place
+		mu.Lock()
+		e.Clear()
+		mu.Unlock()
+		erased(2 + roster.MaxTombstones)
+		roster.Erase(nil) // of a suite that has nothing to erase
+	})
 }
 
 // Ended sessions are remembered for as long as it was said, and at most so many.

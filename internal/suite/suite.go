@@ -135,6 +135,14 @@ type Session interface {
 	Resume(s Stream, c Client) (Link, error)
 }
 
+// An Eraser is a [Session] with secrets that are to be overwritten when they are of no more
+// use: the session has ended, and nobody is to be told so under them. Erase may be called
+// with any lock of the core held. What ID and Peer say stays.
+type Eraser interface {
+	Session
+	Erase()
+}
+
 // A Peer is how a session was opened: what its two sides have proven or claimed,
 // and what the client has asked for. A key that is zero was not used.
 type Peer struct {

@@ -29,10 +29,26 @@ var budgetMutants = []mutant{
 		name:   "the longest suspended ends first",
 		breaks: "Who has carried much is reclaimed before who has carried little.",
 		edits: []edit{{"internal/roster/roster.go", `	if of, ok = r.evictable.first(); ok {
-		return of, true
+		return of, true, true
 	}
 `, ``}},
 		pkg: "./internal/conntest", tests: "TestShareOfTheSuspended",
+	},
+	{
+		name:   "one name for both that are reclaimed",
+		breaks: "An operator cannot tell an attack's sessions from those that somebody will miss.",
+		edits:  []edit{{"budget.go", `		case unused:`, `		case unused && false:`}},
+		pkg:    "./internal/conntest", tests: "TestShareOfTheSuspended",
+	},
+	{
+		name:   "a copy waits for a record with a buffer",
+		breaks: "Whoever sends the beginning of a record makes a proxy hold 32 KiB that nobody counts.",
+		edits: []edit{{"copy.go", `				return b, rec, err
+			}
+			b.Give()`, `				return b, rec, err
+			}
+			defer b.Give()`}},
+		pkg: "./internal/conntest", tests: "TestCopyOfAPartialRecordHoldsNoBuffer",
 	},
 	{
 		name:   "who asks in vain is not helped",

@@ -138,7 +138,7 @@ var noiseMutants = []mutant{
 	{
 		name:   "Noise: one key for both directions",
 		breaks: "Records of the two directions have the same key and nonces.",
-		edits:  []edit{{"internal/noise/codec.go", `newDirection(c, k.toServer), newDirection(c, k.toClient)`, `newDirection(c, k.toServer), newDirection(c, k.toServer)`}},
+		edits:  []edit{{"internal/noise/codec.go", `in: newDirection(c, k.toServer)`, `in: newDirection(c, k.toClient)`}},
 		pkg:    "./internal/conntest", tests: "TestNoiseNoncesAreFresh",
 	},
 	{
@@ -167,6 +167,33 @@ var noiseMutants = []mutant{
 			},
 		},
 		pkg: "./internal/noise", tests: "TestReplayedResume",
+	},
+	{
+		name:   "Noise: the keys of a link stay",
+		breaks: "Who reads the memory of a process decrypts what its dead links have carried.",
+		edits:  []edit{{"internal/noise/codec.go", `	eraseWithLink(l)`, ``}},
+		pkg:    "./internal/conntest", tests: "TestKeysGoWithTheirLink",
+	},
+	{
+		name:   "Noise: the last secret of a session stays",
+		breaks: "What a tombstone has answered with is in memory when it is gone.",
+		edits:  []edit{{"internal/roster/ended.go", `	Erase(t.session)`, ``}},
+		pkg:    "./internal/roster", tests: "TestEndedAreErased",
+	},
+	{
+		name:   "Noise: an ended session answers under no secret",
+		breaks: "Whoever knows a resume id opens a request with a secret of zeros.",
+		edits: []edit{{"internal/noise/session.go", `	if s.erased {
+		return secret{}, hintUnknownSession
+	}
+`, ``}},
+		pkg: "./internal/noise", tests: "TestErasedSessions",
+	},
+	{
+		name:   "Noise: a client resumes under no secret",
+		breaks: "An attempt that begins as its session ends sends early data under a secret of zeros.",
+		edits:  []edit{{"internal/noise/client.go", `	if s.erased {`, `	if s.erased && false {`}},
+		pkg:    "./internal/noise", tests: "TestErasedSessions",
 	},
 	{
 		name:   "Noise: an old secret is kept",

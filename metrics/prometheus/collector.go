@@ -102,7 +102,8 @@ var closings = []struct {
 }{
 	{relink.ErrExpired, "expired"},
 	{relink.ErrDisplaced, "displaced"},
-	{relink.ErrReclaimed, "reclaimed"},
+	{relink.ErrReclaimedUnused, "reclaimed_unused"},
+	{relink.ErrReclaimedLongest, "reclaimed_longest"},
 	{relink.ErrUnacknowledged, "unacknowledged"},
 	{relink.ErrDenied, "denied"},
 	{relink.ErrReplayGap, "replay_gap"},

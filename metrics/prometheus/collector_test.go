@@ -154,17 +154,18 @@ func TestSessions(t *testing.T) {
 func TestClosings(t *testing.T) {
 	m := prometheus.NewCollector()
 	for err, want := range map[error]string{
-		nil:                      "meant",
-		relink.ErrExpired:        "expired",
-		relink.ErrDisplaced:      "displaced",
-		relink.ErrReclaimed:      "reclaimed",
-		relink.ErrUnacknowledged: "unacknowledged",
-		relink.ErrDenied:         "denied",
-		relink.ErrReplayGap:      "replay_gap",
-		relink.ErrCounters:       "counters",
-		relink.ErrProtocol:       "protocol",
-		relink.ErrSessionLost:    "lost",
-		relink.ErrAuthentication: "authentication",
+		nil:                        "meant",
+		relink.ErrExpired:          "expired",
+		relink.ErrDisplaced:        "displaced",
+		relink.ErrReclaimedUnused:  "reclaimed_unused",
+		relink.ErrReclaimedLongest: "reclaimed_longest",
+		relink.ErrUnacknowledged:   "unacknowledged",
+		relink.ErrDenied:           "denied",
+		relink.ErrReplayGap:        "replay_gap",
+		relink.ErrCounters:         "counters",
+		relink.ErrProtocol:         "protocol",
+		relink.ErrSessionLost:      "lost",
+		relink.ErrAuthentication:   "authentication",
 	} {
 		before := value(t, gather(t, m)["relink_sessions_closed_total"], "reason="+want)
 		if err != nil {

@@ -30,7 +30,6 @@ var metrics = func() []metric {
 		newMetric("sessions_opened_total", "Sessions opened.", counter, func(s stats) int64 { return s.Opened }),
 		newMetric("resumes_total", "Sessions that went on over a new transport.", counter, func(s stats) int64 { return s.Resumes }),
 		newMetric("sessions_displaced_total", "Suspended sessions that gave way to new ones.", counter, func(s stats) int64 { return s.Displaced }),
-		newMetric("sessions_reclaimed_total", "Suspended sessions that ended for their memory.", counter, func(s stats) int64 { return s.Reclaimed }),
 		newMetric("histories_cut_total", "Classic sessions that keep less of what they sent than they should.", counter, func(s stats) int64 { return s.HistoriesCut }),
 		newMetric("read_bytes_total", "Bytes taken by the applications on this side.", counter, func(s stats) int64 { return s.BytesRead }),
 		newMetric("written_bytes_total", "Bytes taken from the applications on this side.", counter, func(s stats) int64 { return s.BytesWritten }),
@@ -45,6 +44,10 @@ var metrics = func() []metric {
 	} {
 		all = append(all, metric{sessions, gauge, of, []string{state}})
 	}
+	reclaimed := prometheus.NewDesc("relink_sessions_reclaimed_total", "Suspended sessions that ended for their memory.", []string{"which"}, nil)
+	all = append(all,
+		metric{reclaimed, counter, func(s stats) int64 { return s.ReclaimedUnused }, []string{"unused"}},
+		metric{reclaimed, counter, func(s stats) int64 { return s.ReclaimedLongest }, []string{"longest"}})
 	refused := prometheus.NewDesc("relink_refused_total", "Handshakes that failed.", []string{"reason"}, nil)
 	for reason, of := range map[string]func(s stats) int64{
 		"timeout":         func(s stats) int64 { return s.Refused.Timeout },
