@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"text/template"
@@ -105,6 +106,50 @@ func TestDialerErrors(t *testing.T) {
 			requireDialError(t, tt.d, tt.hints...)
 		})
 	}
+}
+
+// Every number that can be set is checked, also one that is added: a value that makes no
+// sense is an error that names its field, on both sides.
+func TestEveryFieldIsChecked(t *testing.T) {
+	senseless := map[string]int64{
+		"LivenessTimeout": 1, // a negative one switches the detection off
+		"Vigilance":       99,
+	}
+	wrong := func(f reflect.StructField, v reflect.Value) bool {
+		if !v.CanInt() {
+			return false
+		}
+		n, ok := senseless[f.Name]
+		if !ok {
+			n = -1
+		}
+		v.SetInt(n)
+		return true
+	}
+	fields := 0
+	for i, f := range reflect.VisibleFields(reflect.TypeFor[relink.Config]()) {
+		lc, d := relink.ListenConfig{Suites: []relink.ServerSuite{SCP}}, relink.Dialer{Suite: SCP}
+		if wrong(f, reflect.ValueOf(&lc.Config).Elem().Field(i)) && wrong(f, reflect.ValueOf(&d.Config).Elem().Field(i)) {
+			requireListenError(t, lc, "Config."+f.Name)
+			requireDialError(t, d, "Config."+f.Name)
+			fields++
+		}
+	}
+	for i := range reflect.TypeFor[relink.ListenConfig]().NumField() {
+		f := reflect.TypeFor[relink.ListenConfig]().Field(i)
+		if lc := (relink.ListenConfig{Suites: []relink.ServerSuite{SCP}}); wrong(f, reflect.ValueOf(&lc).Elem().Field(i)) {
+			requireListenError(t, lc, "ListenConfig."+f.Name)
+			fields++
+		}
+	}
+	for i := range reflect.TypeFor[relink.Dialer]().NumField() {
+		f := reflect.TypeFor[relink.Dialer]().Field(i)
+		if d := (relink.Dialer{Suite: SCP}); wrong(f, reflect.ValueOf(&d).Elem().Field(i)) {
+			requireDialError(t, d, "Dialer."+f.Name)
+			fields++
+		}
+	}
+	require.Equal(t, 5+7+4, fields)
 }
 
 // requireListenError requires an error that names what is wrong, from each
