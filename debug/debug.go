@@ -65,6 +65,14 @@ type Config struct {
 	Restart func() error
 	Drain   func()
 
+	// End ends a session in order, in place of its Close: where a session is joined to something,
+	// Server.End of package proxy for instance. Nil means Close.
+	End func(c *relink.Conn)
+
+	// Profiles, if not nil, is served below /debug/pprof/, to those who may see the page: what
+	// package net/http/pprof has, which this one does not import because that registers itself.
+	Profiles http.Handler
+
 	// Token lets requests come from other addresses than loopback and Unix sockets, with
 	// the header "Authorization: Bearer TOKEN", or as the password that a browser asks for.
 	// Empty means that none may, but for /metrics, /healthz and /readyz, which are for everybody.
@@ -92,7 +100,13 @@ func Handler(cfg Config) http.Handler {
 	guard("GET /sessions", h.sessions)
 	guard("GET /sessions/{id}", h.session)
 	guard("GET /live", h.live)
+	if cfg.Profiles != nil {
+		mux.Handle("/debug/pprof/", h.guarded(cfg.Profiles.ServeHTTP))
+	}
 	for name, act := range actions {
+		if name == "end" && cfg.End != nil {
+			act.do = cfg.End
+		}
 		guard("POST /sessions/{id}/"+name, h.act(name, act))
 	}
 	if cfg.Settings != nil {

@@ -16,6 +16,8 @@ import (
 var (
 	// ErrIdle means that no byte has passed for [Limits.Idle].
 	ErrIdle = errors.New("proxy: nothing has passed within the idle limit")
+	// ErrEnd is not returned: as the cause of a ctx it asks for an end in order.
+	ErrEnd = errors.New("proxy: the session is ended in order")
 	// ErrLife means that [Limits.Life] is over.
 	ErrLife = errors.New("proxy: the session has reached its life limit")
 	// ErrNoAnswer means that the connection has not said a word within
@@ -50,7 +52,10 @@ type Limits struct {
 // applications meant them to and what was written to the session is delivered, as
 // far as its wire can tell: see [relink.Conn.CloseContext]. Otherwise it returns what
 // went wrong first: an error of either, one of this package, or, when ctx ends,
-// its cause. Then the session is aborted and the connection reset.
+// its cause. Then the session is aborted and the connection reset. If the cause is
+// [ErrEnd] they end in order instead, and Join returns nil: what was written to either is
+// delivered, the connection's stream is ended as by the client, and what comes over it
+// afterwards is discarded, for up to five seconds.
 //
 // The connection may have the methods CloseWrite and SetLinger of a
 // [net.TCPConn], and may be a session itself. Without CloseWrite, or if that is
@@ -59,7 +64,13 @@ type Limits struct {
 // Unix socket holds no buffer.
 func Join(ctx context.Context, session *relink.Conn, other io.ReadWriteCloser, limits Limits) error {
 	j := &join{session: session, other: other, limits: limits, upDone: make(chan struct{})}
-	defer context.AfterFunc(ctx, func() { j.fail(context.Cause(ctx)) })()
+	defer context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, ErrEnd) {
+			j.end()
+		} else {
+			j.fail(cause)
+		}
+	})()
 	defer j.watch()()
 
 	downDone := make(chan struct{})
@@ -74,6 +85,12 @@ func Join(ctx context.Context, session *relink.Conn, other io.ReadWriteCloser, l
 	case <-session.Done(): // nobody is left to send to
 		if err := session.Err(); err != nil {
 			j.fail(err)
+		}
+		if j.closing.Load() { // the connection has been told, and ends by itself
+			select {
+			case <-downDone:
+			case <-time.After(endTime):
+			}
 		}
 		j.shut.Store(true)
 		_ = other.Close()
@@ -99,7 +116,7 @@ type join struct {
 	limits  Limits
 	upDone  chan struct{}
 
-	closing atomic.Bool // the session was closed because its wire cannot say less
+	closing atomic.Bool // the session was closed, because its wire cannot say less or by end
 	shut    atomic.Bool // the connection was closed because it cannot be half-closed
 
 	mu       sync.Mutex // guards what follows
@@ -128,6 +145,15 @@ func (j *join) fail(err error) {
 	_ = j.other.Close()
 }
 
+// endTime is how long a connection may take to end when its session was ended.
+const endTime = 5 * time.Second
+
+// end closes the session. What follows is up's and down's.
+func (j *join) end() {
+	j.closing.Store(true)
+	_ = j.session.Close()
+}
+
 func (j *join) up() {
 	_, err := j.session.WriteTo(j.other)
 	if j.closing.Load() && errors.Is(err, net.ErrClosed) {
@@ -148,6 +174,10 @@ func (j *join) up() {
 
 func (j *join) down() {
 	_, err := j.session.ReadFrom(j.other)
+	if j.closing.Load() && (err == nil || errors.Is(err, net.ErrClosed)) {
+		_, _ = io.Copy(io.Discard, j.other) // a connection that is closed with bytes unread is reset
+		return
+	}
 	if err != nil && !j.shut.Load() {
 		j.fail(err)
 		return

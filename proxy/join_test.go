@@ -277,3 +277,61 @@ func tcpPair(t *testing.T) (near, far net.Conn) {
 	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
 	return near, far
 }
+
+// A session that is ended in order ends for its server as if the client had ended its stream, and what
+// the server still says is of no use any more; for the client it ends with all that it was sent.
+func TestEnd(t *testing.T) {
+	for name, p := range map[string]pair{"noise": noise(), "classic": classic} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := session(t, p)
+				near, far := backEnd(t)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				done := make(chan error, 1)
+				go func() { done <- proxy.Join(ctx, server, near, proxy.Limits{}) }()
+				_, err := io.WriteString(client, "up")
+				require.NoError(t, err)
+				_, err = io.WriteString(far, "down")
+				require.NoError(t, err)
+				b := make([]byte, 2)
+				_, err = io.ReadFull(far, b)
+				require.NoError(t, err)
+				synctest.Wait()
+
+				cancel(proxy.ErrEnd)
+				rest, err := io.ReadAll(far)
+				require.NoError(t, err, "not reset")
+				require.Empty(t, rest)
+				_, err = io.WriteString(far, "last words")
+				require.NoError(t, err)
+				require.NoError(t, far.Close())
+				rest, err = io.ReadAll(client)
+				require.NoError(t, err)
+				require.Equal(t, "down", string(rest))
+				require.NoError(t, client.Close())
+				require.NoError(t, <-done)
+			})
+		})
+	}
+}
+
+// A server that does not end is not waited for.
+func TestEndOfAServerThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := session(t, noise())
+		near, _ := backEnd(t)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		done := make(chan error, 1)
+		go func() { done <- proxy.Join(ctx, server, near, proxy.Limits{}) }()
+		synctest.Wait()
+		begun := time.Now()
+		cancel(proxy.ErrEnd)
+		_, err := io.ReadAll(client)
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+		require.NoError(t, <-done)
+		require.InDelta(t, 5, time.Since(begun).Seconds(), 1)
+	})
+}

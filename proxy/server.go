@@ -24,6 +24,7 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	logger   *slog.Logger
 	sessions sync.WaitGroup
+	joined   sync.Map // of *relink.Conn: how to end it, a context.CancelCauseFunc
 }
 
 // NewServer returns a server with these settings. It says to the logger why a
@@ -59,6 +60,17 @@ func (s *Server) Serve(l *relink.Listener) error {
 // [Server.Serve], but after it.
 func (s *Server) Wait() { s.sessions.Wait() }
 
+// End ends a session and its connection in order, as [Join] does with [ErrEnd]; one that is not
+// joined yet is closed. Close of the session alone would be a failure to its connection, which
+// is reset then.
+func (s *Server) End(c *relink.Conn) {
+	if end, ok := s.joined.Load(c); ok {
+		end.(context.CancelCauseFunc)(ErrEnd)
+		return
+	}
+	_ = c.Close()
+}
+
 func (s *Server) serve(c *relink.Conn) {
 	settings := s.settings.Load()
 	log := s.logger.With("session", c.ID(), "client", c.RemoteAddr())
@@ -89,7 +101,13 @@ func (s *Server) serve(c *relink.Conn) {
 	}
 	log = log.With("upstream", other.RemoteAddr())
 	log.Debug("joined", "dial", time.Since(begun))
-	switch err := Join(context.Background(), c, other, settings.Limits); {
+	joined, end := context.WithCancelCause(context.Background())
+	s.joined.Store(c, end)
+	defer func() {
+		s.joined.Delete(c)
+		end(nil)
+	}()
+	switch err := Join(joined, c, other, settings.Limits); {
 	case err == nil:
 		log.Debug("ended")
 	case errors.Is(err, relink.ErrPeerClosed), errors.Is(err, relink.ErrSessionLost):

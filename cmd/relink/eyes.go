@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/debug"
 )
 
@@ -31,6 +33,8 @@ func (s *service) serveDebug(c *config, l *gate) (end func()) {
 			Settings: func() any { return s.current().shown() },
 			Reload:   s.reload,
 			Restart:  s.restart,
+			End:      func(c *relink.Conn) { s.server.End(c) },
+			Profiles: profiles(),
 			Token:    c.token,
 			Drain: func() {
 				select {
@@ -56,4 +60,15 @@ func (s *service) serveDebug(c *config, l *gate) (end func()) {
 		_ = web.Shutdown(limit)
 		_ = web.Close()
 	}
+}
+
+// profiles are those of package net/http/pprof.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }

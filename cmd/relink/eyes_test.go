@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -59,6 +61,12 @@ routes: [{prefix: x, pattern: y, to: b}]
 	status, _ = ask(http.MethodGet, "/config", "wrong")
 	require.Equal(t, http.StatusUnauthorized, status)
 
+	status, shown = ask(http.MethodGet, "/debug/pprof/", secret)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, shown, "goroutine")
+	status, _ = ask(http.MethodGet, "/debug/pprof/heap", "wrong")
+	require.Equal(t, http.StatusUnauthorized, status)
+
 	require.NoError(t, os.WriteFile(name, []byte(strings.Replace(valid, "default: a", "default: c", 1)), 0o600))
 	status, why := ask(http.MethodPost, "/reload", secret)
 	require.Equal(t, http.StatusUnprocessableEntity, status)
@@ -77,4 +85,49 @@ routes: [{prefix: x, pattern: y, to: b}]
 	status, _, stderr := run(t, "", "check", name)
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "can be guessed")
+}
+
+// The page's "End" is an end in order for the client and for the server behind, "Abort" is a failure
+// for both.
+func TestEndedByTheOperator(t *testing.T) {
+	key, public := newKey(t)
+	ends := make(chan error, 1)
+	upstream := serverOf(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		_, err := io.WriteString(c, "hello")
+		if err == nil {
+			_, err = io.Copy(io.Discard, c)
+		}
+		ends <- err
+	})
+	server := start(t, "serve", "-listen", "127.0.0.1:0", "-key", key, "-to", upstream, "-debug", "127.0.0.1:0")
+	page := "http://" + server.await(`msg=debug address=(\S+)`)[1]
+	client := start(t, "connect", "-listen", "127.0.0.1:0", "-to", server.address(), "-server-key", public)
+	for action, orderly := range map[string]bool{"end": true, "abort": false} {
+		c := dial(t, "tcp", client.address())
+		_, err := io.ReadFull(c, make([]byte, 5))
+		require.NoError(t, err)
+		answer, err := http.Get(page + "/sessions")
+		require.NoError(t, err)
+		var listed struct {
+			Sessions []struct {
+				ID string `json:"id"`
+			} `json:"sessions"`
+		}
+		require.NoError(t, json.NewDecoder(answer.Body).Decode(&listed))
+		require.NoError(t, answer.Body.Close())
+		require.Len(t, listed.Sessions, 1)
+		answer, err = http.Post(page+"/sessions/"+listed.Sessions[0].ID+"/"+action, "", nil)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		behind := <-ends
+		_, before := io.ReadAll(c)
+		if orderly {
+			require.NoError(t, behind)
+			require.NoError(t, before)
+		} else {
+			require.Error(t, behind)
+			require.Error(t, before)
+		}
+	}
 }

@@ -71,6 +71,7 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 	if err := s.inherit(c.handover); err != nil {
 		return p.failed("serve", err, exitFailed)
 	}
+	s.server = proxy.NewServer(c.settings(), s.logger)
 	if err := s.open(quiet); err != nil {
 		return p.failed("serve", err, exitFailed)
 	}
@@ -79,7 +80,6 @@ func (p *program) serve(c *config, verbose bool, reload func() (*config, error))
 	restarts := make(chan os.Signal, 1)
 	signal.Notify(restarts, restartSignal)
 	defer signal.Stop(restarts)
-	s.server = proxy.NewServer(c.settings(), s.logger)
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(s.listener) }()
 	s.takenOver()
