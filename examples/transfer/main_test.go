@@ -220,6 +220,7 @@ func twoHalves(t *testing.T, flags ...string) {
 		t.Fatal(err)
 	}
 	defer network.Close()
+	network.StallAfter(faultnet.Up, 1<<20) // so that the transfer is not over before it is cut
 	done := make(chan struct{})
 	var status int
 	var stderr string
@@ -228,10 +229,15 @@ func twoHalves(t *testing.T, flags ...string) {
 		status, stderr = outcome(t.Context(), t, &sent, append(needs, "-connect", network.Addr(), "-size", "8M")...)
 	}()
 	for i := range 3 {
-		until(t, func() bool { return network.Forwarded(faultnet.Up) > int64(i+1)<<20 })
+		until(t, func() bool { return network.Forwarded(faultnet.Up) >= int64(i+1)<<20 })
 		seen := network.Accepted()
 		network.SetTarget("127.0.0.1:1") // where nobody listens
 		network.Cut(faultnet.Reset)
+		if i < 2 {
+			network.StallAfter(faultnet.Up, int64(i+2)<<20)
+		} else {
+			network.Release(faultnet.Up)
+		}
 		until(t, func() bool { return network.Accepted() > seen+1 })
 		network.SetTarget(address)
 	}

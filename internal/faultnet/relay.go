@@ -26,7 +26,8 @@ type Relay struct {
 	closed    bool
 	buffers   int
 	accepted  int
-	stalled   [2]bool // indexed by Dir, like the next two
+	stalled   [2]bool  // indexed by Dir, like the next three
+	stallAt   [2]int64 // in forwarded; 0 is never
 	forwarded [2]int64
 	next      [2][]cut // for the next connection
 	links     map[*link]struct{}
@@ -106,12 +107,21 @@ func (r *Relay) Stall(d Dir) {
 	r.stalled[d] = true
 }
 
-// Release lets direction d go on after Stall. What the kernels have kept of it is
+// StallAfter does the same once offset bytes, at least 1, have been forwarded in
+// direction d over all connections. It takes the place of a Stall or StallAfter before.
+func (r *Relay) StallAfter(d Dir, offset int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stalled[d], r.stallAt[d] = false, offset
+	r.released.Broadcast()
+}
+
+// Release lets direction d go on after Stall and StallAfter. What the kernels have kept of it is
 // delivered, even where the sending end has closed meanwhile.
 func (r *Relay) Release(d Dir) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stalled[d] = false
+	r.stalled[d], r.stallAt[d] = false, 0
 	r.released.Broadcast()
 }
 
@@ -234,7 +244,7 @@ func (r *Relay) pump(l *link, d Dir) {
 func (r *Relay) forward(l *link, d Dir, to *net.TCPConn, b []byte) error {
 	for first := true; first || len(b) > 0; first = false {
 		r.mu.Lock()
-		for r.stalled[d] && !l.over && !l.silent[d] {
+		for r.holdsBackLocked(d) && !l.over && !l.silent[d] {
 			r.released.Wait()
 		}
 		if l.over || l.silent[d] {
@@ -244,6 +254,9 @@ func (r *Relay) forward(l *link, d Dir, to *net.TCPConn, b []byte) error {
 		n := len(b)
 		if len(l.cuts[d]) > 0 {
 			n = int(min(int64(n), l.cuts[d][0].offset-l.forwarded[d]))
+		}
+		if at := r.stallAt[d]; at > 0 {
+			n = int(min(int64(n), at-r.forwarded[d]))
 		}
 		r.mu.Unlock()
 
@@ -259,6 +272,10 @@ func (r *Relay) forward(l *link, d Dir, to *net.TCPConn, b []byte) error {
 		}
 	}
 	return nil
+}
+
+func (r *Relay) holdsBackLocked(d Dir) bool {
+	return r.stalled[d] || r.stallAt[d] > 0 && r.forwarded[d] >= r.stallAt[d]
 }
 
 // fireLocked makes the cuts whose offset direction d of l has reached.

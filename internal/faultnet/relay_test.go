@@ -173,6 +173,19 @@ func TestRelayStall(t *testing.T) {
 	expect(t, s, long, string(message), io.EOF)
 }
 
+func TestRelayStallAfter(t *testing.T) {
+	r, dial := relayed(t)
+	c, s := dial()
+	r.StallAfter(faultnet.Up, 3)
+	_, _ = c.Write(message)
+	_ = c.Close()
+	expect(t, s, short, string(message[:3]), os.ErrDeadlineExceeded)
+	r.StallAfter(faultnet.Up, 5)
+	expect(t, s, short, string(message[3:5]), os.ErrDeadlineExceeded)
+	r.Release(faultnet.Up)
+	expect(t, s, long, string(message[5:]), io.EOF)
+}
+
 func TestRelayRefused(t *testing.T) {
 	r, _ := relayed(t)
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
