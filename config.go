@@ -379,7 +379,7 @@ func (d *Dialer) resolve() (*settings, error) {
 		return nil, fmt.Errorf("relink: Dialer.MaxBackoff (%v) is below MinBackoff (%v)", s.MaxBackoff, s.MinBackoff)
 	}
 	if err := d.Vigilance.check(); err != nil {
-		return nil, fmt.Errorf("%w, in Dialer.Vigilance", err)
+		return nil, fmt.Errorf("relink: Dialer.Vigilance %w", err)
 	}
 	p, err := d.Suite.ClientProtocol()
 	if err == nil {

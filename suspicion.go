@@ -404,7 +404,7 @@ func (v Vigilance) String() string {
 // check returns what is wrong with a vigilance.
 func (v Vigilance) check() error {
 	if v < VigilanceForeground || v > VigilanceOff {
-		return fmt.Errorf("relink: Vigilance is %d: use VigilanceForeground, VigilanceBackground or VigilanceOff", int(v))
+		return fmt.Errorf("is %d: use VigilanceForeground, VigilanceBackground or VigilanceOff", int(v))
 	}
 	return nil
 }
@@ -414,7 +414,7 @@ func (v Vigilance) check() error {
 // that has ended it does nothing. The error is of a value that is none.
 func (c *Conn) SetVigilance(v Vigilance) error {
 	if err := v.check(); err != nil {
-		return c.opError("set", err)
+		return c.opError("set", fmt.Errorf("relink: the vigilance %w", err))
 	}
 	c.mu.Lock()
 	defer c.unlock()

@@ -435,16 +435,16 @@ func TestNoiseSettings(t *testing.T) {
 	key, psk := relink.GenerateKey(), relink.GeneratePresharedKey()
 	keys := []relink.PrivateKey{key}
 	for says, s := range map[string]relink.ServerSuite{
-		"PresharedKeys[1] is zero":    relink.NoiseServer{Keys: keys, PresharedKeys: []relink.PresharedKey{psk, {}}},
-		"PresharedKeys[1] is the sam": relink.InsecureNoiseServer{PresharedKeys: []relink.PresharedKey{psk, psk}},
-		"PresharedKeys has 17":        relink.NoiseServer{Keys: keys, PresharedKeys: make([]relink.PresharedKey, 17)},
+		"relink: NoiseServer.PresharedKeys[1] is zero":             relink.NoiseServer{Keys: keys, PresharedKeys: []relink.PresharedKey{psk, {}}},
+		"relink: InsecureNoiseServer.PresharedKeys[1] is the same": relink.InsecureNoiseServer{PresharedKeys: []relink.PresharedKey{psk, psk}},
+		"relink: NoiseServer.PresharedKeys has 17":                 relink.NoiseServer{Keys: keys, PresharedKeys: make([]relink.PresharedKey, 17)},
 	} {
 		_, err := relink.Listen("tcp", "127.0.0.1:0", s)
 		require.ErrorContains(t, err, says)
 	}
 	for says, s := range map[string]relink.ClientSuite{
-		"80 bytes": relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}, Target: strings.Repeat("x", 81)},
-		"control":  relink.InsecureNoiseClient{Target: "a\n"},
+		"relink: NoiseClient.Target: the name of a target is UTF-8 of at most 80": relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}, Target: strings.Repeat("x", 81)},
+		"relink: InsecureNoiseClient.Target: the name of a target is":             relink.InsecureNoiseClient{Target: "a\n"},
 	} {
 		_, err := relink.Dial("tcp", "127.0.0.1:1", s)
 		require.ErrorContains(t, err, says)

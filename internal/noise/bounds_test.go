@@ -30,7 +30,7 @@ func TestBounds(t *testing.T) {
 		for i := range keys {
 			keys[i] = GenerateKey()
 		}
-		_, err := newKeyring(keys, nil)
+		_, err := newKeyring("NoiseServer", keys, nil)
 		require.Equal(t, ok, err == nil, "%d keys: %v", n, err)
 	}
 	for window, ok := range map[int64]bool{0: false, 1: true, maxWindow: true, maxWindow + 1: false} {

@@ -49,34 +49,34 @@ type hintPair struct {
 	prk []byte
 }
 
-// newKeyring returns a ring, or what is wrong with the keys.
-func newKeyring(keys []PrivateKey, psks []PresharedKey) (*keyring, error) {
+// newKeyring returns a ring, or what is wrong with the keys of the struct that errors name.
+func newKeyring(server string, keys []PrivateKey, psks []PresharedKey) (*keyring, error) {
 	if len(keys) > maxKeys {
-		return nil, fmt.Errorf("relink: NoiseServer.Keys has %d keys: use at most %d", len(keys), maxKeys)
+		return nil, fmt.Errorf("relink: %s.Keys has %d keys: use at most %d", server, len(keys), maxKeys)
 	}
 	if len(psks) > maxPSKs {
-		return nil, fmt.Errorf("relink: PresharedKeys has %d keys: use at most %d, or give clients keys of their own", len(psks), maxPSKs)
+		return nil, fmt.Errorf("relink: %s.PresharedKeys has %d keys: use at most %d, or give clients keys of their own", server, len(psks), maxPSKs)
 	}
 	r := new(keyring)
 	for i, private := range keys {
 		public, err := private.PublicKey()
 		if err != nil {
-			return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] is zero: use GenerateKey or ParsePrivateKey", i)
+			return nil, fmt.Errorf("relink: %s.Keys[%d] is zero: use GenerateKey or ParsePrivateKey", server, i)
 		}
 		k := &serverKey{private, public, keyHint(public)}
 		for _, other := range r.keys {
 			if other.hint == k.hint {
-				return nil, fmt.Errorf("relink: NoiseServer.Keys[%d] has the same key hint as one before it: generate another", i)
+				return nil, fmt.Errorf("relink: %s.Keys[%d] has the same key hint as one before it: generate another", server, i)
 			}
 		}
 		r.keys = append(r.keys, k)
 	}
 	for i, psk := range psks {
 		if psk == (PresharedKey{}) {
-			return nil, fmt.Errorf("relink: PresharedKeys[%d] is zero: use GeneratePresharedKey or ParsePresharedKey", i)
+			return nil, fmt.Errorf("relink: %s.PresharedKeys[%d] is zero: use GeneratePresharedKey or ParsePresharedKey", server, i)
 		}
 		if slices.Contains(psks[:i], psk) {
-			return nil, fmt.Errorf("relink: PresharedKeys[%d] is the same as one before it", i)
+			return nil, fmt.Errorf("relink: %s.PresharedKeys[%d] is the same as one before it", server, i)
 		}
 		r.psks = append(r.psks, &psk)
 		r.alone = append(r.alone, hintPair{nil, &psk, hintSecret(nil, &psk)})

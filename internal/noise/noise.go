@@ -63,6 +63,14 @@ type Options struct {
 	Node int64
 }
 
+// side returns what a side's options are called where users set them.
+func (o *Options) side(side string) string {
+	if o.Insecure {
+		return "InsecureNoise" + side
+	}
+	return "Noise" + side
+}
+
 // A Protocol is the Noise suite, both sides of it. Use [New].
 type Protocol struct {
 	opts   Options
@@ -92,11 +100,7 @@ var _ suite.Configurable = (*Protocol)(nil)
 // New returns the protocol with the options, or what is wrong with them.
 func New(opts Options) (*Protocol, error) {
 	if opts.Node < 0 || opts.Node > math.MaxUint32 {
-		server := "NoiseServer"
-		if opts.Insecure {
-			server = "InsecureNoiseServer"
-		}
-		return nil, fmt.Errorf("relink: %s.Node is %d: nodes are numbered from 1 to 2^32-1", server, opts.Node)
+		return nil, fmt.Errorf("relink: %s.Node is %d: nodes are numbered from 1 to 2^32-1", opts.side("Server"), opts.Node)
 	}
 	if opts.Insecure && (len(opts.ServerKeys)+len(opts.PinnedKeys) > 0 || opts.ClientKey != (PrivateKey{}) || opts.RequireClientKey) {
 		return nil, errInsecureKeys
@@ -105,9 +109,9 @@ func New(opts Options) (*Protocol, error) {
 		return nil, fmt.Errorf("relink: NoiseClient.ServerKeys has %d keys: use at most %d", len(opts.PinnedKeys), maxKeys)
 	}
 	if err := checkTarget(opts.Target); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("relink: %s.Target: %w", opts.side("Client"), err)
 	}
-	ring, err := newKeyring(opts.ServerKeys, opts.PresharedKeys)
+	ring, err := newKeyring(opts.side("Server"), opts.ServerKeys, opts.PresharedKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +146,7 @@ func (p *Protocol) setRing(r *keyring) {
 
 // errTarget is the mistake of a name that cannot be sent, or that a peer has
 // sent all the same.
-var errTarget = fmt.Errorf("relink: the name of a target is UTF-8 of at most %d bytes, without control characters", maxTarget)
+var errTarget = fmt.Errorf("the name of a target is UTF-8 of at most %d bytes, without control characters", maxTarget)
 
 func checkTarget(name string) error {
 	if len(name) > maxTarget || !utf8.ValidString(name) {
@@ -198,7 +202,7 @@ func (p *Protocol) SetServerKeys(keys []PrivateKey) error {
 	case len(keys) == 0:
 		return errNoKeys
 	}
-	return p.ring.change(func(r *keyring) (*keyring, error) { return newKeyring(keys, r.presharedKeys()) })
+	return p.ring.change(func(r *keyring) (*keyring, error) { return newKeyring(p.opts.side("Server"), keys, r.presharedKeys()) })
 }
 
 // SetPresharedKeys does the same with the PSKs. A server that has asked for them
@@ -208,7 +212,7 @@ func (p *Protocol) SetPresharedKeys(psks []PresharedKey) error {
 		if len(r.psks) > 0 && len(psks) == 0 {
 			return nil, errOpened
 		}
-		return newKeyring(r.privateKeys(), psks)
+		return newKeyring(p.opts.side("Server"), r.privateKeys(), psks)
 	})
 }
 
@@ -249,7 +253,7 @@ func (p *Protocol) offers(k kind, ring *keyring) bool {
 // String names the suite, and says so where nobody proves who they are.
 func (p *Protocol) String() string {
 	if p.opts.Insecure {
-		return "Noise (insecure: the server is not authenticated)"
+		return InsecureName
 	}
 	return Name
 }
