@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/nettest"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/quic"
 )
 
@@ -37,24 +38,12 @@ func TestNetConn(t *testing.T) {
 // A server may speak first.
 func TestServerSpeaksFirst(t *testing.T) {
 	client, server := open(t, quic.Config{}, nil).pair(t)
-	requireEcho(t, server, client)
+	transporttest.RequireEcho(t, server, client)
 }
 
 func TestHalfClose(t *testing.T) {
 	client, server := open(t, quic.Config{}, nil).pair(t)
-	for _, ends := range [][2]*quic.Conn{{client, server}, {server, client}} {
-		_, err := ends[0].Write([]byte("the end"))
-		require.NoError(t, err)
-		require.NoError(t, ends[0].CloseWrite())
-		require.NoError(t, ends[0].CloseWrite())
-		_, err = ends[0].Write([]byte("more"))
-		require.ErrorContains(t, err, "write after CloseWrite")
-		got, err := io.ReadAll(ends[1])
-		require.NoError(t, err)
-		require.Equal(t, "the end", string(got))
-		_, err = ends[1].Read(make([]byte, 1))
-		require.Equal(t, io.EOF, err)
-	}
+	transporttest.RequireHalfClose(t, client, server)
 }
 
 // What was written before Close arrives, and then io.EOF, although the peer has
@@ -64,7 +53,7 @@ func TestCloseIsClean(t *testing.T) {
 		client, server := open(t, quic.Config{}, &quic.Dialer{KeepConnection: keep}).pair(t)
 		_, err := server.Write([]byte("unread"))
 		require.NoError(t, err)
-		data := testData(300_000)
+		data := transporttest.Data(300_000)
 		_, err = client.Write(data)
 		require.NoError(t, err)
 		require.NoError(t, client.Close())
@@ -95,7 +84,7 @@ func TestCloseIsClean(t *testing.T) {
 
 func TestAbortIsNoCleanEnd(t *testing.T) {
 	client, server := open(t, quic.Config{}, nil).pair(t)
-	_, err := client.Write(testData(1000))
+	_, err := client.Write(transporttest.Data(1000))
 	require.NoError(t, err)
 	require.NoError(t, client.SetLinger(-1))
 	require.NoError(t, client.SetLinger(0))
@@ -134,7 +123,7 @@ func TestDeadlineIsHarmless(t *testing.T) {
 	_, err = client.Write([]byte("x"))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	_ = client.SetDeadline(time.Time{})
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 }
 
 func TestAddresses(t *testing.T) {

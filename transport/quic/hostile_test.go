@@ -14,6 +14,7 @@ import (
 	quicgo "github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/quic"
 )
 
@@ -21,15 +22,15 @@ import (
 func TestGreeting(t *testing.T) {
 	p := open(t, quic.Config{HandshakeTimeout: 100 * time.Millisecond}, &quic.Dialer{HandshakeTimeout: time.Minute})
 	client, server := p.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	stranger, err := client.OpenRaw([]byte("\x07GET /"))
 	require.NoError(t, err)
 	_, err = stranger.Read(make([]byte, 1))
 	var reset *quicgo.StreamError
 	require.ErrorAs(t, err, &reset)
 	require.True(t, reset.Remote)
-	requireEcho(t, client, server)
-	eventually(t, func() bool { return server.Streams() == 1 }, func() string { return "a refused stream still counts" })
+	transporttest.RequireEcho(t, client, server)
+	transporttest.Eventually(t, func() bool { return server.Streams() == 1 }, func() string { return "a refused stream still counts" })
 }
 
 // A connection that opens no stream is ended.
@@ -56,14 +57,14 @@ func TestBacklog(t *testing.T) {
 	p := open(t, quic.Config{Backlog: 1}, quic.Patient())
 	first, err := p.dial()
 	require.NoError(t, err)
-	eventually(t, func() bool { return p.l.Waiting() == 1 }, func() string { return "no stream waits" })
+	transporttest.Eventually(t, func() bool { return p.l.Waiting() == 1 }, func() string { return "no stream waits" })
 	_, err = p.dial()
 	require.ErrorContains(t, err, "too many streams waiting to be accepted")
 	var reset *quicgo.StreamError
 	require.ErrorAs(t, err, &reset)
 	server, err := p.l.Accept()
 	require.NoError(t, err)
-	requireEcho(t, first, server)
+	transporttest.RequireEcho(t, first, server)
 }
 
 // Packets that are none of QUIC's, and first packets that nothing follows, end in
@@ -83,10 +84,10 @@ func TestNonsense(t *testing.T) {
 		_, _ = raw.Write(b)
 		_, _ = raw.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 	}
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 
 	// First packets of clients that do not hear the answer.
-	requireNoLeak(t, func() {
+	transporttest.RequireNoLeak(t, func() {
 		for range 20 {
 			s := new(sockets)
 			half := &quic.Dialer{TLSConfig: clientTLS, HandshakeTimeout: 20 * time.Millisecond, ListenPacket: func(ctx context.Context) (net.PacketConn, error) {
@@ -97,9 +98,9 @@ func TestNonsense(t *testing.T) {
 			require.Error(t, err)
 			require.LessOrEqual(t, p.l.Handshaking(), 4)
 		}
-		eventually(t, func() bool { return p.l.Handshaking() == 0 }, func() string { return "handshakes do not end" })
+		transporttest.Eventually(t, func() bool { return p.l.Handshaking() == 0 }, func() string { return "handshakes do not end" })
 	})
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 }
 
 // mute hears nothing.
@@ -136,7 +137,7 @@ func TestDialFails(t *testing.T) {
 		{&quic.Dialer{TLSConfig: &tls.Config{RootCAs: clientTLS.RootCAs, NextProtos: []string{"h3"}}}, p.at, "no application protocol"},
 		{&quic.Dialer{ListenPacket: func(context.Context) (net.PacketConn, error) { return nil, io.ErrClosedPipe }}, p.at, io.ErrClosedPipe.Error()},
 	} {
-		requireNoLeak(t, func() {
+		transporttest.RequireNoLeak(t, func() {
 			_, err := c.d.DialTransport(context.Background(), "udp", c.address)
 			require.ErrorContains(t, err, c.want)
 		})
@@ -185,7 +186,7 @@ func TestRestart(t *testing.T) {
 	key := &[32]byte{1, 2, 3}
 	p := open(t, quic.Config{ResetKey: key}, nil)
 	client, server := p.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	require.NoError(t, p.l.Vanish())
 	again, err := quic.Listen("udp", p.at, quic.Config{TLSConfig: serverTLS, ResetKey: key})
 	require.NoError(t, err)
@@ -206,7 +207,7 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, err)
 	s, err := again.Accept()
 	require.NoError(t, err)
-	requireEcho(t, c, s)
+	transporttest.RequireEcho(t, c, s)
 	abort(c.(*quic.Conn), s.(*quic.Conn))
 }
 
@@ -233,7 +234,7 @@ func TestZeroRTT(t *testing.T) {
 		used := false
 		for range 3 {
 			client, server := p.pair(t)
-			requireEcho(t, client, server)
+			transporttest.RequireEcho(t, client, server)
 			used = client.Used0RTT()
 			abort(client, server)
 			p.dialer.CloseIdleConnections()
@@ -248,7 +249,7 @@ func TestZeroRTTRejected(t *testing.T) {
 	p := open(t, quic.Config{ZeroRTT: true}, &quic.Dialer{ZeroRTT: true})
 	for range 2 {
 		client, server := p.pair(t)
-		requireEcho(t, client, server)
+		transporttest.RequireEcho(t, client, server)
 		abort(client, server)
 		p.dialer.CloseIdleConnections()
 	}
@@ -264,5 +265,5 @@ func TestZeroRTTRejected(t *testing.T) {
 	}
 	require.ErrorIs(t, err, quicgo.Err0RTTRejected)
 	client, server := p.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/quic"
 )
 
@@ -75,14 +76,14 @@ func TestConnectionIsShared(t *testing.T) {
 	p := open(t, quic.Config{MaxStreams: 3}, d)
 	for range 10 {
 		client, server := p.pair(t)
-		requireEcho(t, server, client)
+		transporttest.RequireEcho(t, server, client)
 		_, _ = client.Close(), server.Close()
 	}
 	require.Equal(t, 1, s.count())
 	var conns []*quic.Conn
 	for range 4 {
 		client, server := p.pair(t)
-		requireEcho(t, server, client)
+		transporttest.RequireEcho(t, server, client)
 		conns = append(conns, client)
 	}
 	require.Equal(t, 2, s.count())
@@ -96,29 +97,29 @@ func TestKeptConnectionIsDead(t *testing.T) {
 	s := new(sockets)
 	p := open(t, quic.Config{HandshakeTimeout: time.Minute}, &quic.Dialer{ListenPacket: s.listen, HandshakeTimeout: time.Minute, IdleTimeout: time.Hour})
 	first, server := p.pair(t)
-	requireEcho(t, first, server)
+	transporttest.RequireEcho(t, first, server)
 	s.cut()
 	second, server := p.pair(t) // an attempt that waited for the dead one would take a minute
-	requireEcho(t, second, server)
+	transporttest.RequireEcho(t, second, server)
 	require.False(t, quic.SameConnection(first, second))
 	require.Equal(t, 2, s.count())
 
 	second.Cut()
 	third, server := p.pair(t)
-	requireEcho(t, third, server)
+	transporttest.RequireEcho(t, third, server)
 	require.Equal(t, 3, s.count())
 }
 
 // Nothing is left, however streams end, once the kept connections are closed, and
 // then none of them.
 func TestNothingLeaks(t *testing.T) {
-	requireNoLeak(t, func() {
+	transporttest.RequireNoLeak(t, func() {
 		d := new(quic.Dialer)
 		p := open(t, quic.Config{}, d)
 		for i := range 20 {
 			client, server, err := p.connect()
 			require.NoError(t, err)
-			requireEcho(t, client, server)
+			transporttest.RequireEcho(t, client, server)
 			switch i % 4 {
 			case 0:
 				abort(client)
@@ -137,21 +138,21 @@ func TestNothingLeaks(t *testing.T) {
 
 // A kept connection ends by itself.
 func TestKeepConnection(t *testing.T) {
-	requireNoLeak(t, func() {
+	transporttest.RequireNoLeak(t, func() {
 		s := new(sockets)
 		p := open(t, quic.Config{}, &quic.Dialer{ListenPacket: s.listen, KeepConnection: time.Millisecond})
 		client, server, err := p.connect()
 		require.NoError(t, err)
-		requireEcho(t, client, server)
+		transporttest.RequireEcho(t, client, server)
 		_, _ = client.Close(), server.Close()
-		eventually(t, func() bool { return p.l.Connections() == 0 }, func() string { return "the connection is kept" })
+		transporttest.Eventually(t, func() bool { return p.l.Connections() == 0 }, func() string { return "the connection is kept" })
 		require.NoError(t, p.l.Close())
 	})
 	s := new(sockets)
 	p := open(t, quic.Config{}, &quic.Dialer{ListenPacket: s.listen, KeepConnection: -1})
 	for range 2 {
 		client, server := p.pair(t)
-		requireEcho(t, client, server)
+		transporttest.RequireEcho(t, client, server)
 	}
 	require.Equal(t, 2, s.count())
 }
@@ -162,15 +163,15 @@ func TestListenerCloses(t *testing.T) {
 	client, server := p.pair(t)
 	waiting, err := p.dial()
 	require.NoError(t, err)
-	eventually(t, func() bool { return server.Streams() == 2 }, func() string { return "no second stream" })
+	transporttest.Eventually(t, func() bool { return server.Streams() == 2 }, func() string { return "no second stream" })
 	require.NoError(t, p.l.Close())
 	_, err = p.l.Accept()
 	require.ErrorIs(t, err, net.ErrClosed)
 	_, err = waiting.Read(make([]byte, 1))
 	require.Error(t, err)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	abort(client, server, waiting)
-	eventually(t, func() bool {
+	transporttest.Eventually(t, func() bool {
 		again, err := net.ListenPacket("udp", p.at) //nolint:noctx // it does not wait
 		if err == nil {
 			_ = again.Close()

@@ -2,7 +2,6 @@ package quic_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/net/nettest"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/quic"
 )
 
@@ -79,7 +79,7 @@ func TestCuts(t *testing.T) {
 	}{{"ended", 40, 3 << 20, false}, {"black holes", 3, 1 << 20, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			forEachSuite(t, func(t *testing.T, s suite) {
-				requireNoLeak(t, func() {
+				transporttest.RequireNoLeak(t, func() {
 					below := new(sockets)
 					// On wires without acknowledgements a black hole is found by the idle time-out.
 					p := open(t, quic.Config{}, &quic.Dialer{ListenPacket: below.listen, IdleTimeout: time.Second})
@@ -114,7 +114,7 @@ func TestCuts(t *testing.T) {
 						}
 						<-quit
 					}()
-					requireExchange(t, client, server, c.size)
+					transporttest.RequireExchange(t, client, server, c.size)
 					close(quit)
 					require.Positive(t, <-cut)
 					require.Positive(t, client.Stats().Resumes)
@@ -135,53 +135,19 @@ func (s *sockets) close() {
 	s.all = nil
 }
 
-// requireExchange sends data both ways at once, a little at a time.
-func requireExchange(t *testing.T, a, b net.Conn, size int) {
-	t.Helper()
-	data := testData(size)
-	want := sha256.Sum256(data)
-	results := make(chan error, 2)
-	for _, from := range []net.Conn{a, b} {
-		go func() {
-			var err error
-			for rest := data; err == nil && len(rest) > 0; {
-				n := min(len(rest), 1+rand.IntN(50_000))
-				_, err = from.Write(rest[:n])
-				rest = rest[n:]
-			}
-			results <- err
-		}()
-	}
-	got := make(chan [sha256.Size]byte, 2)
-	for _, to := range []net.Conn{a, b} {
-		go func() {
-			h := sha256.New()
-			_, err := io.CopyN(h, to, int64(size))
-			if err != nil {
-				t.Error(err)
-			}
-			got <- [sha256.Size]byte(h.Sum(nil))
-		}()
-	}
-	for range 2 {
-		require.NoError(t, <-results)
-		require.Equal(t, want, <-got)
-	}
-}
-
 // Twenty resumes leave nothing behind, and go over the connection that is there.
 func TestResumesLeakNothing(t *testing.T) {
-	requireNoLeak(t, func() {
+	transporttest.RequireNoLeak(t, func() {
 		below := new(sockets)
 		d := quic.Patient()
 		d.ListenPacket = below.listen
 		p := open(t, quic.Config{}, d)
 		client, server, stop := p.session(t, noise, relink.Config{})
-		requireEcho(t, client, server)
+		transporttest.RequireEcho(t, client, server)
 		for i := range 20 {
 			client.NetworkChanged()
-			eventually(t, func() bool { return client.Stats().Resumes == int64(i+1) }, func() string { return client.String() })
-			requireEcho(t, client, server)
+			transporttest.Eventually(t, func() bool { return client.Stats().Resumes == int64(i+1) }, func() string { return client.String() })
+			transporttest.RequireEcho(t, client, server)
 		}
 		require.Equal(t, 1, below.count())
 		require.Equal(t, 1, p.l.Connections())
@@ -195,13 +161,13 @@ func TestSessionEnds(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s suite) {
 		for _, end := range []string{"client", "server"} {
 			t.Run(end, func(t *testing.T) {
-				requireNoLeak(t, func() {
+				transporttest.RequireNoLeak(t, func() {
 					client, server, stop := open(t, quic.Config{}, nil).session(t, s, relink.Config{ResumeTimeout: time.Second})
 					a, b := client, server
 					if end == "server" {
 						a, b = server, client
 					}
-					requireEcho(t, a, b)
+					transporttest.RequireEcho(t, a, b)
 					_, err := a.Write([]byte("last words"))
 					require.NoError(t, err)
 					require.NoError(t, a.Close())

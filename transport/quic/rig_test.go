@@ -7,10 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"math/big"
 	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -102,50 +100,6 @@ func abort(conns ...*quic.Conn) {
 		_ = c.SetLinger(0)
 		_ = c.Close()
 	}
-}
-
-func requireEcho(t testing.TB, a, b net.Conn) {
-	t.Helper()
-	for _, ends := range [][2]net.Conn{{a, b}, {b, a}} {
-		_, err := ends[0].Write([]byte("echo"))
-		require.NoError(t, err)
-		got := make([]byte, 4)
-		_, err = io.ReadFull(ends[1], got)
-		require.NoError(t, err)
-		require.Equal(t, "echo", string(got))
-	}
-}
-
-// requireNoLeak calls f and waits until there are no more goroutines than
-// before.
-func requireNoLeak(t *testing.T, f func()) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	f()
-	eventually(t, func() bool { return runtime.NumGoroutine() <= before }, func() string {
-		buf := make([]byte, 1<<20)
-		return string(buf[:runtime.Stack(buf, true)])
-	})
-}
-
-// eventually waits for a condition. The time is for a machine that hangs.
-func eventually(t *testing.T, ok func() bool, explain func() string) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatal("waited for a minute in vain: ", explain())
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// testData returns n bytes that tell a place from those nearby.
-func testData(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16*7)
-	}
-	return b
 }
 
 var _ net.Listener = (*quic.Listener)(nil)

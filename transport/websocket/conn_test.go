@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/nettest"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -48,19 +49,7 @@ func TestNetConn(t *testing.T) {
 func TestHalfClose(t *testing.T) {
 	forEachPlace(t, func(t *testing.T, p place) {
 		client, server := p.pair(t)
-		for _, ends := range [][2]*websocket.Conn{{client, server}, {server, client}} {
-			_, err := ends[0].Write([]byte("the end"))
-			require.NoError(t, err)
-			require.NoError(t, ends[0].CloseWrite())
-			require.NoError(t, ends[0].CloseWrite())
-			_, err = ends[0].Write([]byte("more"))
-			require.ErrorContains(t, err, "write after CloseWrite")
-			got, err := io.ReadAll(ends[1])
-			require.NoError(t, err)
-			require.Equal(t, "the end", string(got))
-			_, err = ends[1].Read(make([]byte, 1))
-			require.Equal(t, io.EOF, err)
-		}
+		transporttest.RequireHalfClose(t, client, server)
 	})
 }
 
@@ -110,7 +99,7 @@ func TestAbortIsNoCleanEnd(t *testing.T) {
 // stuck.
 func TestCloseDoesNotHang(t *testing.T) {
 	forEachPlace(t, func(t *testing.T, p place) {
-		requireNoLeak(t, func() {
+		transporttest.RequireNoLeak(t, func() {
 			silent, server := p.pair(t) // nobody reads at silent
 			start := time.Now()
 			require.NoError(t, server.Close())
@@ -125,7 +114,7 @@ func TestCloseDoesNotHang(t *testing.T) {
 				}
 				written <- err
 			}()
-			eventually(t, stuck.WriteIsStuck, func() string { return "no Write is stuck" })
+			transporttest.Eventually(t, stuck.WriteIsStuck, func() string { return "no Write is stuck" })
 			require.NoError(t, stuck.Close())
 			require.ErrorIs(t, <-written, net.ErrClosed)
 			abort(silent, client)
@@ -138,13 +127,13 @@ func TestCloseDoesNotHang(t *testing.T) {
 func TestCloseEndsRead(t *testing.T) {
 	forEachPlace(t, func(t *testing.T, p place) {
 		for _, async := range []bool{false, true} {
-			requireNoLeak(t, func() {
+			transporttest.RequireNoLeak(t, func() {
 				client, server, err := p.connect()
 				require.NoError(t, err)
 				if async {
 					_ = server.SetReadDeadline(time.Now().Add(time.Hour))
 				}
-				data := testData(300_000)
+				data := transporttest.Data(300_000)
 				_, err = server.Write(data)
 				require.NoError(t, err)
 				read := make(chan error, 1)
@@ -152,7 +141,7 @@ func TestCloseEndsRead(t *testing.T) {
 					_, err := server.Read(make([]byte, 10))
 					read <- err
 				}()
-				eventually(t, func() bool { return server.ReadIsStuck() || async }, func() string { return "no Read is blocked" })
+				transporttest.Eventually(t, func() bool { return server.ReadIsStuck() || async }, func() string { return "no Read is blocked" })
 				start := time.Now()
 				require.NoError(t, server.Close())
 				require.ErrorIs(t, <-read, net.ErrClosed)
@@ -174,7 +163,7 @@ func TestCloseEndsRead(t *testing.T) {
 			_, err := server.Read(make([]byte, 100))
 			read <- err
 		}()
-		eventually(t, server.ReadIsStuck, func() string { return "no Read is blocked" })
+		transporttest.Eventually(t, server.ReadIsStuck, func() string { return "no Read is blocked" })
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-read, net.ErrClosed)
 		closeFrame := make([]byte, 4)
@@ -193,7 +182,7 @@ func TestFirstDeadlineInMidCall(t *testing.T) {
 			_, err := client.Read(make([]byte, 1))
 			failed <- err
 		}()
-		eventually(t, client.ReadIsStuck, func() string { return "no Read is blocked" })
+		transporttest.Eventually(t, client.ReadIsStuck, func() string { return "no Read is blocked" })
 		require.NoError(t, client.SetReadDeadline(time.Now().Add(time.Millisecond)))
 		err := <-failed
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
@@ -212,7 +201,7 @@ func TestFirstDeadlineInMidCall(t *testing.T) {
 func TestDeadlineLosesNothing(t *testing.T) {
 	forEachPlace(t, func(t *testing.T, p place) {
 		client, server := p.pair(t)
-		data := testData(200_000)
+		data := transporttest.Data(200_000)
 		go func() {
 			for rest := data; len(rest) > 0; {
 				n, _ := server.Write(rest[:min(len(rest), 7000)])
@@ -275,7 +264,7 @@ func TestLongMessage(t *testing.T) {
 	require.NoError(t, err)
 	server, err := p.l.Accept()
 	require.NoError(t, err)
-	data := testData(3 << 20)
+	data := transporttest.Data(3 << 20)
 	go func() {
 		_ = ws.Write(context.Background(), coder.MessageBinary, data)
 		_ = ws.Close(coder.StatusNormalClosure, "")
@@ -363,7 +352,7 @@ func TestPingBesideStuckWrite(t *testing.T) {
 	p := openListen(t, websocket.Config{})
 	client, accepted := p.pair(t)
 	go func() { _, _ = accepted.Write(make([]byte, 64<<20)) }()
-	eventually(t, accepted.WriteIsStuck, func() string { return "no Write is stuck" })
+	transporttest.Eventually(t, accepted.WriteIsStuck, func() string { return "no Write is stuck" })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { _ = client.Ping(ctx) }()
@@ -388,13 +377,4 @@ func TestAddresses(t *testing.T) {
 		require.Equal(t, websocket.Network, p.l.Addr().Network())
 		require.Regexp(t, `^wss?://[^/]+/`, p.l.Addr().String())
 	})
-}
-
-// testData returns n bytes that tell a place from those nearby.
-func testData(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16*7)
-	}
-	return b
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/relink-go/relink"
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -85,7 +86,7 @@ func TestRefused(t *testing.T) {
 		{func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<20)) }, 200, `200 OK and not with a WebSocket: "xxx`},
 		{func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, 418, "teapot and not with a WebSocket"},
 	} {
-		requireNoLeak(t, func() {
+		transporttest.RequireNoLeak(t, func() {
 			s := httptest.NewServer(c.answer)
 			_, err := new(websocket.Dialer).DialTransport(t.Context(), "tcp", s.URL)
 			code, _ := status(t, err)
@@ -114,7 +115,7 @@ func TestDialEnds(t *testing.T) {
 	defer silent.Close()
 	address := "ws://" + silent.Addr().String()
 	for _, target := range []string{address, strings.Replace(address, "ws", "wss", 1)} {
-		requireNoLeak(t, func() {
+		transporttest.RequireNoLeak(t, func() {
 			d := websocket.Dialer{HandshakeTimeout: 10 * time.Millisecond}
 			_, err := d.DialTransport(context.Background(), "tcp", target)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -166,7 +167,7 @@ func TestTLSResumes(t *testing.T) {
 	p.dialer.TLSConfig.ClientSessionCache = nil
 	for range 2 {
 		client, server := p.pair(t)
-		requireEcho(t, server, client)
+		transporttest.RequireEcho(t, server, client)
 	}
 	require.Equal(t, []bool{false, true}, resumed)
 }
@@ -204,7 +205,7 @@ func TestProxies(t *testing.T) {
 	tunnelled := openTLS(t, websocket.Config{})
 	tunnelled.dialer.Proxy = http.ProxyURL(through)
 	client, server := tunnelled.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	require.Equal(t, int32(1), connects.Load())
 	require.Equal(t, through.Host, client.RemoteAddr().String())
 
@@ -218,7 +219,7 @@ func TestProxies(t *testing.T) {
 	defer reverse.Close()
 	behind := place{p.l, &websocket.Dialer{URL: reverse.URL, Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}}
 	client, server = behind.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	require.Equal(t, "203.0.113.9:0", server.RemoteAddr().String(), "the next proxy is trusted too")
 	require.NoError(t, client.CloseWrite())
 	_, err = server.Read(make([]byte, 1))
@@ -258,7 +259,7 @@ func TestHTTPClient(t *testing.T) {
 	p := openListen(t, websocket.Config{})
 	d := &websocket.Dialer{URL: p.dialer.URL, HTTPClient: &http.Client{Transport: mute{http.DefaultTransport}}}
 	client, server := place{p.l, d}.pair(t)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	require.Equal(t, websocket.Addr(d.URL), client.RemoteAddr())
 	_, err := client.Write([]byte("x"))
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -24,7 +25,7 @@ func TestWritesAreGathered(t *testing.T) {
 	client, server := p.pair(t)
 	for size, calls := range map[int]int64{1: 1, 3900: 1, 4000: 1, 52 << 10: 1, 128 << 10: 3, 1 << 20: 17} {
 		before := counter.writes.Load()
-		data := testData(size)
+		data := transporttest.Data(size)
 		go func() { _, _ = client.Write(data) }()
 		got := make([]byte, size)
 		_, err := io.ReadFull(server, got)

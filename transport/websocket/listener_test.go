@@ -17,6 +17,7 @@ import (
 	coder "github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -164,20 +165,8 @@ func TestNotAWebSocket(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, code)
 		code, _ = get(func(r *http.Request) { upgrade(r); r.Header.Set("Sec-WebSocket-Version", "8") })
 		require.Equal(t, http.StatusBadRequest, code)
-		requireEcho(t, client, server)
+		transporttest.RequireEcho(t, client, server)
 	})
-}
-
-func requireEcho(t *testing.T, a, b net.Conn) {
-	t.Helper()
-	for _, ends := range [][2]net.Conn{{a, b}, {b, a}} {
-		_, err := ends[0].Write([]byte("echo"))
-		require.NoError(t, err)
-		got := make([]byte, 4)
-		_, err = io.ReadFull(ends[1], got)
-		require.NoError(t, err)
-		require.Equal(t, "echo", string(got))
-	}
 }
 
 func TestHTTP2IsNotEnough(t *testing.T) {
@@ -211,7 +200,7 @@ func TestWrappedResponseWriter(t *testing.T) {
 			require.NoError(t, err)
 			accepted, err := l.Accept()
 			require.NoError(t, err)
-			requireEcho(t, conn, accepted)
+			transporttest.RequireEcho(t, conn, accepted)
 			_ = conn.Close()
 			_ = accepted.Close()
 		} else {
@@ -247,7 +236,7 @@ func TestListenServesNothingElse(t *testing.T) {
 		}
 		_ = raw.Close()
 	}
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 }
 
 // A client that never finishes its request is dropped.
@@ -258,7 +247,7 @@ func TestHandshakeNeverEnds(t *testing.T) {
 	for name, config := range map[string]*tls.Config{"ws": nil, "wss": {Certificates: cert.TLS.Certificates}} {
 		for _, begin := range []string{"", "GET /", "\x16\x03"} {
 			t.Run(fmt.Sprintf("%s after %q", name, begin), func(t *testing.T) {
-				requireNoLeak(t, func() {
+				transporttest.RequireNoLeak(t, func() {
 					l, err := websocket.Listen("tcp", "127.0.0.1:0", websocket.Config{TLSConfig: config, HandshakeTimeout: 10 * time.Millisecond})
 					require.NoError(t, err)
 					host := strings.TrimSuffix(strings.TrimPrefix(l.Addr().String(), name+"://"), "/")
@@ -277,7 +266,7 @@ func TestHandshakeNeverEnds(t *testing.T) {
 
 func TestBacklog(t *testing.T) {
 	forEach := func(t *testing.T, open func(testing.TB, websocket.Config) place) {
-		requireNoLeak(t, func() {
+		transporttest.RequireNoLeak(t, func() {
 			p := open(t, websocket.Config{Backlog: 2})
 			var conns []net.Conn
 			dial := func() error {
@@ -306,7 +295,7 @@ func TestBacklog(t *testing.T) {
 				require.Error(t, err)
 				require.NotEqual(t, io.EOF, err)
 			}
-			requireEcho(t, conns[0], c)
+			transporttest.RequireEcho(t, conns[0], c)
 			for _, conn := range append(conns, c) {
 				abort(conn.(*websocket.Conn))
 			}
@@ -333,12 +322,12 @@ func TestBacklog(t *testing.T) {
 func TestNothingLeaks(t *testing.T) {
 	forEachPlace(t, func(t *testing.T, p place) {
 		client, server := p.pair(t)
-		requireEcho(t, client, server)
-		requireNoLeak(t, func() {
+		transporttest.RequireEcho(t, client, server)
+		transporttest.RequireNoLeak(t, func() {
 			for i := range 8 {
 				client, server, err := p.connect()
 				require.NoError(t, err)
-				requireEcho(t, client, server)
+				transporttest.RequireEcho(t, client, server)
 				switch i % 4 {
 				case 0:
 					_ = client.Close()
@@ -390,7 +379,7 @@ func TestHostileFrames(t *testing.T) {
 		require.True(t, strings.HasPrefix("some", string(got)))
 		abort(server)
 	})
-	requireEcho(t, good, goodServer)
+	transporttest.RequireEcho(t, good, goodServer)
 }
 
 // A cut never looks like a clean end, wherever it comes.
@@ -484,7 +473,7 @@ func TestOtherClient(t *testing.T) {
 	server, err := p.l.Accept()
 	require.NoError(t, err)
 	conn := coder.NetConn(context.Background(), ws, coder.MessageBinary)
-	requireEcho(t, conn, server)
+	transporttest.RequireEcho(t, conn, server)
 	require.NoError(t, server.Close())
 	_, err = conn.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)

@@ -2,7 +2,6 @@ package websocket_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/relink-go/relink"
 	"github.com/relink-go/relink/internal/faultnet"
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -94,7 +94,7 @@ func TestCuts(t *testing.T) {
 			forEachSuite(t, func(t *testing.T, s suite) {
 				const cuts, size = 20, 2 << 20
 				p := k.open(t, websocket.Config{})
-				requireNoLeak(t, func() {
+				transporttest.RequireNoLeak(t, func() {
 					relay, err := faultnet.NewRelay(p.host())
 					require.NoError(t, err)
 					relay.SetBuffers(64 << 10)
@@ -119,7 +119,7 @@ func TestCuts(t *testing.T) {
 						<-quit
 						cut <- n
 					}()
-					requireExchange(t, client, server, size)
+					transporttest.RequireExchange(t, client, server, size)
 					close(quit)
 					require.Positive(t, <-cut)
 					require.Positive(t, client.Stats().Resumes)
@@ -132,40 +132,6 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// requireExchange sends data both ways at once, a little at a time.
-func requireExchange(t *testing.T, a, b net.Conn, size int) {
-	t.Helper()
-	data := testData(size)
-	want := sha256.Sum256(data)
-	results := make(chan error, 2)
-	for _, from := range []net.Conn{a, b} {
-		go func() {
-			var err error
-			for rest := data; err == nil && len(rest) > 0; {
-				n := min(len(rest), 1+rand.IntN(50_000))
-				_, err = from.Write(rest[:n])
-				rest = rest[n:]
-			}
-			results <- err
-		}()
-	}
-	got := make(chan [sha256.Size]byte, 2)
-	for _, to := range []net.Conn{a, b} {
-		go func() {
-			h := sha256.New()
-			_, err := io.CopyN(h, to, int64(size))
-			if err != nil {
-				t.Error(err)
-			}
-			got <- [sha256.Size]byte(h.Sum(nil))
-		}()
-	}
-	for range 2 {
-		require.NoError(t, <-results)
-		require.Equal(t, want, <-got)
-	}
-}
-
 // The clean end of a session reaches the peer, for a wire that has a word for it
 // and for one that has not.
 func TestSessionEnds(t *testing.T) {
@@ -173,13 +139,13 @@ func TestSessionEnds(t *testing.T) {
 		for _, end := range []string{"client", "server"} {
 			t.Run(end, func(t *testing.T) {
 				p := openHandler(t, websocket.Config{})
-				requireNoLeak(t, func() {
+				transporttest.RequireNoLeak(t, func() {
 					client, server, stop := p.session(t, s, relink.Config{ResumeTimeout: time.Second}, nil)
 					a, b := client, server
 					if end == "server" {
 						a, b = server, client
 					}
-					requireEcho(t, a, b)
+					transporttest.RequireEcho(t, a, b)
 					_, err := a.Write([]byte("last words"))
 					require.NoError(t, err)
 					require.NoError(t, a.Close())
@@ -203,6 +169,6 @@ func TestRawClient(t *testing.T) {
 	defer stop()
 	_, err := relink.Dial("tcp", p.host(), noise.client)
 	require.Error(t, err)
-	requireEcho(t, client, server)
+	transporttest.RequireEcho(t, client, server)
 	require.Zero(t, client.Stats().Resumes)
 }

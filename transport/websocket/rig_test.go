@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	coder "github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
@@ -122,29 +120,6 @@ func abort(conns ...*websocket.Conn) {
 func forEachPlace(t *testing.T, f func(t *testing.T, p place)) {
 	for _, k := range places {
 		t.Run(k.name, func(t *testing.T) { f(t, k.open(t, websocket.Config{})) })
-	}
-}
-
-// requireNoLeak calls f and waits until there are no more goroutines than
-// before.
-func requireNoLeak(t *testing.T, f func()) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	f()
-	eventually(t, func() bool { return runtime.NumGoroutine() <= before }, func() string {
-		buf := make([]byte, 1<<20)
-		return string(buf[:runtime.Stack(buf, true)])
-	})
-}
-
-// eventually waits for a condition. The time is for a machine that hangs.
-func eventually(t *testing.T, ok func() bool, explain func() string) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatal("waited for a minute in vain: ", explain())
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

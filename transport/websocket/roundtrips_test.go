@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/relink-go/relink/internal/transport/transporttest"
 	"github.com/relink-go/relink/transport/websocket"
 )
 
@@ -30,7 +31,7 @@ func TestRoundTrips(t *testing.T) {
 			for range 2 {
 				client, server := p.pair(t)
 				require.Equal(t, c.want, last.count())
-				requireEcho(t, client, server)
+				transporttest.RequireEcho(t, client, server)
 			}
 		})
 	}

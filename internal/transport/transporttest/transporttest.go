@@ -99,10 +99,7 @@ func testNetConn(t *testing.T, tr Transport, s Suite) {
 // exchange sends n bytes in both directions at once and ends the session. It
 // returns what has gone wrong.
 func exchange(p pair, n int) error {
-	data := make([]byte, n)
-	for i := range data {
-		data[i] = byte(i ^ i>>8 ^ i>>16*7)
-	}
+	data := Data(n)
 	errs := make(chan error, 4)
 	var wg sync.WaitGroup
 	for name, ends := range map[string][2]*relink.Conn{"up": {p.client, p.server}, "down": {p.server, p.client}} {
