@@ -133,8 +133,8 @@ func HandshakeBuffers(l *Listener) (n int) {
 // MaxTombstones is the most ended sessions that a listener remembers.
 const MaxTombstones = roster.MaxTombstones
 
-// Bury makes the listener remember n sessions that never were.
-func Bury(l *Listener, n int) {
+// AddEndedSessions makes the listener remember n sessions that never were.
+func AddEndedSessions(l *Listener, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range n {

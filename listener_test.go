@@ -167,7 +167,7 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 func TestRememberedSessionsAreBounded(t *testing.T) {
 	conntest.InAckBubble(t, func(t *testing.T, s conntest.Suite) {
 		r := conntest.New(t, s)
-		relink.Bury(r.Listener, relink.MaxTombstones+100)
+		relink.AddEndedSessions(r.Listener, relink.MaxTombstones+100)
 		require.Equal(t, relink.MaxTombstones, relink.Remembered(r.Listener))
 		r.Suspend(faultnet.Refuse, faultnet.Reset)
 		require.NoError(t, r.Server.Abort())

@@ -204,7 +204,7 @@ func (r *reported) behind(read, written int64) bool {
 // a client, has none.
 func (l *Listener) report(s *session) {
 	if s.reported.behind(s.recv.Consumed(), s.send.End()) {
-		s.active = clock.ThisMoment()
+		s.active = clock.CoarseNow()
 	}
 	if l == nil {
 		s.reported.read, s.reported.written = uint32(s.recv.Consumed()), uint32(s.send.End())

@@ -63,7 +63,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		c.s.hearAcks()
 	}
 	if c.s.epoch == 1 {
-		c.s.opened = clock.ThisMoment()
+		c.s.opened = clock.CoarseNow()
 		c.s.active = c.s.opened
 		c.notify.post(Event{Kind: EventOpened, Conn: c, Remote: c.RemoteAddr(), Handshake: s.begun.Since()})
 	} else {

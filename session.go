@@ -52,8 +52,8 @@ type session struct {
 	frugal      bool         // server: it is to read no more ahead than it must
 	earlyGiven  bool         // early data was given since the last link
 	epoch       uint32       // links so far
-	opened      clock.Moment // constant once it is
-	active      clock.Moment // when the application was last seen to have read or written
+	opened      clock.Coarse // constant once it is
+	active      clock.Coarse // when the application was last seen to have read or written
 	reported    reported     // what was known then; of a server, what is in the listener's totals
 	lost        loss         // how the last link ended
 	ended       *ending      // nil until somebody asks, or there is something to say

@@ -71,14 +71,14 @@ func (t Time) Std() time.Time {
 	}
 }
 
-// A Moment is a Time in half of its room: in units of about a fifteenth of a second, which go
+// A Coarse is a Time in four bytes instead of eight: in units of about a fifteenth of a second, which go
 // around in nine years.
-type Moment uint32
+type Coarse uint32
 
-const momentShift = 26
+const coarseShift = 26
 
-// ThisMoment is the present.
-func ThisMoment() Moment { return Moment(Now() >> momentShift) }
+// CoarseNow returns the present.
+func CoarseNow() Coarse { return Coarse(Now() >> coarseShift) }
 
 // Since is the time that has passed since m.
-func (m Moment) Since() time.Duration { return time.Duration(ThisMoment()-m) << momentShift }
+func (m Coarse) Since() time.Duration { return time.Duration(CoarseNow()-m) << coarseShift }

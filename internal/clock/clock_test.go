@@ -42,11 +42,11 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// A Moment tells how long ago it was, to about a tenth of a second, also when it has gone
+// A Coarse tells how long ago it was, to about a tenth of a second, also when it has gone
 // around.
-func TestMoment(t *testing.T) {
+func TestCoarse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := clock.ThisMoment()
+		m := clock.CoarseNow()
 		time.Sleep(10 * time.Second)
 		require.InDelta(t, 10*time.Second, m.Since(), float64(100*time.Millisecond))
 		later := m + math.MaxUint32 // which is just before it

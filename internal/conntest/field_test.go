@@ -297,7 +297,7 @@ func testFieldServer(t *testing.T, seed uint64) {
 // A client of SCP leaves its server 10 ms after whatever the server may still be
 // busy with, and not a moment more. Nothing shortens them, and where nothing was said
 // to the server there is nothing to wait for.
-func TestMomentOfQuiet(t *testing.T) {
+func TestPauseBeforeAResume(t *testing.T) {
 	const quiet = 10 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		n := faultnet.New()

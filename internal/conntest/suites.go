@@ -70,8 +70,8 @@ func newNoiseSuite(k relink.PrivateKey) Suite {
 // Suites are what the tests of the contract run for.
 var Suites = []Suite{DH64RC4, ClearDH64RC4, SCP, Records, Noise, InsecureNoise, ClearSCP}
 
-// atOnce takes from a client the moment of quiet that the servers of its protocol
-// need, which relink's do not: see suite.Spaced and TestMomentOfQuiet.
+// atOnce takes from a client the pause that the servers of its protocol
+// need, which relink's do not: see suite.Spaced and TestPauseBeforeAResume.
 type atOnce struct{ relink.ClientSuite }
 
 func (s atOnce) ClientProtocol() (suite.Protocol, error) {

@@ -436,7 +436,7 @@ func whileSealing(t *testing.T, s Suite, what string, f func(r *Rig, data []byte
 }
 
 // A request and its answer, in sizes on both sides of every bound of the
-// straight way, over transports that take and bring less than they are given.
+// fast path, over transports that take and bring less than they are given.
 func TestRequestsAndAnswers(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
 		for _, o := range []faultnet.Options{{}, {ShortWrites: true}, {Segment: 7}, {Buffer: -1}, {Opaque: true}} {

@@ -25,17 +25,17 @@ type transportWrapper func(net.Conn) net.Conn
 
 // clients are all that runs on the clients' side.
 type clients struct {
-	o       options
-	keys    keys
-	backend backend
-	tally   tally
-	cuts    cutTally
-	slots   []*slot
-	hurry   chan struct{} // closed when no more sessions are to be opened
+	o        options
+	keys     keys
+	backend  backend
+	tally    tally
+	cuts     cutTally
+	slots    []*slot
+	windDown chan struct{} // closed when no more sessions are to be opened
 }
 
 func newClients(o options, k keys, b backend) *clients {
-	return &clients{o: o, keys: k, backend: b, hurry: make(chan struct{})}
+	return &clients{o: o, keys: k, backend: b, windDown: make(chan struct{})}
 }
 
 // A slot is one place for a session: one is opened after the other, behind a
@@ -72,7 +72,7 @@ func (a *clients) run(ctx context.Context) {
 		sabotage.Go(a.sabotage)
 	}
 	a.wait(ctx)
-	close(a.hurry)
+	close(a.windDown)
 	sabotage.Wait()
 	work.Wait()
 	for _, s := range a.slots {
@@ -102,7 +102,7 @@ func (a *clients) wait(ctx context.Context) {
 
 func (s *slot) hurried() bool {
 	select {
-	case <-s.all.hurry:
+	case <-s.all.windDown:
 		return true
 	default:
 		return false
@@ -134,7 +134,7 @@ func (s *slot) run() {
 		failures = 0
 		s.conn.Store(c)
 		p := newParty(c, h, t, s.address)
-		err = p.finish(p.client(s.all.hurry))
+		err = p.finish(p.client(s.all.windDown))
 		s.conn.Store(nil)
 		if err == nil && h.end == leave {
 			err = s.delivered(h)

@@ -41,8 +41,8 @@ func plan(rnd *rand.Rand, c choice) header {
 }
 
 // client is the application on the client's side of a session. It makes an end
-// soon once hurry is closed.
-func (p *party) client(hurry <-chan struct{}) error {
+// soon once windDown is closed.
+func (p *party) client(windDown <-chan struct{}) error {
 	if err := p.writeFull(p.h.encode()); err != nil {
 		return fmt.Errorf("writing the header: %w", err)
 	}
@@ -55,7 +55,7 @@ func (p *party) client(hurry <-chan struct{}) error {
 		}
 		return p.expectClosed()
 	}
-	if err := p.converse(hurry); err != nil {
+	if err := p.converse(windDown); err != nil {
 		return err
 	}
 	switch p.h.end {
@@ -78,7 +78,7 @@ func (p *party) client(hurry <-chan struct{}) error {
 }
 
 // converse sends messages and reads the answers.
-func (p *party) converse(hurry <-chan struct{}) error {
+func (p *party) converse(windDown <-chan struct{}) error {
 	answer := make([]byte, 1+p.h.size)
 	for i := range p.h.count {
 		began := time.Now()
@@ -92,7 +92,7 @@ func (p *party) converse(hurry <-chan struct{}) error {
 			return fmt.Errorf("reading the answer to message %d: %w", i, err)
 		}
 		p.t.echo.add(time.Since(began))
-		if over, err := p.pause(hurry); err != nil {
+		if over, err := p.pause(windDown); err != nil {
 			return err
 		} else if over && p.h.load != churn {
 			return nil
@@ -103,7 +103,7 @@ func (p *party) converse(hurry <-chan struct{}) error {
 
 // pause waits between two messages, in a Read or away from it, and reports
 // whether it is time to end.
-func (p *party) pause(hurry <-chan struct{}) (over bool, err error) {
+func (p *party) pause(windDown <-chan struct{}) (over bool, err error) {
 	var d time.Duration
 	switch p.h.load {
 	case game:
@@ -116,7 +116,7 @@ func (p *party) pause(hurry <-chan struct{}) (over bool, err error) {
 	if p.h.load == quiet && p.writing.rnd.IntN(2) == 0 {
 		for until := time.Now().Add(d); time.Now().Before(until); {
 			select {
-			case <-hurry:
+			case <-windDown:
 				return true, nil
 			default:
 			}
@@ -132,7 +132,7 @@ func (p *party) pause(hurry <-chan struct{}) (over bool, err error) {
 		return false, nil
 	}
 	select {
-	case <-hurry:
+	case <-windDown:
 		return true, nil
 	case <-time.After(d):
 		return false, nil

@@ -75,7 +75,7 @@ func (a *clients) sabotage() {
 	defer a.undoAll(true)
 	for {
 		select {
-		case <-a.hurry:
+		case <-a.windDown:
 			return
 		case <-ticker.C:
 		}

@@ -1,4 +1,4 @@
-package house_test
+package repotest_test
 
 import (
 	"go/ast"
@@ -40,7 +40,7 @@ var layers = []layer{
 	{dir: "replay"},
 	{dir: "internal/faultnet", other: []string{"golang.org/x/sys"}},
 	{dir: "internal/conntest", own: []string{".", "internal/faultnet", "internal/stream", "internal/suite"}, other: []string{"github.com/stretchr/testify"}},
-	{dir: "internal/house"},
+	{dir: "internal/repotest"},
 	{dir: "internal/hang"},
 	{dir: "internal/asserts"},
 	{dir: "internal/clock", never: []string{"net"}},

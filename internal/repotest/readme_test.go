@@ -1,4 +1,4 @@
-package house_test
+package repotest_test
 
 import (
 	"bufio"
@@ -115,7 +115,7 @@ var (
 func TestReadme(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
-	here, err := parser.ParseFile(token.NewFileSet(), "internal/house/readme_test.go", nil, parser.SkipObjectResolution)
+	here, err := parser.ParseFile(token.NewFileSet(), "internal/repotest/readme_test.go", nil, parser.SkipObjectResolution)
 	require.NoError(t, err)
 	programs := []string{"readmeServer", "readmeClient"}
 	functions := map[string]bool{"serve": true, "send": true}
