@@ -17,8 +17,8 @@ import (
 	"github.com/relink-go/relink/transport/tlstransport"
 )
 
-// DefaultDialTimeout is the default of [Upstream.DialTimeout].
-const DefaultDialTimeout = 5 * time.Second
+// defaultDialTimeout is the default of [Upstream.DialTimeout].
+const defaultDialTimeout = 5 * time.Second
 
 // deadFor is how long an address that did not answer is tried last.
 const deadFor = 10 * time.Second
@@ -33,7 +33,7 @@ type Upstream struct {
 	Addresses []string
 
 	// DialTimeout bounds one attempt with one address, with all that is on top of the
-	// connection. Default [DefaultDialTimeout].
+	// connection. Default 5 seconds.
 	DialTimeout time.Duration
 
 	// ProxyProtocol is the version of the PROXY protocol, 1 or 2, in whose header
@@ -177,7 +177,7 @@ func (u *Upstream) dialTimeout() time.Duration {
 	if u.DialTimeout > 0 {
 		return u.DialTimeout
 	}
-	return DefaultDialTimeout
+	return defaultDialTimeout
 }
 
 // dialOne connects to a target, through all the layers that are set.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/relink-go/relink/proxy"
 )
@@ -29,7 +30,7 @@ func serve(p *program, args []string) int {
 	up := new(proxy.Upstream)
 	flags.Var((*list)(&up.Addresses), "to", "the server: an `address`, host:port or unix:/a/path; again for more, which take turns")
 	flags.Var(&routes, "route", "`name=address`: the server of clients that name it (noise, scp); again for more")
-	flags.DurationVar(&up.DialTimeout, "dial-timeout", proxy.DefaultDialTimeout, "limit for connecting to one address of the server")
+	flags.DurationVar(&up.DialTimeout, "dial-timeout", 5*time.Second, "limit for connecting to one address of the server")
 	flags.IntVar(&up.ProxyProtocol, "proxy-protocol", 0, "tell the server the client's address with this `version`, 1 or 2, of the PROXY protocol")
 	flags.Int64Var(&c.node, "node", 0, "the number of this server behind a balancer that reads it")
 	flags.IntVar(&c.replayLimit, "replay-limit", 0, "bound for what is kept to be sent again, in `bytes` for each direction of each session (default 4 MiB)")

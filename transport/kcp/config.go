@@ -10,12 +10,12 @@ import (
 
 // The defaults of [Config], which are goscon's.
 const (
-	DefaultMTU      = 1400
-	DefaultInterval = 10 * time.Millisecond
-	DefaultResend   = 2
-	DefaultWindow   = 2048
-	DefaultBuffer   = 4 << 20
-	DefaultTimeout  = 15 * time.Second
+	defaultMTU      = 1400
+	defaultInterval = 10 * time.Millisecond
+	defaultResend   = 2
+	defaultWindow   = 2048
+	defaultBuffer   = 4 << 20
+	defaultTimeout  = 15 * time.Second
 )
 
 // maxMTU is the largest packet that kcp-go has room for.
@@ -74,9 +74,9 @@ func (cfg Config) resolve() (Config, error) {
 		value          *int
 		def, low, high int
 	}{
-		{"MTU", &cfg.MTU, DefaultMTU, 576, maxMTU},
-		{"SendWindow", &cfg.SendWindow, DefaultWindow, 1, 1 << 15},
-		{"RecvWindow", &cfg.RecvWindow, DefaultWindow, 1, 1 << 15},
+		{"MTU", &cfg.MTU, defaultMTU, 576, maxMTU},
+		{"SendWindow", &cfg.SendWindow, defaultWindow, 1, 1 << 15},
+		{"RecvWindow", &cfg.RecvWindow, defaultWindow, 1, 1 << 15},
 	} {
 		if *n.value == 0 {
 			*n.value = n.def
@@ -86,19 +86,19 @@ func (cfg Config) resolve() (Config, error) {
 		}
 	}
 	if cfg.Interval == 0 {
-		cfg.Interval = DefaultInterval
+		cfg.Interval = defaultInterval
 	}
 	if cfg.Interval < 10*time.Millisecond || cfg.Interval > 5*time.Second {
-		return cfg, fmt.Errorf("kcp: Config.Interval is %v: use 10 ms to 5 s, or 0 for the default of %v", cfg.Interval, DefaultInterval)
+		return cfg, fmt.Errorf("kcp: Config.Interval is %v: use 10 ms to 5 s, or 0 for the default of %v", cfg.Interval, defaultInterval)
 	}
 	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultTimeout
+		cfg.Timeout = defaultTimeout
 	}
 	if cfg.Timeout < time.Second {
-		return cfg, fmt.Errorf("kcp: Config.Timeout is %v: use at least 1 s, or 0 for the default of %v", cfg.Timeout, DefaultTimeout)
+		return cfg, fmt.Errorf("kcp: Config.Timeout is %v: use at least 1 s, or 0 for the default of %v", cfg.Timeout, defaultTimeout)
 	}
 	if cfg.Resend == 0 {
-		cfg.Resend = DefaultResend
+		cfg.Resend = defaultResend
 	}
 	d, p := cfg.DataShards, cfg.ParityShards
 	if d < 0 || p < 0 || (d == 0) != (p == 0) || d+p > 256 {

@@ -36,7 +36,7 @@ func Listen(address string, cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.setBuffers(c, DefaultBuffer)
+	cfg.setBuffers(c, defaultBuffer)
 	l, err := NewListener(c, cfg)
 	if err != nil {
 		_ = c.Close()

@@ -11,11 +11,12 @@ import (
 	"github.com/relink-go/relink/internal/transport"
 )
 
-// The defaults of [Config].
+// DefaultMaxHeader is the default of [Config.MaxHeader], for callers of [ReadHeader].
+const DefaultMaxHeader = 4 << 10
+
 const (
-	DefaultHeaderTimeout = 5 * time.Second
-	DefaultMaxHeader     = 4 << 10
-	DefaultMaxPending    = 1024
+	defaultHeaderTimeout = 5 * time.Second
+	defaultMaxPending    = 1024
 )
 
 // A Policy says what becomes of connections from addresses that are not
@@ -96,13 +97,13 @@ func NewListener(inner net.Listener, cfg Config) (net.Listener, error) {
 		return nil, errors.New("proxyproto: HeaderTimeout, MaxHeader and MaxPending are positive, or 0 for their defaults")
 	}
 	if cfg.HeaderTimeout == 0 {
-		cfg.HeaderTimeout = DefaultHeaderTimeout
+		cfg.HeaderTimeout = defaultHeaderTimeout
 	}
 	if cfg.MaxHeader == 0 {
 		cfg.MaxHeader = DefaultMaxHeader
 	}
 	if cfg.MaxPending == 0 {
-		cfg.MaxPending = DefaultMaxPending
+		cfg.MaxPending = defaultMaxPending
 	}
 	cfg.Trusted = append([]netip.Prefix(nil), cfg.Trusted...)
 	return transport.NewListener(inner, transport.Settings{

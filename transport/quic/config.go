@@ -15,12 +15,12 @@ const Protocol = "relink"
 
 // The defaults of [Config] and [Dialer].
 const (
-	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultIdleTimeout      = 30 * time.Second
-	DefaultKeepConnection   = 10 * time.Second
-	DefaultMaxHandshakes    = 1024
-	DefaultMaxStreams       = 100
-	DefaultBacklog          = 128
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultIdleTimeout      = 30 * time.Second
+	defaultKeepConnection   = 10 * time.Second
+	defaultMaxHandshakes    = 1024
+	defaultMaxStreams       = 100
+	defaultBacklog          = 128
 )
 
 const (
@@ -91,8 +91,8 @@ func (cfg Config) resolve() (Config, error) {
 		value *time.Duration
 		def   time.Duration
 	}{
-		{"HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout},
-		{"IdleTimeout", &cfg.IdleTimeout, DefaultIdleTimeout},
+		{"HandshakeTimeout", &cfg.HandshakeTimeout, defaultHandshakeTimeout},
+		{"IdleTimeout", &cfg.IdleTimeout, defaultIdleTimeout},
 	} {
 		if err := resolveTime(d.value, d.def); err != nil {
 			return cfg, fmt.Errorf("quic: Config.%s: %w", d.name, err)
@@ -103,9 +103,9 @@ func (cfg Config) resolve() (Config, error) {
 		value *int
 		def   int
 	}{
-		{"MaxHandshakes", &cfg.MaxHandshakes, DefaultMaxHandshakes},
-		{"MaxStreams", &cfg.MaxStreams, DefaultMaxStreams},
-		{"Backlog", &cfg.Backlog, DefaultBacklog},
+		{"MaxHandshakes", &cfg.MaxHandshakes, defaultMaxHandshakes},
+		{"MaxStreams", &cfg.MaxStreams, defaultMaxStreams},
+		{"Backlog", &cfg.Backlog, defaultBacklog},
 	} {
 		if *d.value < 0 {
 			return cfg, fmt.Errorf("quic: Config.%s is %d: use a positive number, or 0 for the default of %d", d.name, *d.value, d.def)

@@ -59,11 +59,11 @@ type Dialer struct {
 // prepare checks the fields.
 func (d *Dialer) prepare() {
 	handshake, idle := d.HandshakeTimeout, d.IdleTimeout
-	if err := resolveTime(&handshake, DefaultHandshakeTimeout); err != nil {
+	if err := resolveTime(&handshake, defaultHandshakeTimeout); err != nil {
 		d.err = fmt.Errorf("quic: Dialer.HandshakeTimeout: %w", err)
 		return
 	}
-	if err := resolveTime(&idle, DefaultIdleTimeout); err != nil {
+	if err := resolveTime(&idle, defaultIdleTimeout); err != nil {
 		d.err = fmt.Errorf("quic: Dialer.IdleTimeout: %w", err)
 		return
 	}
@@ -300,7 +300,7 @@ func (d *Dialer) connect(ctx context.Context, remote net.Addr, host string) (*co
 	keep := d.KeepConnection
 	switch {
 	case keep == 0:
-		keep = DefaultKeepConnection
+		keep = defaultKeepConnection
 	case keep < 0:
 		keep = lingerTime
 	}

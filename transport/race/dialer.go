@@ -11,8 +11,8 @@ import (
 
 // The defaults of [Dialer].
 const (
-	DefaultHeadStart = 250 * time.Millisecond // RFC 8305, section 8
-	DefaultMemory    = 10 * time.Minute
+	defaultHeadStart = 250 * time.Millisecond // RFC 8305, section 8
+	defaultMemory    = 10 * time.Minute
 )
 
 // A Way is one of the ways to the server.
@@ -68,7 +68,7 @@ func (d *Dialer) Order() []string {
 
 func (d *Dialer) memoryTime() time.Duration {
 	if d.Memory == 0 {
-		return DefaultMemory
+		return defaultMemory
 	}
 	return d.Memory
 }
@@ -106,7 +106,7 @@ func (d *Dialer) headStart(w Way) time.Duration {
 	case d.HeadStart > 0:
 		return d.HeadStart
 	default:
-		return DefaultHeadStart
+		return defaultHeadStart
 	}
 }
 

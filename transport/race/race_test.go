@@ -22,6 +22,11 @@ import (
 	"github.com/relink-go/relink/transport/race"
 )
 
+const (
+	defaultHeadStart = 250 * time.Millisecond // as the documentation has it
+	defaultMemory    = 10 * time.Minute
+)
+
 // A road is what a way of a test does, and what became of it.
 type road struct {
 	after time.Duration // until it is dialled, or refused
@@ -109,7 +114,7 @@ func bubble(t *testing.T, f func(t *testing.T)) { t.Helper(); synctest.Test(t, f
 
 func TestFirstAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a, b := &road{after: race.DefaultHeadStart - 1}, &road{}
+		a, b := &road{after: defaultHeadStart - 1}, &road{}
 		won(t, dialerOf(a, b), "a")
 		require.Empty(t, b.started)
 	})
@@ -124,8 +129,8 @@ func TestHeadStarts(t *testing.T) {
 		won(t, d, "c")
 		require.Equal(t, []time.Duration{0}, a.started)
 		require.Equal(t, []time.Duration{10 * time.Millisecond}, b.started)
-		require.Equal(t, []time.Duration{10*time.Millisecond + race.DefaultHeadStart}, c.started)
-		require.Equal(t, 40*time.Millisecond+race.DefaultHeadStart, time.Since(start))
+		require.Equal(t, []time.Duration{10*time.Millisecond + defaultHeadStart}, c.started)
+		require.Equal(t, 40*time.Millisecond+defaultHeadStart, time.Since(start))
 	})
 	bubble(t, func(t *testing.T) {
 		a, b, c := &road{after: never}, &road{after: never}, &road{}
@@ -141,7 +146,7 @@ func TestHeadStarts(t *testing.T) {
 // Who comes second is closed, however it dials.
 func TestLosersAreClosed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a, b := &road{after: race.DefaultHeadStart + 20}, &road{after: 10}
+		a, b := &road{after: defaultHeadStart + 20}, &road{after: 10}
 		d := dialerOf(a, b)
 		late := make(chan *countedConn, 1)
 		dial := d.Ways[0].DialTransport
@@ -179,14 +184,14 @@ func TestAllFail(t *testing.T) {
 
 func TestContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a, b, c := &road{after: never}, &road{err: errRefused, after: 2 * race.DefaultHeadStart}, &road{}
+		a, b, c := &road{after: never}, &road{err: errRefused, after: 2 * defaultHeadStart}, &road{}
 		d := dialerOf(a, b, c)
 		d.Ways[1].HeadStart = time.Hour
-		ctx, cancel := context.WithTimeout(context.Background(), 2*race.DefaultHeadStart)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*defaultHeadStart)
 		defer cancel()
 		start := time.Now()
 		_, err := d.DialContext(ctx, "tcp", "server")
-		require.Equal(t, 2*race.DefaultHeadStart, time.Since(start))
+		require.Equal(t, 2*defaultHeadStart, time.Since(start))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "a: context deadline exceeded; b: context deadline exceeded; c: not tried: context deadline exceeded")
 
@@ -271,7 +276,7 @@ func TestMemory(t *testing.T) {
 
 		// Successes do not renew what is known: in the end all begins anew.
 		for range 20 {
-			time.Sleep(race.DefaultMemory / 20)
+			time.Sleep(defaultMemory / 20)
 			if d.Order()[0] == "b" {
 				won(t, d, "b")
 			}

@@ -39,7 +39,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	case timeout < 0:
 		return nil, errors.New("tlstransport: Dialer.HandshakeTimeout is negative: use a positive time, or 0 for the default")
 	case timeout == 0:
-		timeout = DefaultHandshakeTimeout
+		timeout = defaultHandshakeTimeout
 	}
 	dial := d.DialTransport
 	if dial == nil {

@@ -12,8 +12,8 @@ import (
 
 // The defaults of [Config].
 const (
-	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultMaxHandshakes    = 1024
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxHandshakes    = 1024
 )
 
 // The errors of connections that took too long. Their Read and Write return them
@@ -62,10 +62,10 @@ func NewListener(inner net.Listener, cfg Config) (net.Listener, error) {
 		return nil, errors.New("tlstransport: HandshakeTimeout and MaxHandshakes are positive, or 0 for their defaults")
 	}
 	if cfg.HandshakeTimeout == 0 {
-		cfg.HandshakeTimeout = DefaultHandshakeTimeout
+		cfg.HandshakeTimeout = defaultHandshakeTimeout
 	}
 	if cfg.MaxHandshakes == 0 {
-		cfg.MaxHandshakes = DefaultMaxHandshakes
+		cfg.MaxHandshakes = defaultMaxHandshakes
 	}
 	return transport.NewListener(inner, transport.Settings{
 		Name:    "tls",

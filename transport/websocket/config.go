@@ -13,10 +13,10 @@ import (
 
 // The defaults of [Config] and [Dialer].
 const (
-	DefaultMessageSize      = 32 << 10
-	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultBacklog          = 128
-	DefaultClientAddrHeader = "X-Forwarded-For"
+	defaultMessageSize      = 32 << 10
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultBacklog          = 128
+	defaultClientAddrHeader = "X-Forwarded-For"
 )
 
 // MinMessageSize and MaxMessageSize bound MessageSize, in bytes.
@@ -90,17 +90,17 @@ func (cfg Config) resolve() (Config, error) {
 	}
 	switch {
 	case cfg.ClientAddrHeader == "":
-		cfg.ClientAddrHeader = DefaultClientAddrHeader
+		cfg.ClientAddrHeader = defaultClientAddrHeader
 	case len(cfg.TrustedProxies) == 0:
 		return cfg, fmt.Errorf("websocket: Config.ClientAddrHeader is %q without TrustedProxies: anybody can send that header; say from whom it is believed", cfg.ClientAddrHeader)
 	case strings.EqualFold(cfg.ClientAddrHeader, "Forwarded"):
-		return cfg, fmt.Errorf("websocket: Config.ClientAddrHeader: the Forwarded header of RFC 7239 is not understood; let the proxy set %s", DefaultClientAddrHeader)
+		return cfg, fmt.Errorf("websocket: Config.ClientAddrHeader: the Forwarded header of RFC 7239 is not understood; let the proxy set %s", defaultClientAddrHeader)
 	}
 	if cfg.Backlog == 0 {
-		cfg.Backlog = DefaultBacklog
+		cfg.Backlog = defaultBacklog
 	}
 	if cfg.Backlog < 0 {
-		return cfg, fmt.Errorf("websocket: Config.Backlog is %d: use a positive number, or 0 for the default of %d", cfg.Backlog, DefaultBacklog)
+		return cfg, fmt.Errorf("websocket: Config.Backlog is %d: use a positive number, or 0 for the default of %d", cfg.Backlog, defaultBacklog)
 	}
 	if cfg.Path == "" {
 		cfg.Path = "/"
@@ -119,20 +119,20 @@ func (cfg Config) resolve() (Config, error) {
 
 func resolveMessageSize(size *int) error {
 	if *size == 0 {
-		*size = DefaultMessageSize
+		*size = defaultMessageSize
 	}
 	if *size < MinMessageSize || *size > MaxMessageSize {
-		return fmt.Errorf("%d bytes: use %d to %d, or 0 for the default of %d", *size, MinMessageSize, MaxMessageSize, DefaultMessageSize)
+		return fmt.Errorf("%d bytes: use %d to %d, or 0 for the default of %d", *size, MinMessageSize, MaxMessageSize, defaultMessageSize)
 	}
 	return nil
 }
 
 func resolveTimeout(timeout *time.Duration) error {
 	if *timeout < 0 {
-		return fmt.Errorf("%v: use a positive time, or 0 for the default of %v", *timeout, DefaultHandshakeTimeout)
+		return fmt.Errorf("%v: use a positive time, or 0 for the default of %v", *timeout, defaultHandshakeTimeout)
 	}
 	if *timeout == 0 {
-		*timeout = DefaultHandshakeTimeout
+		*timeout = defaultHandshakeTimeout
 	}
 	return nil
 }
