@@ -8,11 +8,11 @@ import (
 )
 
 // The sessions of a listener share a budget of bytes (docs/adr/0063). Each direction of
-// a session has a little for the asking, and asks the budget when its buffer is to
+// a session has a little in any case, and asks the budget when its buffer is to
 // double. Between two doublings the buffer's own limit is all that is looked at.
 
 const (
-	// firstBuffer is what each direction has for the asking, in bytes, or ReplayLimit if that
+	// firstBuffer is what each direction has in any case, in bytes, or ReplayLimit if that
 	// is less. On a wire without acknowledgements half of what is sent is history, and it is
 	// twice as much, so that history is never less than firstBuffer.
 	firstBuffer = stream.FirstWindow
@@ -26,7 +26,7 @@ const (
 	sealedCost = 64 << 10
 
 	// grantsEnd is the part of the budget, in sixteenths, that is left for what sessions have
-	// for the asking.
+	// in any case.
 	grantsEnd = 1
 
 	// historiesEvery is how often at most all sessions are gone through for their histories.
@@ -141,7 +141,7 @@ func move(sum *atomic.Int64, from, to uint32) {
 // suspended sessions end, so that they may be the next time.
 func (b *budget) request(s *session, size, n int) bool {
 	if n = withChunks(n); size <= 2*firstBuffer {
-		n += withChunks(size) // which it has had for the asking
+		n += withChunks(size) // which it has had in any case
 	}
 	if s.link == nil && b.suspended.Load()+int64(n) > b.mostSuspended {
 		return false

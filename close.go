@@ -48,7 +48,7 @@ func (c *Conn) Close() error {
 
 // CloseWrite ends this side's stream: the peer reads everything that was
 // written and then io.EOF. The other direction goes on. On a suite whose wire
-// cannot say it (DH64RC4) it does nothing and returns errors.ErrUnsupported.
+// cannot say it (DH64RC4, SCP) it does nothing and returns errors.ErrUnsupported.
 func (c *Conn) CloseWrite() error {
 	if !c.s.send.Traits.HalfClose {
 		return c.opError("close", fmt.Errorf("%w: the suite cannot close one direction", errors.ErrUnsupported))

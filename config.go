@@ -122,7 +122,7 @@ type ListenConfig struct {
 
 	// MaxMemory bounds the memory that all sessions together hold in buffers, in bytes, with 4 KiB
 	// for each beside. Default 4 GiB, at least [MinMaxMemory]. Each direction of a session
-	// has 64 KiB for the asking (and a classic one as much history), or ReplayLimit if that is less, and grows
+	// has 64 KiB in any case (and a classic one as much history), or ReplayLimit if that is less, and grows
 	// up to ReplayLimit as long as there is enough. When there is not, new sessions are turned away
 	// with [ErrMemory], suspended ones end with [ErrReclaimed], those first that were
 	// never resumed and have carried little ([ErrReclaimedUnused]), then the longest suspended

@@ -36,7 +36,7 @@
 //   - A client, however slow, silent or hostile, delays no other.
 //   - After [Conn.Close] and CloseTimeout, and after [Conn.Abort], nothing of a
 //     Conn is left: no goroutine, no timer, no socket. What closes the transport
-//     may take a moment, on Noise up to 100 ms for the last words.
+//     may take a moment, on Noise up to 100 ms for the record that tells the peer of the end.
 //
 // # What is not guaranteed
 //

@@ -17,7 +17,7 @@ import (
 )
 
 // withBudget gives the listener so many bytes, and each direction of a session four
-// times what it has for the asking.
+// times what it has in any case.
 func withBudget(n int64) Option {
 	return func(r *Rig, server *relink.ListenConfig) {
 		server.MaxMemory, server.ReplayLimit = n, 512<<10

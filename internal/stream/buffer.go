@@ -25,7 +25,7 @@ func (b *Buffer) Most() int { return b.most }
 // what is held.
 func (b *Buffer) SetLimit(limit int) { b.buf.SetLimit(min(limit, b.most)) }
 
-// First is the limit that a buffer may have for the asking, or Most if that is less. Without
+// First is the limit that a buffer may have without being granted more, or Most if that is less. Without
 // acknowledgements half of what is sent is history, and it is twice as much, so that
 // history is never less than [FirstWindow].
 func (b *Buffer) First(acks bool) int {

@@ -11,7 +11,7 @@
 //		{Name: "tcp", DialTransport: new(net.Dialer).DialContext},
 //		{Name: "wss", DialTransport: dialWebSocket, Address: "wss://play.example.org/relink"},
 //	}}
-//	d := relink.Dialer{Config: cfg, DialTransport: ways.DialContext}
+//	d := relink.Dialer{Suite: suite, DialTransport: ways.DialContext}
 //
 // A way counts as working when its connection has brought a byte. A network
 // whose middlebox takes every connection and answers none is left for another way
