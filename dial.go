@@ -29,11 +29,16 @@ type Dialer struct {
 	// what it returns late is closed. ctx also ends as soon as the attempt does, when
 	// the transport is in use: what has to live as long as the transport (a WebSocket
 	// library may tie it to the ctx of its dial) is given another, such as
-	// context.WithoutCancel(ctx). Nil means a net.Dialer.
+	// context.WithoutCancel(ctx). To resume a session it is called again while a call
+	// has no answer: see AttemptTimeout. Nil means a net.Dialer.
 	DialTransport func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// AttemptTimeout bounds one attempt to redial and resume. Default 5
-	// seconds.
+	// seconds. While the transport is not connected another is dialled beside it every
+	// half second (four round trips of the last one, if that is more; a 128th of the time
+	// without a transport; MaxBackoff with [VigilanceBackground]; never with
+	// [VigilanceOff]), so that a network which heals is found at once.
+	// Two at most are dialled at a time.
 	AttemptTimeout time.Duration
 
 	// MinBackoff and MaxBackoff bound the pause after a failed attempt to

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/hedge"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -36,6 +37,9 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	}
 	l := newLink(t, s.rest(), sl)
 	l.trips.begin(s.roundTrip)
+	if c.redial != nil {
+		c.redial.trip = s.roundTrip
+	}
 	c.s.link, c.s.lost.link = l, nil
 	c.s.epoch++
 	c.s.earlyGiven = false
@@ -150,6 +154,8 @@ type redialer struct {
 	alarms  alarms             // see suspicion.go
 
 	vigilance Vigilance
+	trip      time.Duration // a round trip of the last link, as far as known
+	began     clock.Time    // the newest attempt
 
 	// What keeps links that die as soon as they live from being redialled
 	// without a pause.
@@ -318,6 +324,7 @@ func (r *redialer) run(c *Conn) {
 		}
 		lastErr = err
 		pauses++
+		pause = r.pauseAfterLocked(c, pause)
 		if r.pauseLocked(c, min(pause, max(0, r.expires(c, latest).Until()))) {
 			pauses = 0
 		}
@@ -414,6 +421,7 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 	case <-r.wake:
 	default:
 	}
+	r.began = clock.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), c.set.AttemptTimeout)
 	defer cancel()
 	r.cancel, r.retry = cancel, false
@@ -421,9 +429,11 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 		c.notify.post(resuming)
 	} else {
 		c.s.send.Hold()
+		r.trip = old.trips.Smoothed()
 	}
+	every := r.hedgeLocked(c)
 	c.unlock()
-	t, err := r.dial(ctx)
+	t, err := hedge.Dial(ctx, every, r.dial, resetTransport)
 	if err == nil && old != nil {
 		err = r.connectedBeside(c, old)
 	}
@@ -463,6 +473,46 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
 	c.s.early(sl.Early.Offset, sl.Early.Data)
 	c.attachLocked(s, c.s.recv.Received(), sl)
 	return nil
+}
+
+// A dial that has fallen into a silence tries again after a second, three and seven, if it
+// is TCP's. Where somebody waits, others begin beside it, so that a network that heals is
+// found at once. See docs/adr/0056-dials-race.md.
+const (
+	// hedgeEvery is the least time from one of these to the next, and hedgeTrips how
+	// many round trips it is at least, those of a transport that is encrypted included.
+	hedgeEvery = 500 * time.Millisecond
+	hedgeTrips = 4
+
+	// hedgeShare is how small a part of the time without a link it is at least, so that
+	// a server that was away for long is not met by all its clients within that time.
+	hedgeShare = 128
+)
+
+// hedgeLocked returns the time from one dial to the next that begins beside it, or zero if
+// none is to begin.
+func (r *redialer) hedgeLocked(c *Conn) time.Duration {
+	if r.vigilance == VigilanceOff {
+		return 0
+	}
+	least := hedgeEvery
+	if c.s.link == nil {
+		least = max(least, min(c.s.lost.at.Since()/hedgeShare, c.set.MaxBackoff))
+	}
+	if r.vigilance == VigilanceBackground {
+		least = max(least, c.set.MaxBackoff)
+	}
+	return max(least, hedgeTrips*r.trip)
+}
+
+// pauseAfterLocked shortens the pause after an attempt that had no answer in all its time: the
+// next dial begins when it would have begun within the attempt, at the latest.
+func (r *redialer) pauseAfterLocked(c *Conn, pause time.Duration) time.Duration {
+	every := r.hedgeLocked(c)
+	if every <= 0 || r.began.Since() < c.set.AttemptTimeout {
+		return pause
+	}
+	return min(pause, (every-c.set.AttemptTimeout%every)%every)
 }
 
 // within runs a handshake on a transport, which is reset if ctx ends first.

@@ -334,14 +334,13 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 	}
 	pause := r.alarms.spareLeft()
 	if pause <= 0 {
-		err := r.attemptLocked(c, Event{})
-		if err == nil {
+		if r.attemptLocked(c, Event{}) == nil {
 			r.alarms.taken = min(r.alarms.taken+1, mostTaken)
 			r.alarms.raise() // if the next is suspected soon, the path may only be slow
 			r.linkedLocked(c)
 			return
 		}
-		pause = c.set.backoff(l.suspicion.tries)
+		pause = r.pauseAfterLocked(c, c.set.backoff(l.suspicion.tries))
 		l.suspicion.tries++
 	}
 	if c.s.link == l && l.suspicion.since != 0 && !c.s.done {

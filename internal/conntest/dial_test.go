@@ -192,7 +192,11 @@ func TestRedialMistakes(t *testing.T) {
 			}
 			return dialMistakes[i].dial(ctx, transport)
 		}
-		r = New(t, s, func(rr *Rig, _ *relink.ListenConfig) { r = rr; rr.Dialer.DialTransport = dial })
+		r = New(t, s, func(rr *Rig, _ *relink.ListenConfig) {
+			r = rr
+			rr.Dialer.DialTransport = dial
+			rr.Dialer.Vigilance = relink.VigilanceOff // an attempt is one dial
+		})
 		r.Exchange(1000)
 		r.Net.Last().Cut(faultnet.Reset)
 		r.Exchange(1000)
@@ -211,6 +215,84 @@ func TestRedialMistakes(t *testing.T) {
 			require.EqualValues(t, 1, c.closed.Load())
 		}
 		r.Stop()
+	})
+}
+
+// A network that heals is found within the time from one dial to the next, although the dials
+// that began before never come back.
+func TestRedialFindsANetworkThatHeals(t *testing.T) {
+	for _, c := range []struct {
+		vigilance relink.Vigilance
+		most      time.Duration // from the healing to the new link
+		dials     float64       // a second at most
+	}{
+		{relink.VigilanceForeground, 520 * time.Millisecond, 2.21},
+		{relink.VigilanceBackground, 3010 * time.Millisecond, 0.6},
+		{relink.VigilanceOff, 8010 * time.Millisecond, 0.3},
+	} {
+		t.Run(c.vigilance.String(), func(t *testing.T) {
+			InBubble(t, func(t *testing.T, s Suite) {
+				for silence := 2 * time.Second; silence < 40*time.Second; silence += 4100 * time.Millisecond {
+					var silent atomic.Bool
+					var dials atomic.Int32
+					r := New(t, s, func(r *Rig, _ *relink.ListenConfig) {
+						dial := r.Dialer.DialTransport
+						r.Dialer.Vigilance = c.vigilance
+						r.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+							dials.Add(1)
+							if !silent.Load() {
+								return dial(ctx, network, address)
+							}
+							<-ctx.Done()
+							return nil, ctx.Err()
+						}
+					})
+					r.Exchange(100)
+					dials.Store(0)
+					silent.Store(true)
+					r.Net.Last().Cut(faultnet.Reset)
+					time.Sleep(silence)
+					silent.Store(false)
+					healed := time.Now()
+					require.LessOrEqual(t, float64(dials.Load()), 2+c.dials*silence.Seconds())
+					r.Exchange(100)
+					require.LessOrEqual(t, time.Since(healed), c.most, "after %v", silence)
+					require.EqualValues(t, 1, r.Client.Stats().Resumes)
+					r.Finish()
+				}
+			})
+		})
+	}
+}
+
+// A server that was away for long is not dialled by all its clients within half a second.
+func TestRedialIsSlowAfterALongTime(t *testing.T) {
+	InBubble(t, func(t *testing.T, s Suite) {
+		var silent atomic.Bool
+		var dials atomic.Int32
+		r := New(t, s, func(r *Rig, server *relink.ListenConfig) {
+			server.ResumeTimeout = 2 * time.Hour
+			r.Dialer.ResumeTimeout = 2 * time.Hour
+			dial := r.Dialer.DialTransport
+			r.Dialer.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
+				dials.Add(1)
+				if !silent.Load() {
+					return dial(ctx, network, address)
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+		silent.Store(true)
+		r.Net.Last().Cut(faultnet.Reset)
+		time.Sleep(time.Hour)
+		dials.Store(0)
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, dials.Load(), int32(24))
+		require.GreaterOrEqual(t, dials.Load(), int32(12))
+		silent.Store(false)
+		r.Exchange(100)
+		r.Finish()
 	})
 }
 

@@ -108,9 +108,63 @@ var redialMutants = []mutant{
 		name:   "a lock is held across a dial",
 		breaks: "Everything that is called on a session waits while it dials.",
 		edits: []edit{{"resume.go", `	c.unlock()
-	t, err := r.dial(ctx)`, `	t, err := r.dial(ctx)
+	t, err := hedge.Dial(ctx, every, r.dial, resetTransport)`, `	t, err := hedge.Dial(ctx, every, r.dial, resetTransport)
 	c.unlock()`}},
 		pkg: "./internal/conntest", tests: "TestMethodsWhileTheDialerHangs",
+	},
+	{
+		name:   "dials do not race",
+		breaks: "A dial that has fallen into a silence holds up the whole attempt.",
+		edits:  []edit{{"resume.go", `hedge.Dial(ctx, every, r.dial`, `hedge.Dial(ctx, 0*every, r.dial`}},
+		pkg:    "./internal/conntest", tests: "TestRedialFindsANetworkThatHeals",
+	},
+	{
+		name:   "a pause after a silence",
+		breaks: "After an attempt that had no answer comes the whole pause of one that failed.",
+		edits:  []edit{{"resume.go", `return min(pause, (every-`, `return max(pause, (every-`}},
+		pkg:    "./internal/conntest", tests: "TestRedialFindsANetworkThatHeals",
+	},
+	{
+		name:   "no pause after a failure",
+		breaks: "An attempt that fails at once is followed by the next as if it had taken all its time.",
+		edits:  []edit{{"resume.go", `if every <= 0 || r.began.Since() < c.set.AttemptTimeout {`, `if every <= 0 {`}},
+		pkg:    "./internal/conntest", tests: "TestBackoffBounds",
+	},
+	{
+		name:   "dials in the background race as in the foreground",
+		breaks: "The radio of a phone whose application is in the background is woken twice a second.",
+		edits:  []edit{{"resume.go", `least = max(least, c.set.MaxBackoff)`, `least = max(least, 0)`}},
+		pkg:    "./internal/conntest", tests: "TestRedialFindsANetworkThatHeals",
+	},
+	{
+		name:   "the crowd comes back at once",
+		breaks: "All clients of a server that was away for an hour dial twice a second.",
+		edits:  []edit{{"resume.go", `min(c.s.lost.at.Since()/hedgeShare, c.set.MaxBackoff)`, `0`}},
+		pkg:    "./internal/conntest", tests: "TestRedialIsSlowAfterALongTime",
+	},
+	{
+		name:   "the first dial is given up",
+		breaks: "A path on which connecting takes longer than the time between dials is never connected.",
+		edits: []edit{{"internal/hedge/hedge.go", `				second.cancel()
+			}
+			timer`, `				first.cancel()
+			}
+			timer`}},
+		pkg: "./internal/hedge", tests: "TestDial",
+	},
+	{
+		name:   "three dials at a time",
+		breaks: "The next dial does not wait for the one that was given up.",
+		edits:  []edit{{"internal/hedge/hedge.go", `replace = true // when it has returned`, `go second.cancel(); second = start() //`}},
+		pkg:    "./internal/hedge", tests: "TestDial TestSlowToReturn",
+	},
+	{
+		name:   "a late transport is kept",
+		breaks: "A transport that is connected after another has won stays open.",
+		edits: []edit{{"internal/hedge/hedge.go", `				if err == nil {
+					drop(t)
+				}`, `				_ = drop`}},
+		pkg: "./internal/hedge", tests: "TestDropped",
 	},
 	{
 		name:   "expiry without a last attempt",
