@@ -1,6 +1,7 @@
 package gaptest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,10 @@ import (
 type waiter struct {
 	name string
 	only func(s suite) bool
+
+	// like is the name of another that is woken by the same and by the time its call
+	// returns for good; or nothing.
+	like string
 
 	// prepare sees to it that there is something to wait for; nil does nothing. The
 	// session may be suspended.
@@ -56,6 +61,20 @@ var waiters = []waiter{
 		second := e.start(writes, "the second Write", func() (int, error) { return e.write(actionLane, 10) })
 		return []*call{first, second}
 	}},
+	{name: "WriteTo", like: "Read", calls: func(_ *world, e *end, _ context.Context) []*call {
+		return []*call{e.start(reads, "WriteTo", func() (int, error) {
+			n, err := e.WriteTo(checker{e})
+			return int(n), err
+		})}
+	}},
+	{name: "ReadFrom", like: "Write", calls: func(_ *world, e *end, _ context.Context) []*call {
+		b := e.next(scenarioLane, much)
+		return []*call{e.start(writes, "ReadFrom", func() (int, error) {
+			n, err := e.ReadFrom(bytes.NewReader(b))
+			e.fellShort(scenarioLane, much-int(n))
+			return int(n), err
+		})}
+	}},
 	{name: "WaitAcked", only: isNoise, prepare: (*world).writeUnread, calls: func(_ *world, e *end, ctx context.Context) []*call {
 		return []*call{e.start(none, "WaitAcked", func() (int, error) { return 0, e.WaitAcked(ctx, e.Stats().BytesWritten) })}
 	}},
@@ -72,6 +91,11 @@ var waiters = []waiter{
 		})}
 	}},
 }
+
+// A checker takes what an end has read.
+type checker struct{ e *end }
+
+func (c checker) Write(p []byte) (int, error) { return len(p), c.e.check(p) }
 
 // writeUnread writes what the peer does not read.
 func (w *world) writeUnread(e *end) {
@@ -115,6 +139,9 @@ type waker struct {
 
 	// sides are those of the waiters, and suites theirs; nil is for all.
 	only func(s suite, r role) bool
+
+	// configure changes the server's settings; nil changes nothing.
+	configure func(*relink.ListenConfig)
 
 	// woken says in which time which waiters return, and how: one of these, where nil
 	// is no error.
@@ -251,12 +278,67 @@ var wakers = []waker{
 		name: "the-peer's-end-after-a-resume", states: suspended, only: func(s suite, r role) bool { return s.noise },
 		woken: map[string]expectation{
 			"Read": in(soon, io.EOF), "Reads": in(soon, io.EOF), "Write": in(soon, relink.ErrPeerClosed), "Writes": in(soon, relink.ErrPeerClosed),
-			"WaitAcked": in(soon, relink.ErrPeerClosed),
+			"WaitAcked": in(soon, relink.ErrPeerClosed), "Flush": in(soon, nil, relink.ErrPeerClosed), "CloseContext": in(soon, nil, relink.ErrPeerClosed), // nil if it all comes with the news
 		},
 		do: func(w *world, e *end, _ func()) {
 			require.NoError(w.t, e.peer().Close())
 			w.net.SetDown(faultnet.NotDown)
 			w.ends[client].NetworkChanged()
+		},
+	},
+	{
+		name: "the-server's-Abort-after-a-resume", states: suspended, only: func(s suite, r role) bool { return s.noise && r == client },
+		woken: map[string]expectation{
+			"Read": in(soon, relink.ErrSessionLost), "Reads": in(soon, relink.ErrSessionLost), "Write": in(soon, relink.ErrSessionLost), "Writes": in(soon, relink.ErrSessionLost),
+			"WaitAcked": in(soon, relink.ErrSessionLost), "Flush": in(soon, relink.ErrSessionLost), "CloseContext": in(soon, relink.ErrSessionLost), "Done": in(soon, nil),
+		},
+		do: func(w *world, e *end, _ func()) {
+			require.NoError(w.t, e.peer().Abort())
+			w.comeBack()
+		},
+	},
+	{
+		name: "MaxAge", states: both, only: func(_ suite, r role) bool { return r == server },
+		configure: func(c *relink.ListenConfig) { c.MaxAge = maxAge },
+		woken:     ended(maxAge, relink.ErrDenied),
+		do:        func(*world, *end, func()) {},
+	},
+	{
+		name: "Revoke", states: both, only: func(s suite, r role) bool { return s.name == "Noise" && r == server },
+		woken: ended(0, relink.ErrDenied),
+		do:    func(w *world, _ *end, _ func()) { w.revoke() },
+	},
+	{
+		name: "the-server's-Revoke", states: connected, only: func(s suite, r role) bool { return s.name == "Noise" && r == client },
+		woken: map[string]expectation{
+			"Read": atOnce(relink.ErrDenied), "Reads": atOnce(relink.ErrDenied), "Write": atOnce(relink.ErrDenied), "Writes": atOnce(relink.ErrDenied),
+			"WaitAcked": atOnce(relink.ErrDenied), "Done": atOnce(nil),
+		},
+		do: func(w *world, _ *end, _ func()) { w.revoke() },
+	},
+	{
+		name: "displaced", states: suspended, only: func(_ suite, r role) bool { return r == server },
+		configure: func(c *relink.ListenConfig) { c.MaxSessions = 1 },
+		woken: map[string]expectation{ // who has carried little
+			"Read": atOnce(relink.ErrDisplaced), "Reads": atOnce(relink.ErrDisplaced), "WaitAcked": atOnce(relink.ErrDisplaced), "Done": atOnce(nil),
+		},
+		do: func(w *world, _ *end, _ func()) { w.openAnother() },
+	},
+	{
+		name: "reclaimed", states: suspended, only: func(_ suite, r role) bool { return r == server },
+		configure: func(c *relink.ListenConfig) { c.MaxSuspendedMemory = suspendedShare },
+		woken:     ended(soon, relink.ErrReclaimed),
+		do: func(w *world, _ *end, _ func()) {
+			for range 9 {
+				another := w.openAnother()
+				w.net.SetDown(faultnet.Refuse)
+				w.path().Cut(faultnet.ResetNow)
+				require.NoError(w.t, another.SetReadDeadline(time.Now().Add(time.Nanosecond)))
+				_, _ = another.Read(make([]byte, 1)) // it looks, and sees it
+				_, err := another.Write(make([]byte, suspendedShare/8))
+				require.NoError(w.t, err)
+				_ = w.others[len(w.others)-2].Abort()
+			}
 		},
 	},
 	{
@@ -299,6 +381,41 @@ var wakers = []waker{
 	},
 }
 
+// maxAge is more than what comes before a waiter waits.
+const maxAge = 3 * time.Second
+
+// suspendedShare is more memory than a session that waits here holds.
+const suspendedShare = 400 << 10
+
+// ended is what wakes all: the session's end, for a reason.
+func ended(within time.Duration, err error) map[string]expectation {
+	woken := map[string]expectation{"Done": in(within, nil)}
+	for _, name := range []string{"Read", "Reads", "Write", "Writes", "WaitAcked", "Flush", "CloseContext"} {
+		woken[name] = in(within, err)
+	}
+	return woken
+}
+
+// revoke revokes the server's key.
+func (w *world) revoke() {
+	key, ok := w.ends[client].PeerKey()
+	require.True(w.t, ok)
+	require.Equal(w.t, 1, w.l.Revoke(key))
+}
+
+// openAnother opens another session, whose client is gone at the test's end, while the
+// first one's client stays away. It returns the server's end.
+func (w *world) openAnother() *relink.Conn {
+	_ = w.ends[client].Abort()
+	w.net.SetDown(faultnet.NotDown)
+	c, err := w.dialSession()
+	require.NoError(w.t, err)
+	s, err := w.l.AcceptConn()
+	require.NoError(w.t, err)
+	w.others = append(w.others, c, s)
+	return s
+}
+
 // expiry is when a client has made its last attempt.
 const expiry = resumeTimeout + attemptTimeout
 
@@ -316,6 +433,24 @@ type waiterCell struct {
 	waker  waker
 }
 
+// expects returns what a waker does to a waiter, if anything.
+func (u waker) expects(v waiter) (expectation, bool) {
+	want, woken := u.woken[v.name]
+	if v.like == "" {
+		return want, woken
+	}
+	want, woken = u.woken[v.like]
+	if v.like == "Read" {
+		if slices.Equal(want.errs, []error{nil}) {
+			return want, false // some data, and it waits for more
+		}
+		if slices.Contains(want.errs, io.EOF) {
+			want.errs = append(slices.Clone(want.errs), nil)
+		}
+	}
+	return want, woken
+}
+
 func (c waiterCell) name() string {
 	return strings.Join([]string{c.suite.name, c.kind.String(), c.side.String(), c.state, c.waiter.name, c.waker.name}, "/")
 }
@@ -327,8 +462,7 @@ var waiterCells = sync.OnceValue(func() (cells []waiterCell) {
 			for _, r := range []role{client, server} {
 				for _, v := range waiters {
 					for _, u := range wakers {
-						_, woken := u.woken[v.name]
-						if !woken || v.only != nil && !v.only(s) || u.only != nil && !u.only(s, r) {
+						if _, woken := u.expects(v); !woken || v.only != nil && !v.only(s) || u.only != nil && !u.only(s, r) {
 							continue
 						}
 						for _, state := range strings.Fields(u.states) {
@@ -367,7 +501,21 @@ var waiterByName = sync.OnceValue(func() map[string]waiterCell {
 
 func waiterNamed(name string) (func(*testing.T), bool) {
 	c, ok := waiterByName()[name]
-	return func(t *testing.T) { inWorld(t, c.suite, c.kind, c.run) }, ok
+	return func(t *testing.T) { inConfiguredWorld(t, c.suite, c.kind, c.waker.configure, c.run) }, ok
+}
+
+// abandon ends everything, and requires that nothing is left.
+func (w *world) abandon() {
+	for _, c := range w.others {
+		_ = c.Abort()
+	}
+	for _, e := range w.ends {
+		if e.Conn != nil {
+			_ = e.Abort()
+		}
+	}
+	_ = w.l.Close()
+	w.requireNothingLeft()
 }
 
 func (c waiterCell) run(w *world) {
@@ -390,7 +538,7 @@ func (c waiterCell) run(w *world) {
 	began := time.Now()
 	c.waker.do(w, e, cancel)
 	synctest.Wait()
-	want := c.waker.woken[c.waiter.name]
+	want, _ := c.waker.expects(c.waiter)
 	for _, k := range calls {
 		for !k.over() && time.Since(began) < want.within {
 			time.Sleep(min(10*time.Millisecond, want.within))
@@ -399,9 +547,5 @@ func (c waiterCell) run(w *world) {
 		w.requires(k.over(), "it is not woken within %v: %v", want.within, k)
 		require.True(w.t, slices.ContainsFunc(want.errs, func(err error) bool { return errors.Is(k.err, err) }), "%v: expected one of %v", k, want.errs)
 	}
-	for _, e := range w.ends {
-		_ = e.Abort()
-	}
-	_ = w.l.Close()
-	w.requireNothingLeft()
+	w.abandon()
 }

@@ -186,6 +186,8 @@ func lookUp(name string) (func(*testing.T), bool) {
 	switch function {
 	case "TestGaps":
 		return gapNamed(rest)
+	case "TestListenerWaiters":
+		return listenerWaiterNamed(rest)
 	case "TestWaiters":
 		return waiterNamed(rest)
 	default:

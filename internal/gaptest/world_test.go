@@ -54,14 +54,18 @@ const (
 
 // A world is a network with a listener and a session, and what was done to them.
 type world struct {
-	t     testing.TB
-	suite suite
-	kind  kind
-	gate  *gate
-	net   *faultnet.Network
-	l     *relink.Listener
-	ends  [2]*end
-	raw   []net.Conn // of nobody's session
+	t      testing.TB
+	suite  suite
+	kind   kind
+	gate   *gate
+	net    *faultnet.Network
+	l      *relink.Listener
+	inner  net.Listener
+	ends   [2]*end
+	raw    []net.Conn     // of nobody's session
+	others []*relink.Conn // ends of other sessions
+
+	configure func(*relink.ListenConfig) // what is special about the server; nil changes nothing
 
 	dialled  int            // how often before the scenario
 	rest     []byte         // what copies of it lack
@@ -75,10 +79,16 @@ type world struct {
 	strange []*faultnet.Path // of nobody's session
 }
 
-// In runs f in a bubble, watched.
+// inWorld runs f in a bubble, watched.
 func inWorld(t *testing.T, s suite, k kind, f func(w *world)) {
 	t.Helper()
-	w := &world{suite: s, kind: k}
+	inConfiguredWorld(t, s, k, nil, f)
+}
+
+// inConfiguredWorld is inWorld with a listener that has other settings.
+func inConfiguredWorld(t *testing.T, s suite, k kind, configure func(*relink.ListenConfig), f func(w *world)) {
+	t.Helper()
+	w := &world{suite: s, kind: k, configure: configure}
 	stop := func() {}
 	if !direct() { // elsewhere other tests may run meanwhile
 		stop = hang.Watch(time.Minute, w.describe)
@@ -136,14 +146,19 @@ func (w *world) build() {
 }
 
 func (w *world) listen() *relink.Listener {
-	l, err := relink.NewListener(listener{w.net.Listen(), w.gate, w.kind}, relink.ListenConfig{
+	cfg := relink.ListenConfig{
 		Config: relink.Config{ReplayLimit: replayLimit},
 		Suites: []relink.ServerSuite{w.suite.server},
 		Authorize: func(context.Context, relink.Attempt) error {
 			defer w.gate.passing(server, "Authorize")()
 			return nil
 		},
-	})
+	}
+	if w.configure != nil {
+		w.configure(&cfg)
+	}
+	w.inner = listener{w.net.Listen(), w.gate, w.kind}
+	l, err := relink.NewListener(w.inner, cfg)
 	require.NoError(w.t, err)
 	return l
 }
@@ -154,14 +169,19 @@ func (w *world) replaceListener() {
 	w.l = w.listen()
 }
 
-// dial opens the client's end.
-func (w *world) dial() error {
+// dialSession opens a session.
+func (w *world) dialSession() (*relink.Conn, error) {
 	d := relink.Dialer{
 		Config: relink.Config{ReplayLimit: replayLimit}, Suite: w.suite.client,
 		DialTransport: w.gate.dial(w.net, w.kind),
 		Vigilance:     relink.VigilanceOff, // what is held is to stay held
 	}
-	c, err := d.DialConn(context.Background(), "tcp", "server")
+	return d.DialConn(context.Background(), "tcp", "server")
+}
+
+// dial opens the client's end.
+func (w *world) dial() error {
+	c, err := w.dialSession()
 	if err == nil {
 		w.ends[client].Conn = c
 	}
@@ -245,6 +265,9 @@ func (w *world) all() []*call {
 // leave ends everything, also after a failure, so that the bubble can end.
 func (w *world) leave() {
 	w.gate.open()
+	for _, c := range w.others {
+		_ = c.Abort()
+	}
 	for _, e := range w.ends {
 		if e.Conn != nil {
 			_ = e.Abort()
