@@ -33,6 +33,10 @@ const (
 	// ackDelay is how long a peer may hold an acknowledgement back.
 	ackDelay = 2 * tickEvery
 
+	// readDelay is how long a peer may not read because its application has just been in
+	// Read: who asks may have asked at once. A silence that is asked about is longer.
+	readDelay = 2 * tickEvery
+
 	// halfPatience is how often the patience doubles where something is alive: the next
 	// hop has acknowledged the question, or the peer goes on sending. A hop may hang
 	// then and one way be lost, but the answer may also be in a queue.
@@ -161,7 +165,7 @@ func (r *redialer) lookAtSilenceLocked(c *Conn, l *link) {
 	switch {
 	case s.since != 0:
 	case s.asked == 0 && l.trips.asked != 0: // somebody has asked for something else
-		s.asked = l.trips.asked
+		s.asked = l.trips.asked.Add(readDelay)
 	case s.asked == 0:
 		if s.due != 0 && s.due.Since() >= r.stretch(l.trips.Bound())+ackDelay || l.silentUnexpectedly(c.s.recv.Received(), r.vigilance) {
 			c.s.askForLife(l)

@@ -297,3 +297,53 @@ func TestOnePingPerSilence(t *testing.T) {
 		<-read
 	})
 }
+
+// What an attempt beside a link holds back is freed when it comes to nothing: the link goes
+// on for as much as is written.
+func TestLinkGoesOnAfterAnAttemptBesideIt(t *testing.T) {
+	InAckBubble(t, func(t *testing.T, s Suite) {
+		const limit = 64 << 10
+		r := New(t, s, With(Setup{ReplayLimit: limit}), WithPath(faultnet.Options{Delay: suspectedDelay}))
+		first := r.Net.Last()
+		r.Net.SetDown(faultnet.Refuse)
+		first.Stall(faultnet.Down)
+		RequireWrite(t, r.Client.Conn, Data(100))
+		time.Sleep(2 * time.Second)
+		require.Len(t, r.Client.Events.All(relink.EventSuspected), 1)
+		first.Release(faultnet.Down)
+		time.Sleep(time.Second)
+		RequireRead(t, r.Server.Conn, Data(100))
+		data := Data(4 * limit)
+		for _, c := range []*relink.Conn{r.Client.Conn, r.Server.Conn} {
+			require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		}
+		write := Background(func() (int, error) { return r.Client.Write(data) })
+		RequireRead(t, r.Server.Conn, data)
+		require.NoError(t, (<-write).Err)
+		time.Sleep(time.Second)
+		require.Less(t, r.Client.Stats().Memory, int64(limit))
+		require.Zero(t, r.Client.Stats().Resumes)
+		r.Net.SetDown(faultnet.NotDown)
+		r.Finish()
+	})
+}
+
+// Who asks at once is answered late by a peer whose application has just been in Read, and does
+// not read any more. That is no silence.
+func TestNoSuspicionOfABusyPeer(t *testing.T) {
+	InAckBubble(t, func(t *testing.T, s Suite) {
+		r := New(t, s, WithPath(faultnet.Options{Delay: suspectedDelay / 5}))
+		for range 20 {
+			RequireWrite(t, r.Client.Conn, Data(100))
+			RequireRead(t, r.Server.Conn, Data(100))
+			require.NoError(t, r.Client.WaitAcked(t.Context(), r.Client.Stats().BytesWritten))
+			time.Sleep(time.Second + 13*time.Millisecond) // it is busy
+			RequireWrite(t, r.Client.Conn, Data(1))
+			RequireRead(t, r.Server.Conn, Data(1))
+			require.NoError(t, r.Client.Flush(t.Context()))
+		}
+		require.Empty(t, r.Client.Events.All(relink.EventSuspected))
+		require.Zero(t, r.Client.Stats().Resumes)
+		r.Finish()
+	})
+}

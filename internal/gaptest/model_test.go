@@ -25,7 +25,9 @@ type facts struct {
 	gone           bool          // the server has lost the session
 	listenerClosed bool          // so that no transport can be replaced any more
 	shutdown       bool          // no new session is taken
+	revoked        bool          // the session, by the server's key
 	cut            bool          // the transport
+	moved          bool          // the transport is to be replaced
 	copies         bool          // of a resume's request came after it, and must not disturb it
 	held           time.Duration // how long the scenario was held
 }
@@ -66,7 +68,7 @@ func (f *facts) heard(r role) bool {
 
 // calm reports whether the session must live on.
 func (f *facts) calm() bool {
-	return !f.unopened && !f.ended(client) && !f.ended(server) && !f.gone && !f.uncertain()
+	return !f.unopened && !f.ended(client) && !f.ended(server) && !f.gone && !f.revoked && !f.uncertain()
 }
 
 // A fate is what may become of the Reads of one end.
@@ -82,6 +84,9 @@ type fate struct {
 func (w *world) fateOf(r role) (f fate) {
 	peer, classic := r.other(), !w.suite.noise
 	f.all = true
+	if w.facts.revoked { // or what has come before that
+		return fate{true, []error{relink.ErrDenied, relink.ErrSessionLost, relink.ErrExpired}, w.facts.closedWrite[peer] || w.facts.closed[peer], true}
+	}
 	if w.facts.closedWrite[peer] || w.facts.closed[peer] {
 		f.must, f.eof = true, true
 	}
@@ -112,7 +117,9 @@ func (w *world) judge(c scenario) {
 		return
 	}
 	w.judgeDeadlines()
-	if w.facts.copies {
+	if w.kind == wary {
+		w.judgeSuspicion(c)
+	} else if w.facts.copies {
 		w.requires(w.dials() == w.dialled+1, "copies of a resume's request have pushed the resume out: it took %d dials", w.dials()-w.dialled)
 	}
 	if w.hole != nil {
@@ -143,6 +150,30 @@ func (w *world) judge(c scenario) {
 		w.judgeCall(k)
 	}
 	w.part()
+}
+
+// judgeSuspicion requires that a link which answers at once is not suspected, and that
+// of two links one is given up.
+func (w *world) judgeSuspicion(c scenario) {
+	f := &w.facts
+	if f.calm() && f.held == 0 && !f.moved && !c.opens && !c.resumes {
+		w.requires(w.suspicions.Load() == 0, "a link was suspected that had answered")
+		w.requires(w.dials() == w.dialled, "a link was replaced that had answered")
+	}
+	if w.spoke {
+		w.requires(w.ends[client].Stats().Resumes == 0, "a link was detached that had answered")
+	}
+	if !f.calm() || w.hole != nil {
+		return
+	}
+	for range 100 { // what was begun is ended soon
+		if w.ends[client].State() == relink.StateConnected && w.gate.alive(client) == 1 && w.gate.alive(server)-len(w.raw) <= 1 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+	}
+	w.requires(false, "a side keeps more than one transport: client %d, server %d", w.gate.alive(client), w.gate.alive(server))
 }
 
 // opened waits for the session of a scenario that opens one, and reports whether it came
@@ -266,6 +297,6 @@ func (w *world) part() {
 }
 
 func (f facts) String() string {
-	return fmt.Sprintf("closed %v, one direction %v, aborted %v, deadline %v, gone %v, listener closed %v, shutdown %v, cut %v, held %v",
-		f.closed, f.closedWrite, f.aborted, f.deadline, f.gone, f.listenerClosed, f.shutdown, f.cut, f.held)
+	return fmt.Sprintf("closed %v, one direction %v, aborted %v, deadline %v, gone %v, listener closed %v, shutdown %v, revoked %v, cut %v, moved %v, held %v",
+		f.closed, f.closedWrite, f.aborted, f.deadline, f.gone, f.listenerClosed, f.shutdown, f.revoked, f.cut, f.moved, f.held)
 }

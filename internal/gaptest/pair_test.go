@@ -78,6 +78,7 @@ func (w *world) writeAndResume() {
 		e.start(writes, "the pair's Write", func() (int, error) { return e.write(actionLane, 150) })
 	}
 	synctest.Wait()
+	w.facts.moved = true
 	w.ends[client].NetworkChanged()
 }
 

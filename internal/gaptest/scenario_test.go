@@ -1,6 +1,7 @@
 package gaptest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing/synctest"
@@ -21,6 +22,9 @@ type scenario struct {
 
 	// resumes says that it resumes it.
 	resumes bool
+
+	// wary says that it is for a client that suspects silent links.
+	wary bool
 
 	// prepare brings the session to where play begins; nil does nothing.
 	prepare func(w *world)
@@ -116,6 +120,7 @@ func (w *world) suspend() {
 // comeBack gives it back.
 func (w *world) comeBack() {
 	w.net.SetDown(faultnet.NotDown)
+	w.facts.moved = true
 	w.ends[client].NetworkChanged()
 }
 
@@ -182,6 +187,17 @@ func scenarios(s suite) []scenario {
 			w.replaceListener()
 		}, play: func(w *world) { w.comeBack() }},
 	}
+	if s.noise {
+		// A second transport beside a link that is silent.
+		list = append(list, scenario{name: "suspected", resumes: true, wary: true, play: func(w *world) {
+			e := w.ends[client]
+			w.silent = w.path()
+			w.silent.Stall(faultnet.Up)
+			w.silent.Stall(faultnet.Down)
+			e.start(writes, "the scenario's Write", func() (int, error) { return e.write(scenarioLane, 200) })
+			time.Sleep(time.Second)
+		}})
+	}
 	for _, b := range bySides {
 		if b.only != nil && !b.only(s) {
 			continue
@@ -238,6 +254,8 @@ type action struct {
 	// on says that it needs an open session.
 	on bool
 
+	only func(s suite) bool // those it is for; nil is for all
+
 	// atOnce says that it is one call that never waits for anything.
 	atOnce bool
 
@@ -259,6 +277,11 @@ var ownActions = []struct {
 	{name: "Read", obeys: reads, do: func(_ *world, e *end) (int, error) { return e.read(4096) }},
 	{name: "Write", obeys: writes, do: func(_ *world, e *end) (int, error) { return e.write(actionLane, 120) }},
 	{name: "WriteMuch", obeys: writes, do: func(_ *world, e *end) (int, error) { return e.write(actionLane, 2*replayLimit) }},
+	{name: "ReadFrom", obeys: writes, do: func(_ *world, e *end) (int, error) {
+		n, err := e.ReadFrom(bytes.NewReader(e.next(actionLane, 120)))
+		e.fellShort(actionLane, 120-int(n))
+		return int(n), err
+	}},
 	{name: "TryWrite", atOnce: true, do: func(_ *world, e *end) (int, error) { return e.tryWrite(actionLane, 120) }},
 	{name: "CloseWrite", only: isNoise, atOnce: true, do: func(w *world, e *end) (int, error) {
 		w.facts.closedWrite[e.role] = true
@@ -295,10 +318,18 @@ var ownActions = []struct {
 		_, _ = e.ChannelBinding()
 		return 0, nil
 	}},
-	{name: "NetworkChanged", atOnce: true, do: func(_ *world, e *end) (int, error) {
+	{name: "NetworkChanged", atOnce: true, do: func(w *world, e *end) (int, error) {
+		w.facts.moved = true
 		e.NetworkChanged()
 		return 0, nil
 	}},
+	{name: "Cut", atOnce: true, do: func(w *world, e *end) (int, error) {
+		w.facts.cut, w.facts.moved = true, true
+		e.Cut()
+		return 0, nil
+	}},
+	{name: "SetVigilance", atOnce: true, do: func(_ *world, e *end) (int, error) { return 0, e.SetVigilance(relink.VigilanceOff) }},
+	{name: "SetResumeTimeout", atOnce: true, do: func(_ *world, e *end) (int, error) { return 0, e.SetResumeTimeout(resumeTimeout / 2) }},
 }
 
 // worldActions are what others do.
@@ -316,6 +347,16 @@ var worldActions = []action{
 		for range w.l.Sessions() {
 		}
 		return 0, nil
+	}},
+	{name: "listener.Acceptor.Close", atOnce: true, do: func(w *world) (int, error) {
+		w.facts.shutdown = true
+		return 0, w.l.Acceptor().Close()
+	}},
+	{name: "listener.Revoke", on: true, only: func(s suite) bool { return s.name == "Noise" }, atOnce: true, do: func(w *world) (int, error) {
+		key, _ := w.ends[client].PeerKey()
+		n := w.l.Revoke(key)
+		w.facts.revoked = n > 0
+		return n, nil
 	}},
 	{name: "net.Reset", do: func(w *world) (int, error) { return w.cut(faultnet.Reset) }},
 	{name: "net.ResetNow", do: func(w *world) (int, error) { return w.cut(faultnet.ResetNow) }},
@@ -338,12 +379,15 @@ var worldActions = []action{
 func actions(s suite, c scenario) []action {
 	var list []action
 	for _, a := range worldActions {
-		if !a.on || !c.opens {
+		if (!a.on || !c.opens) && (a.only == nil || a.only(s)) {
 			list = append(list, a)
 		}
 	}
 	if c.opens {
 		return list
+	}
+	if c.wary {
+		list = append(list, action{name: "net.Speak", do: (*world).speak})
 	}
 	for _, o := range ownActions {
 		if o.only != nil && !o.only(s) {
@@ -370,10 +414,22 @@ func actionNamed(s suite, c scenario, name string) (action, bool) {
 
 // cut cuts the newest path.
 func (w *world) cut(k faultnet.Kind) (int, error) {
-	w.facts.cut = true
+	w.facts.cut, w.facts.moved = true, true
 	if p := w.path(); p != nil {
 		p.Cut(k)
 	}
+	return 0, nil
+}
+
+// speak has a link that was silent bring everything.
+func (w *world) speak() (int, error) {
+	before := w.ends[client].Stats().Resumes
+	w.silent.Release(faultnet.Up)
+	w.silent.Release(faultnet.Down)
+	if before > 0 {
+		return 0, nil // it is no link any more
+	}
+	w.spoke = true
 	return 0, nil
 }
 

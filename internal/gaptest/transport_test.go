@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +67,7 @@ type gate struct {
 	counts map[string]int
 	trace  []moment
 	traps  []*trap
+	live   [2]int // transports that a side has, and has not closed
 }
 
 // A trap holds one call.
@@ -117,6 +119,20 @@ func (g *gate) count(side role, call string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.counts[side.String()+call]
+}
+
+// lives notes that a side has one transport more, or less.
+func (g *gate) lives(side role, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.live[side] += n
+}
+
+// alive returns how many a side has.
+func (g *gate) alive(side role) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.live[side]
 }
 
 // moments returns those since begin, each once.
@@ -177,24 +193,36 @@ const (
 	quick  kind = iota // a Write of the session writes by itself, a Read reads by itself
 	plain              // the flusher writes
 	opaque             // and goroutines of the library read
+	wary               // as quick, and the client suspects a link that is silent
 )
+
+// kindsOf returns those of a suite. Without pings these transports give a client nothing
+// to suspect them for.
+func kindsOf(s suite) []kind {
+	if s.noise {
+		return append(slices.Clone(kinds), wary)
+	}
+	return kinds
+}
 
 var kinds = []kind{quick, plain, opaque}
 
-func (k kind) String() string { return [...]string{"quick", "plain", "opaque"}[k] }
+func (k kind) String() string { return [...]string{"quick", "plain", "opaque", "wary"}[k] }
 
 // A transport tells the gate of each call.
 type transport struct {
 	net.Conn
-	g    *gate
-	side role
-	kind kind
+	g      *gate
+	side   role
+	kind   kind
+	closed sync.Once
 }
 
 // newTransport wraps one end of a path.
 func newTransport(c net.Conn, g *gate, side role, k kind) net.Conn {
-	t := &transport{c, g, side, k}
-	if k == quick {
+	t := &transport{Conn: c, g: g, side: side, kind: k}
+	g.lives(side, 1)
+	if k == quick || k == wary {
 		return quickTransport{t}
 	}
 	return t
@@ -214,6 +242,7 @@ func (t *transport) Write(p []byte) (int, error) {
 
 func (t *transport) Close() error {
 	defer t.g.passing(t.side, "Close")()
+	t.closed.Do(func() { t.g.lives(t.side, -1) })
 	return t.Conn.Close()
 }
 
@@ -268,5 +297,6 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.g.passing(server, "Accept") // it waits from one to the next: what matters is when it returns
 	return newTransport(c, l.g, server, l.k), nil
 }

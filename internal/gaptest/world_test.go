@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,8 +72,12 @@ type world struct {
 	rest     []byte         // what copies of it lack
 	recorded []byte         // what a client sent to resume
 	hole     *faultnet.Path // that swallows everything, or nil
+	silent   *faultnet.Path // that brings nothing for a while, or nil
+	spoke    bool           // it has brought an answer, and there was no other link
 
 	facts facts
+
+	suspicions atomic.Int32
 
 	mu      sync.Mutex // guards the rest
 	calls   []*call
@@ -154,6 +159,7 @@ func (w *world) listen() *relink.Listener {
 			return nil
 		},
 	}
+	cfg.OnEvent = w.onEvent(server)
 	if w.configure != nil {
 		w.configure(&cfg)
 	}
@@ -169,12 +175,26 @@ func (w *world) replaceListener() {
 	w.l = w.listen()
 }
 
+// onEvent returns a side's OnEvent, which is behind the gate and notes what must not happen
+// by itself.
+func (w *world) onEvent(side role) func(relink.Event) {
+	return func(e relink.Event) {
+		defer w.gate.passing(side, "OnEvent")()
+		if e.Kind == relink.EventSuspected {
+			w.suspicions.Add(1)
+		}
+	}
+}
+
 // dialSession opens a session.
 func (w *world) dialSession() (*relink.Conn, error) {
 	d := relink.Dialer{
-		Config: relink.Config{ReplayLimit: replayLimit}, Suite: w.suite.client,
+		Config: relink.Config{ReplayLimit: replayLimit, OnEvent: w.onEvent(client)}, Suite: w.suite.client,
 		DialTransport: w.gate.dial(w.net, w.kind),
 		Vigilance:     relink.VigilanceOff, // what is held is to stay held
+	}
+	if w.kind == wary {
+		d.Vigilance = relink.VigilanceForeground
 	}
 	return d.DialConn(context.Background(), "tcp", "server")
 }
@@ -517,7 +537,7 @@ func (w *world) begun(c *call, f func() (int, error)) *call {
 func isTyped(err error) bool {
 	for _, e := range []error{
 		io.EOF, net.ErrClosed, context.Canceled, context.DeadlineExceeded,
-		relink.ErrSessionLost, relink.ErrExpired, relink.ErrPeerClosed, relink.ErrHandshakeTimeout,
+		relink.ErrSessionLost, relink.ErrExpired, relink.ErrDenied, relink.ErrPeerClosed, relink.ErrHandshakeTimeout,
 		relink.ErrBusy, relink.ErrUnknownSession, relink.ErrSuperseded, relink.ErrTooManySessions,
 	} {
 		if errors.Is(err, e) {
