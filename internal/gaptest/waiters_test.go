@@ -278,7 +278,7 @@ var wakers = []waker{
 		name: "the-peer's-end-after-a-resume", states: suspended, only: func(s suite, r role) bool { return s.noise },
 		woken: map[string]expectation{
 			"Read": in(soon, io.EOF), "Reads": in(soon, io.EOF), "Write": in(soon, relink.ErrPeerClosed), "Writes": in(soon, relink.ErrPeerClosed),
-			"WaitAcked": in(soon, relink.ErrPeerClosed), "Flush": in(soon, nil, relink.ErrPeerClosed), "CloseContext": in(soon, nil, relink.ErrPeerClosed), // nil if it all comes with the news
+			"WaitAcked": in(soon, relink.ErrPeerClosed), "Flush": in(soon, nil, relink.ErrPeerClosed), "CloseContext": in(soon, nil, relink.ErrPeerClosed, relink.ErrSessionLost), // nil if it all comes with the news
 		},
 		do: func(w *world, e *end, _ func()) {
 			require.NoError(w.t, e.peer().Close())

@@ -71,4 +71,45 @@ var gapMutants = []mutant{
 		edits:  []edit{{"internal/socket/tcpinfo.go", ` || i.Probes >= minProbes`, ``}},
 		pkg:    "./internal/socket", tests: "TestRetrying",
 	},
+	{
+		name:   "a link that has answered is detached",
+		breaks: "A second transport that is confirmed takes the place of a link which has shown a sign of life meanwhile.",
+		edits: []edit{{"resume.go", `	if l := c.s.link; err == nil && l != nil && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
+		err = errSpoke
+	}
+`, ``}},
+		pkg: "./internal/gaptest", tests: "TestGaps",
+	},
+	{
+		name:   "an attempt beside a link frees nothing",
+		breaks: "After an attempt beside a link that came to nothing the buffer keeps what the peer has acknowledged, until it is full.",
+		edits: []edit{{"resume.go", `		c.s.send.Unhold()
+		return err
+`, `		return err
+`}},
+		pkg: "./internal/conntest", tests: "TestLinkGoesOnAfterAnAttemptBesideIt",
+	},
+	{
+		name:   "a busy peer is suspected",
+		breaks: "A question that is asked at once counts as unanswered before a peer reads again whose application has just been in Read.",
+		edits:  []edit{{"suspicion.go", `l.trips.asked.Add(readDelay)`, `l.trips.asked`}},
+		pkg:    "./internal/conntest", tests: "TestNoSuspicionOfABusyPeer",
+	},
+	{
+		name:   "Accept is not told after OnEvent",
+		breaks: "Accept is not woken when OnEvent returns from the opened event that it was waiting for.",
+		edits: []edit{{"admission.go", `	if l.backlog.Tell(c) {
+		l.acceptable.Signal()
+	}`, `	l.backlog.Tell(c)`}},
+		pkg: "./internal/gaptest", tests: "TestListenerWaiters",
+	},
+	{
+		name:   "Accept waits for who is gone",
+		breaks: "After the inner listener's end Accept is not woken when the last session leaves that it was waiting for.",
+		edits: []edit{{"listener.go", `	if l.failure != nil {
+		l.acceptable.Broadcast() // it may have been what Accept was waiting for
+	}
+`, ``}},
+		pkg: "./internal/gaptest", tests: "TestListenerWaiters",
+	},
 }
