@@ -35,6 +35,8 @@ relink_handle relink_config_new(void);
  *   server-key         the server's public key; up to four while it changes its key
  *   client-key         this client's private key
  *   target             what to reach behind the server, on noise and scp
+ *   vigilance          foreground, background or off: how soon a connection that is
+ *                      silent is suspected; by default foreground
  *   clear              1: the stream is not encrypted, on dh64rc4 and scp
  *   replay-limit       bytes for each direction, by default 4 MiB
  *   dial-timeout  handshake-timeout  attempt-timeout  resume-timeout

@@ -25,6 +25,7 @@ var setters = map[string]func(c *relink.Config, value string) error{
 	"suite":           (*relink.Config).SetSuite,
 	"server-key":      (*relink.Config).AddServerKey,
 	"client-key":      (*relink.Config).SetClientKey,
+	"vigilance":       (*relink.Config).SetVigilance,
 	"target":          (*relink.Config).SetTargetServer,
 	"clear":           flag((*relink.Config).SetClearStream),
 	"replay-limit":    number((*relink.Config).SetReplayLimit),

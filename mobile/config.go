@@ -26,6 +26,27 @@ const (
 	TransportTLS = "tls"
 )
 
+// What an application is to the one who holds the device, for [Config.SetVigilance] and
+// [Conn.SetVigilance].
+const (
+	VigilanceForeground = "foreground" // somebody waits, as in a game: a lost path is found in tenths of a second
+	VigilanceBackground = "background" // nobody looks: eight times as patient, which saves the radio
+	VigilanceOff        = "off"        // a lost path is found after LivenessTimeout
+)
+
+// vigilances are those of the library.
+var vigilances = []core.Vigilance{core.VigilanceForeground, core.VigilanceBackground, core.VigilanceOff}
+
+// vigilanceOf returns the library's value of a name.
+func vigilanceOf(what, name string) (core.Vigilance, error) {
+	for _, v := range vigilances {
+		if v.String() == name {
+			return v, nil
+		}
+	}
+	return 0, argument("%s: there is no vigilance %q, only %s, %s, %s", what, name, VigilanceForeground, VigilanceBackground, VigilanceOff)
+}
+
 const (
 	maxServerKeys      = 4 // as relink.NoiseClient has it
 	defaultDialTimeout = 15 * time.Second
@@ -57,6 +78,7 @@ type settings struct {
 	dialTimeout            time.Duration
 	attemptTimeout         time.Duration
 	minBackoff, maxBackoff time.Duration
+	vigilance              core.Vigilance
 	proxySocket            string
 	proxyWithoutTCP        bool
 	proxyConns             int
@@ -233,6 +255,20 @@ func (c *Config) SetLivenessTimeout(millis int64) error {
 		return argument("SetLivenessTimeout: %d is less than %d, and not -1, which switches it off", millis, least)
 	}
 	return c.setTime("SetLivenessTimeout", millis, func(s *settings) *time.Duration { return &s.library.LivenessTimeout })
+}
+
+// SetVigilance says how soon a connection that is silent is suspected, so that a second is
+// dialled beside it: one of the constants that begin with Vigilance. Default
+// "foreground". [Conn.SetVigilance] changes it for a session.
+func (c *Config) SetVigilance(name string) error {
+	return c.set("SetVigilance", func(s *settings) error {
+		v, err := vigilanceOf("SetVigilance", name)
+		if err != nil {
+			return err
+		}
+		s.vigilance = v
+		return nil
+	})
 }
 
 // SetDialTimeout bounds Dial as a whole. Default 15 seconds.

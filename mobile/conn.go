@@ -209,6 +209,21 @@ func (c *Conn) NetworkChanged() (err error) {
 	return nil
 }
 
+// SetVigilance changes what [Config.SetVigilance] has set, for this session and at once, as
+// when the app moves to the background. It returns at once. On a session that has ended it does
+// nothing.
+func (c *Conn) SetVigilance(name string) (err error) {
+	defer guard("SetVigilance", &err)
+	if err := c.ready("SetVigilance"); err != nil {
+		return err
+	}
+	v, err := vigilanceOf("SetVigilance", name)
+	if err != nil {
+		return err
+	}
+	return coded(c.session.SetVigilance(v))
+}
+
 // SetListener sets who is told of events, of those too that came before: up to 256 wait.
 func (c *Conn) SetListener(listener EventListener) (err error) {
 	defer guard("SetListener", &err)

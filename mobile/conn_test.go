@@ -3,6 +3,7 @@ package relink_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -257,6 +258,36 @@ func TestIdentity(t *testing.T) {
 	requireCode(t, relink.CodeDenied, err)
 }
 
+// TestVigilance: a silent loss is suspected unless that is switched off, which can be changed while the
+// session lives.
+func TestVigilance(t *testing.T) {
+	s := serve(t, nil)
+	silence := func(c *relink.Config, change string) []string {
+		t.Helper()
+		require.NoError(t, c.SetVigilance(relink.VigilanceOff))
+		conn := dial(t, c)
+		if change != "" {
+			require.NoError(t, conn.SetVigilance(change))
+		}
+		listener := &recorder{}
+		require.NoError(t, conn.SetListener(listener))
+		require.NoError(t, conn.Write([]byte("a")))
+		require.Equal(t, "a", string(readFull(t, conn, 1)))
+		s.relay.Cut(faultnet.BlackHole)
+		require.NoError(t, conn.Write([]byte("b")))
+		require.Equal(t, "b", string(readFull(t, conn, 1)))
+		requireCode(t, relink.CodeArgument, conn.SetVigilance("asleep"))
+		require.NoError(t, conn.Abort())
+		require.NoError(t, conn.SetVigilance(relink.VigilanceBackground)) // it has ended
+		eventually(t, "the last event is closed", func() bool { return slices.Contains(listener.kinds(), relink.EventClosed) })
+		return listener.kinds()
+	}
+	quick := s.config(t)
+	require.NoError(t, quick.SetLivenessTimeout(1000))
+	require.NotContains(t, silence(quick, ""), relink.EventSuspected)
+	require.Contains(t, silence(s.config(t), relink.VigilanceForeground), relink.EventSuspected)
+}
+
 func TestClassicCannotHalfClose(t *testing.T) {
 	s := serve(t, nil)
 	c := relink.NewConfig()
@@ -299,6 +330,8 @@ func TestMistakes(t *testing.T) {
 		"attempt":        c.SetAttemptTimeout(0),
 		"liveness":       c.SetLivenessTimeout(5),
 		"backoff":        c.SetBackoff(10, 5),
+		"vigilance":      c.SetVigilance("asleep"),
+		"no vigilance":   c.SetVigilance(""),
 		"no backoff":     c.SetBackoff(0, 5),
 		"proxy conns":    c.SetProxyConns(0),
 	} {
@@ -368,6 +401,7 @@ func TestZeroValues(t *testing.T) {
 			err, conn.Write([]byte("x")), conn.TryWrite([]byte("x")), conn.CloseWrite(), conn.Close(), conn.CloseWait(1),
 			conn.Flush(1), conn.Abort(), conn.NetworkChanged(), conn.SetListener(&recorder{}), conn.ClearListener(),
 			conn.SetReadTimeout(1), conn.SetWriteTimeout(1),
+			conn.SetVigilance(relink.VigilanceOff),
 		} {
 			requireCode(t, relink.CodeArgument, err)
 		}

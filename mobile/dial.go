@@ -102,6 +102,7 @@ func (d *dialer) dial(ctx context.Context, onEvent func(core.Event)) (*core.Conn
 		AttemptTimeout: d.attemptTimeout,
 		MinBackoff:     d.minBackoff,
 		MaxBackoff:     d.maxBackoff,
+		Vigilance:      d.vigilance,
 	}
 	opener.OnEvent = onEvent
 	session, err := opener.DialConn(ctx, "tcp", d.addresses[0].hostPort)

@@ -7,11 +7,12 @@ import (
 )
 
 // The kinds of events. For each session they come in this order: opened, then any number
-// of suspended, resuming and resumed, then closed.
+// of suspended, resuming, suspected and resumed, then closed.
 const (
 	EventOpened    = "opened"
 	EventSuspended = "suspended" // the network is gone; Reason says how
 	EventResuming  = "resuming"  // an attempt begins; Reason is what the last one failed with
+	EventSuspected = "suspected" // the network is silent, and a second connection begins beside it; Reason says why
 	EventResumed   = "resumed"   // the stream goes on; GapMillis and Replayed are set
 	EventClosed    = "closed"    // nothing is left; Reason is empty if that was meant
 )
