@@ -177,7 +177,7 @@ func TestOpenSSH(t *testing.T) {
 	got := sha256.New()
 	f, err = os.Open(to)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	_, err = io.Copy(got, f)
 	require.NoError(t, err)
 	require.Equal(t, sum.Sum(nil), got.Sum(nil))
