@@ -273,3 +273,24 @@ func TestLiveSession(t *testing.T) {
 	require.Contains(t, string(got[:n]), all[0].RemoteAddr().String())
 	require.NotContains(t, string(got[:n]), all[1].RemoteAddr().String())
 }
+
+// A program has its own way to end a session, and shows its profiles.
+func TestEndAndProfiles(t *testing.T) {
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.InsecureNoiseServer{})
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.InsecureNoiseClient{})
+	require.NoError(t, err)
+	defer c.Abort()
+	server, err := l.AcceptConn()
+	require.NoError(t, err)
+	defer server.Abort()
+	var ended []*relink.Conn
+	h := debug.Handler(debug.Config{
+		Listener: l, End: func(c *relink.Conn) { ended = append(ended, c) },
+		Profiles: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "profiles") }),
+	})
+	require.Equal(t, http.StatusOK, ask(h, http.MethodPost, "/sessions/"+server.ID()+"/end", nil).Code)
+	require.Equal(t, []*relink.Conn{server}, ended)
+	require.Equal(t, "profiles", ask(h, http.MethodGet, "/debug/pprof/heap", nil).Body.String())
+}

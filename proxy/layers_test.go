@@ -206,3 +206,33 @@ func TestNoiseTarget(t *testing.T) {
 	require.ErrorIs(t, <-served, net.ErrClosed)
 	s.Wait()
 }
+
+// A server ends a session in order, joined or not.
+func TestServerEnd(t *testing.T) {
+	back := listen(t, "tcp", "127.0.0.1:0")
+	echoOne(back)
+	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.InsecureNoiseServer{})
+	require.NoError(t, err)
+	s := proxy.NewServer(proxy.Settings{Routes: &proxy.Routes{Default: &proxy.Upstream{Addresses: []string{back.Addr().String()}}}}, nil)
+	early, err := relink.Dial("tcp", l.Addr().String(), relink.InsecureNoiseClient{})
+	require.NoError(t, err)
+	notServed, err := l.AcceptConn()
+	require.NoError(t, err)
+	s.End(notServed)
+	_, err = early.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	c, err := relink.Dial("tcp", l.Addr().String(), relink.InsecureNoiseClient{})
+	require.NoError(t, err)
+	echoed(t, c, "hello")
+	for session := range l.Sessions() {
+		s.End(session)
+	}
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	_, _, _ = c.Close(), early.Close(), l.Close()
+	require.ErrorIs(t, <-served, net.ErrClosed)
+	s.Wait()
+}
