@@ -11,6 +11,7 @@ import (
 
 	"github.com/relink-go/relink/internal/clock"
 	"github.com/relink-go/relink/internal/hedge"
+	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
 
@@ -53,6 +54,9 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	if l.framing != nil {
 		l.session = c
 		l.startPace(c.s.send.HandedTo(), c.s.send.Acked(), c.s.slowNetwork)
+	}
+	if tcp := tcpConn(t); tcp != nil && !c.s.send.Traits.Acks {
+		socket.BoundUnderWay(tcp, c.set.ReplayLimit/2) // as much as history is kept
 	}
 	if c.set.LivenessTimeout > 0 {
 		keepAliveSet := s.source != nil && s.source.keepAliveSet || c.redial != nil && c.redial.keepAliveSet

@@ -210,6 +210,12 @@ var redialMutants = []mutant{
 		pkg:    "./internal/conntest", tests: "TestAdmissionIsJudgedLast",
 	},
 	{
+		name:   "more is under way than history holds",
+		breaks: "A receiver's kernel holds as much as it likes, and a cut before a reader that stalls ends a classic session.",
+		edits:  []edit{{"resume.go", `socket.BoundUnderWay(tcp, c.set.ReplayLimit/2)`, `socket.BoundUnderWay(tcp, 64*c.set.ReplayLimit)`}},
+		pkg:    "./internal/conntest", tests: "TestHistoryHoldsWhatIsUnderWay",
+	},
+	{
 		name:   "redialling in a loop",
 		breaks: "A server that drops every link at once is redialled without a pause.",
 		edits:  []edit{{"resume.go", `if r.useless++; r.useless == 1 {`, `if r.useless++; r.useless > 0 {`}},
