@@ -165,6 +165,12 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		l.abort(nil) // a clean end could be taken for that of the stream
 	}
 	c.s.slowNetwork = l.framing != nil && c.s.send.Highest() > c.s.send.Acked() && (c.s.send.Acked() == l.base || err == errSilent) //nolint:errorlint // it is never wrapped
+	worthwhile := c.set.MaxBackoff
+	if !c.s.client {
+		worthwhile = defaultMaxBackoff
+	}
+	headway := &c.s.ending().headway
+	headway.End(c.s.exchanged(), c.s.send.End() > c.s.send.Acked(), worthwhile, err == errNetworkChanged) //nolint:errorlint // it is never wrapped
 	c.s.burst.reset()
 	switch {
 	case c.s.provisional:
@@ -175,7 +181,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 	case c.s.closed && c.s.send.Traits.HalfClose && c.s.mayPart():
 		c.finishLocked(end{})
 		return
-	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.redial.serverConfirmedEnd(&c.s):
+	case c.s.closed && !c.s.send.Traits.HalfClose && c.redial != nil && l.halfClosed && c.s.lost.clean && c.s.serverConfirmedEnd():
 		c.finishLocked(end{}) // the server has read to our end
 		return
 	case c.s.closed && !c.s.send.Traits.HalfClose && c.server != nil && c.s.send.Delivered():
@@ -183,7 +189,7 @@ func (c *Conn) linkLostLocked(l *link, err error) {
 		return
 	}
 	c.server.report(&c.s) // no tick does meanwhile
-	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err})
+	c.notify.post(Event{Kind: EventSuspended, Conn: c, Remote: c.RemoteAddr(), Err: err, Fruitless: headway.Fruitless()})
 	if c.redial != nil && c.s.recv.FinReceived() && c.s.send.Fin.Finished() {
 		c.redial.tellEndLocked(c)
 	} else if c.redial != nil {

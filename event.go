@@ -104,6 +104,14 @@ type Event struct {
 	// EventResuming.
 	Attempt     int
 	NextAttempt time.Time
+	// Fruitless counts the transports in a row, this one the last, over which a handshake went
+	// well and which were lost soon and had carried nothing: sooner than MaxBackoff, on a
+	// server than 3 seconds. From the second on a client pauses before it dials again, longer each
+	// time. Where it grows the path is there and something on it is wrong: a transport
+	// tied to the ctx of its dial, a hop that refuses long messages, a server that drops
+	// what it has taken. The first transport of a session and one given up for
+	// [Conn.NetworkChanged] never count. Set for EventSuspended.
+	Fruitless int
 	// Err is the reason, where there is one.
 	Err error
 	// Refusals is set for an EventRefused that stands for all the handshakes which
@@ -123,6 +131,9 @@ const (
 	maxQueuedEvents   = 1024
 	maxQueuedRefusals = 1024
 )
+
+// warnFruitless is how many transports in a row that carried nothing are no chance any more.
+const warnFruitless = 3
 
 // A notifier hands events to the application in order. Its goroutine exists
 // only while there is something to deliver.
@@ -331,7 +342,11 @@ func (n *notifier) log(e Event) {
 		level = slog.LevelDebug
 	case EventHistoryCut:
 		level = slog.LevelWarn
-	case EventOpened, EventSuspended, EventResumed, EventSuspected, EventClosed:
+	case EventSuspended:
+		if e.Fruitless >= warnFruitless {
+			level = slog.LevelWarn
+		}
+	case EventOpened, EventResumed, EventSuspected, EventClosed:
 	}
 	attrs := make([]slog.Attr, 0, 7)
 	if e.Conn != nil {
@@ -348,6 +363,9 @@ func (n *notifier) log(e Event) {
 	}
 	if e.Kind == EventResumed {
 		attrs = append(attrs, slog.Int64("replayed", e.Replayed), slog.Duration("gap", e.Gap))
+	}
+	if e.Fruitless > 0 {
+		attrs = append(attrs, slog.Int("fruitless", e.Fruitless))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))

@@ -51,6 +51,9 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 	}
 	replayed := c.s.send.Attach(sl.Peer.Received, limit, c.s.epoch == 1)
 	c.s.recv.Attach(told, sl.Peer.Sent)
+	if c.s.epoch > 1 {
+		c.s.ending().headway.Begin(c.s.exchanged(), c.s.send.Acked(), batchSize)
+	}
 	if l.framing != nil {
 		l.session = c
 		l.startPace(c.s.send.HandedTo(), c.s.send.Acked(), c.s.slowNetwork)
@@ -160,12 +163,6 @@ type redialer struct {
 	vigilance Vigilance
 	trip      time.Duration // a round trip of the last link, as far as known
 	began     clock.Time    // the newest attempt
-
-	// What keeps links that die as soon as they live from being redialled
-	// without a pause.
-	linked  clock.Time // when the newest link began
-	counts  int64      // received and acked then
-	useless int        // links in a row that brought nothing forward
 }
 
 // startLocked begins to redial for a session that has lost its link.
@@ -196,34 +193,16 @@ func (r *redialer) retryNowLocked() {
 	r.wakeLocked()
 }
 
-// linkedLocked notes that an attempt has given the session a link.
-func (r *redialer) linkedLocked(c *Conn) {
-	counts := c.s.exchanged()
-	if counts > r.counts {
-		r.useless = 0
-	}
-	r.linked, r.counts = clock.Now(), counts
-}
-
 // exchanged is what has been exchanged for certain, in both directions.
 func (s *session) exchanged() int64 { return s.recv.Received() + s.send.Acked() }
 
-// redialDelayLocked returns the pause that the loss of a link calls for: none, but
-// where one link after the other dies soon and brings nothing forward.
-func (r *redialer) redialDelayLocked(c *Conn) time.Duration {
-	lived := r.linked.Since()
-	if lived >= c.set.MaxBackoff || c.s.exchanged() > r.counts || c.s.lost.err == errNetworkChanged { //nolint:errorlint // it is never wrapped
-		r.useless = 0
+// redialDelay returns the pause that the loss of a link calls for: none, but where one
+// link after the other dies soon and brings nothing forward.
+func (e *ending) redialDelay(set *settings) time.Duration {
+	if e == nil || e.headway.Fruitless() < 2 {
 		return 0
 	}
-	if r.useless++; r.useless == 1 {
-		return 0
-	}
-	pause := c.set.backoff(r.useless-2) - lived
-	if pause <= 0 {
-		r.useless = 1
-	}
-	return max(0, pause)
+	return max(0, set.backoff(e.headway.Fruitless()-2)-e.headway.Lived())
 }
 
 // intervalLeftLocked returns how long it is until the server may be tried again. Nothing
@@ -282,7 +261,7 @@ func (r *redialer) run(c *Conn) {
 		}
 		if fresh {
 			latest, lastErr, attempt, pauses, fresh = 0, nil, 0, 0, false
-			if pause := r.redialDelayLocked(c); pause > 0 {
+			if pause := c.s.ended.redialDelay(c.set); pause > 0 {
 				r.pauseLocked(c, pause)
 				continue
 			}
@@ -302,7 +281,6 @@ func (r *redialer) run(c *Conn) {
 		switch {
 		case err == nil:
 			fresh = true // the new link may have been lost already
-			r.linkedLocked(c)
 			continue
 		case c.s.done:
 			continue
@@ -413,8 +391,8 @@ func (r *redialer) endedLocked(c *Conn, e *suite.EndedError) {
 // dropped after the client's proof, which looks the same. So a resumed link that
 // has brought nothing is no witness, unless its handshake has said already that
 // the server has everything: the next attempt asks.
-func (r *redialer) serverConfirmedEnd(s *session) bool {
-	return s.epoch == 1 || s.send.Delivered() || s.exchanged() > r.counts
+func (s *session) serverConfirmedEnd() bool {
+	return s.epoch == 1 || s.send.Delivered() || s.exchanged() > s.ending().headway.Exchanged()
 }
 
 // attemptLocked dials once and resumes, beside the link that is there, if so. The lock is

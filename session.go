@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/clock"
+	"github.com/relink-go/relink/internal/headway"
 	"github.com/relink-go/relink/internal/stream"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -102,7 +103,8 @@ type ending struct {
 
 	resumeTimeout time.Duration // if not that of the settings
 	longestGap    time.Duration // without a link, before a resume
-	value         any           // of the application's
+	headway       headway.Record
+	value         any // of the application's
 }
 
 // resumeTimeoutOr is how long the session may be without a transport, which is usual unless
@@ -112,6 +114,14 @@ func (e *ending) resumeTimeoutOr(usual time.Duration) time.Duration {
 		return e.resumeTimeout
 	}
 	return usual
+}
+
+// piece is how much a transport is handed at once on a wire that carries the stream alone.
+func (e *ending) piece() int {
+	if e == nil {
+		return batchSize
+	}
+	return e.headway.Piece(batchSize)
 }
 
 // ending returns it, and makes it where there is none.

@@ -119,7 +119,7 @@ func (r *redialer) lookLocked(c *Conn, l *link, heard bool) {
 	s.noteDue(last, c.s.send.Acked(), c.s.send.Highest())
 	if heard {
 		s.noteHeard()
-		if c.s.exchanged() > r.counts {
+		if c.s.exchanged() > c.s.ending().headway.Exchanged() {
 			r.alarms.forgive()
 		}
 	}
@@ -341,7 +341,6 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 		if r.attemptLocked(c, Event{}) == nil {
 			r.alarms.taken = min(r.alarms.taken+1, mostTaken)
 			r.alarms.raise() // if the next is suspected soon, the path may only be slow
-			r.linkedLocked(c)
 			return
 		}
 		pause = r.pauseAfterLocked(c, c.set.backoff(l.suspicion.tries))

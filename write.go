@@ -30,7 +30,8 @@ const (
 	// records as that needs. More than 64 KiB brings nothing, and a little more, or
 	// 64 KiB with what records and headers add, does harm: the kernel sends the
 	// rest by itself (docs/performance.md). A fifth of the replay buffer's largest
-	// chunk, rounded up, leaves no short piece at its end.
+	// chunk, rounded up, leaves no short piece at its end. After a link that carried
+	// nothing it is less: see internal/headway.
 	batchSize = 52 << 10
 
 	// burstWrites Writes in a row, each within burstGap of the one before and
@@ -316,7 +317,7 @@ func (s *session) takeSender(burst bool) *link {
 // worth. Else a flusher sends it, so that encrypting and sealing each have a processor.
 func (s *session) takePart() *link {
 	l := s.link
-	if l == nil || l.writer == nil || l.framing != nil || s.sender != roleFree || s.send.Sendable() < batchSize {
+	if l == nil || l.writer == nil || l.framing != nil || s.sender != roleFree || s.send.Sendable() < int64(s.ended.piece()) {
 		return nil
 	}
 	s.sender = roleInline
@@ -334,7 +335,7 @@ func (c *Conn) endSendLocked(l *link, loan replay.Loan, n int, err error) {
 		if !all || c.s.link != l || c.s.closed || l.framing != nil || left <= 0 {
 			break
 		}
-		loan = c.s.send.Lend(int(min(left, batchSize)))
+		loan = c.s.send.Lend(int(min(left, int64(c.s.ended.piece()))))
 		c.unlock()
 		n, err = l.writer.WriteNonblock(loan.Bytes())
 		c.mu.Lock()
@@ -396,7 +397,7 @@ type outgoing struct {
 // waits goes with it, unless there are records that the transport has not taken.
 func (s *session) next(l *link) (next outgoing) {
 	if l.framing == nil {
-		return outgoing{loan: s.send.Lend(batchSize)}
+		return outgoing{loan: s.send.Lend(s.ended.piece())}
 	}
 	l.writing, l.writingTicks = true, 0
 	if !l.sealed() {

@@ -57,6 +57,7 @@ var layers = []layer{
 	{dir: "internal/stream", own: []string{"internal/suite", "replay"}, never: []string{"net", "time", "sync", "context"}},
 	{dir: "internal/hedge"},
 	{dir: "internal/rtt", never: []string{"net"}},
+	{dir: "internal/headway", own: []string{"internal/clock"}, never: []string{"net"}},
 	{
 		// A protocol knows no other protocol, no transport and no clock.
 		dir:   "internal/*",
@@ -68,7 +69,7 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/admission", "internal/asserts", "internal/clock", "internal/hedge", "internal/roster", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/admission", "internal/asserts", "internal/clock", "internal/headway", "internal/hedge", "internal/roster", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto"},
 	},
 }

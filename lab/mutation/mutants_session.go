@@ -216,9 +216,27 @@ var redialMutants = []mutant{
 		pkg:    "./internal/conntest", tests: "TestHistoryHoldsWhatIsUnderWay",
 	},
 	{
+		name:   "pieces do not shrink",
+		breaks: "A transport that refuses long Writes is handed the same piece again and again.",
+		edits:  []edit{{"internal/headway/headway.go", `if r.wanting && acked == r.acked {`, `if r.wanting && acked < r.acked {`}},
+		pkg:    "./internal/headway", tests: "TestPieces",
+	},
+	{
+		name:   "a sender does not look at the piece",
+		breaks: "Pieces shrink, and whoever sends does not know.",
+		edits:  []edit{{"write.go", `outgoing{loan: s.send.Lend(s.ended.piece())}`, `outgoing{loan: s.send.Lend(batchSize)}`}},
+		pkg:    "./internal/conntest", tests: "TestTransportsThatRefuseLongWrites",
+	},
+	{
+		name:   "links that died at once are forgotten",
+		breaks: "Whoever observes is not told how many links in a row have carried nothing.",
+		edits:  []edit{{"close.go", `, Fruitless: headway.Fruitless()}`, `, Fruitless: min(headway.Fruitless(), 1)}`}},
+		pkg:    "./internal/conntest", tests: "TestFruitlessLinksAreTold",
+	},
+	{
 		name:   "redialling in a loop",
 		breaks: "A server that drops every link at once is redialled without a pause.",
-		edits:  []edit{{"resume.go", `if r.useless++; r.useless == 1 {`, `if r.useless++; r.useless > 0 {`}},
+		edits:  []edit{{"resume.go", `e.headway.Fruitless() < 2 {`, `e.headway.Fruitless() >= 0 {`}},
 		pkg:    "./internal/conntest", tests: "TestUselessLinksAreNotRedialledInALoop",
 	},
 	{
