@@ -346,6 +346,7 @@ func TestIdleCopyHoldsNoBuffer(t *testing.T) {
 				c, sc, l := Pair(t, s, TransportKinds[0], Setup{})
 				defer func() { _, _, _ = c.Abort(), sc.Abort(), l.Close() }()
 				RequireExchange(t, c, sc, 100)
+				go func() { _, _ = c.Read(make([]byte, 1)) }() // else a standby reads there, and begins when it likes
 				clients, servers = append(clients, c), append(servers, sc)
 			}
 			before := heap()
