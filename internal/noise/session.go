@@ -14,6 +14,7 @@ type base struct {
 	binding    secret   // of Conn.ChannelBinding, never sent
 	peerWindow int64
 	guest      *guest // nil where the client is anybody and wants nothing
+	moves      bool   // the client has stated the capability DRAIN
 	version    byte
 	kind       kind // of the request that opened it
 }
@@ -43,7 +44,7 @@ func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
 func (b *base) peer(server PublicKey) suite.Peer {
 	p := suite.Peer{
 		Suite: Name, ServerKey: server, ChannelBinding: b.binding,
-		Hybrid: b.kind.isHybrid(), Version: int(b.version),
+		Hybrid: b.kind.isHybrid(), Version: int(b.version), Moves: b.moves,
 	}
 	if !b.kind.keyed() {
 		p.Suite = InsecureName
