@@ -49,7 +49,7 @@ func testUnderWay(t *testing.T, s Suite, limit int, up bool) {
 	}
 	require.NoError(t, from.SetWriteDeadline(time.Time{}))
 	links := LinksOf(client)
-	client.NetworkChanged()
+	require.True(t, client.Cut())
 	got := make([]byte, len(piece))
 	require.NoError(t, to.SetReadDeadline(time.Now().Add(time.Minute)))
 	for left := written; left > 0; {
