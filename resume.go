@@ -34,9 +34,11 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 			old.setReadDeadline(clock.LongAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
 		}
 		// It is proven to be superseded, whether or not it seems alive. A client leaves closing it
-		// to the server, which else would see its loss before it has heard of this one; unless
-		// somebody is in there who is to come back.
-		if c.s.client && old.interruptible && c.s.sender == roleFree {
+		// to the server, which else would see its loss before it has heard of this one.
+		if c.s.client && old.interruptible {
+			if c.s.sender != roleFree {
+				_ = old.conn.SetWriteDeadline(clock.LongAgo.Std()) // who is in there is to come back
+			}
 			time.AfterFunc(supersededTime, old.close)
 		} else {
 			old.close()
