@@ -123,6 +123,34 @@ func TestLastWordIsLost(t *testing.T) {
 	})
 }
 
+// The client that has come back to say its last word goes when the server has heard it, whether or
+// not the server's application closes.
+func TestLastWordIsHeard(t *testing.T) {
+	InAckBubble(t, func(t *testing.T, s Suite) {
+		r := New(t, s)
+		require.NoError(t, r.Client.CloseWrite())
+		RequireEOF(t, r.Server)
+		time.Sleep(time.Second) // the client knows it
+		path := r.Net.Last()
+		path.Stall(faultnet.Up)
+		RequireWrite(t, r.Server, []byte("answer"))
+		require.NoError(t, r.Server.CloseWrite())
+		RequireRead(t, r.Client, []byte("answer"))
+		RequireEOF(t, r.Client)
+		require.NoError(t, r.Client.Close())
+		time.Sleep(500 * time.Millisecond)
+		start := time.Now()
+		path.Cut(faultnet.Reset)
+		<-r.Client.Done()
+		require.Less(t, time.Since(start), time.Second)
+		require.NoError(t, r.Client.Err())
+		require.NoError(t, r.Server.WaitAcked(t.Context(), 6))
+		require.NoError(t, r.Server.CloseContext(t.Context()))
+		require.NoError(t, r.Server.Err())
+		r.Stop()
+	})
+}
+
 // A client whose server cannot be reached any more, or has become another, has lost
 // nothing: its session ends as it was to, after CloseTimeout at the latest.
 func TestLastWordFindsNobody(t *testing.T) {

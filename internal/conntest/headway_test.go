@@ -1,8 +1,10 @@
 package conntest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -75,7 +77,10 @@ func TestTransportsThatRefuseLongWrites(t *testing.T) {
 // are told how many there were in a row, and one that carries something ends the row.
 func TestFruitlessLinksAreTold(t *testing.T) {
 	InBubble(t, func(t *testing.T, s Suite) {
-		r := New(t, s, WithPath(faultnet.Options{Delay: time.Millisecond}))
+		var log bytes.Buffer
+		r := New(t, s, WithPath(faultnet.Options{Delay: time.Millisecond}), WithClient(func(d *relink.Dialer) {
+			d.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		}))
 		dies := func(_ int, p *faultnet.Path) error {
 			time.AfterFunc(100*time.Millisecond, func() { p.Cut(faultnet.Reset) })
 			return nil
@@ -106,5 +111,7 @@ func TestFruitlessLinksAreTold(t *testing.T) {
 		require.Greater(t, len(lost), before)
 		require.Zero(t, lost[before].Fruitless, "the link before carried something")
 		r.Stop()
+		require.NotContains(t, log.String(), "fruitless=2 ")
+		require.Contains(t, log.String(), "fruitless=3 ")
 	})
 }

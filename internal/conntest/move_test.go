@@ -1,8 +1,11 @@
 package conntest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
@@ -223,8 +226,9 @@ func TestDrainRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inDrainBubble(t, func(t *testing.T, s Suite) {
 				var dialled []string
+				var log bytes.Buffer
 				r := NewIdle(t, s, addressed(&dialled), WithClient(func(d *relink.Dialer) {
-					d.DrainTo = c.drainTo
+					d.DrainTo, d.Logger = c.drainTo, slog.New(slog.NewTextHandler(&log, nil))
 					inner := d.DialTransport
 					d.DialTransport = func(ctx context.Context, network, address string) (net.Conn, error) {
 						conn, err := inner(ctx, network, address)
@@ -246,6 +250,8 @@ func TestDrainRefused(t *testing.T) {
 				require.Len(t, told, 2)
 				require.Equal(t, c.to, told[0].To)
 				require.ErrorIs(t, told[1].Err, relink.ErrDrainRefused)
+				require.ErrorContains(t, told[1].Err, relink.ErrDrainRefused.Error()+": ")
+				require.NotErrorIs(t, told[1].Err, io.EOF)
 				require.Equal(t, c.dials, len(dialled) > 1)
 				r.Exchange(100)
 				require.Zero(t, r.Client.Stats().Resumes)
@@ -253,6 +259,7 @@ func TestDrainRefused(t *testing.T) {
 				r.Exchange(100)
 				require.Equal(t, "server:1", dialled[len(dialled)-1])
 				r.Finish()
+				require.Contains(t, log.String(), "to="+c.to+" within=1s")
 			})
 		})
 	}

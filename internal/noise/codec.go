@@ -48,8 +48,6 @@ const (
 	flagPong   = 0x20
 	flagReset  = 0x40
 	flagDrain  = 0x80 // only to a client
-
-	flagsKnown = flagAck | flagFinAck | flagFin | flagStop | flagPing | flagPong | flagReset | flagDrain
 )
 
 // A cipherID names an AEAD on the wire.
@@ -292,9 +290,6 @@ func appendControl(b []byte, k suite.Control) []byte {
 func (c *codec) decode(b []byte) (r suite.Record, err error) {
 	flags, b := cut(b, flagsSize)
 	f := flags[0]
-	if f&^flagsKnown != 0 {
-		return r, suite.Malformed("a record with the flags %#02x", f)
-	}
 	if f&flagDrain != 0 {
 		if r.Drain, b, err = c.decodeDrain(b); err != nil {
 			return suite.Record{}, err
