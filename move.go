@@ -113,7 +113,7 @@ func (r *redialer) attemptMoveLocked(c *Conn) {
 		return
 	}
 	m.tries++
-	var refused *refusedDrain
+	var refused *drainRefusedError
 	switch {
 	case m.why != moveNetwork && (m.tries >= mostMoves || errors.As(err, &refused) || errors.Is(err, suite.ErrOtherInstance) || finalAnswer(err)):
 		r.moveOverLocked(c)
@@ -207,14 +207,14 @@ func (r *redialer) moveNow(c *Conn) {
 	r.armLocked(c)
 }
 
-// A refusedDrain says why a client does not go where its server sends it.
-type refusedDrain struct{ error }
+// A drainRefusedError says why a client does not go where its server sends it.
+type drainRefusedError struct{ error }
 
-func (r *refusedDrain) Unwrap() error { return r.error }
+func (r *drainRefusedError) Unwrap() error { return r.error }
 
-func (*refusedDrain) Is(target error) bool { return target == ErrDrainRefused } //nolint:errorlint // that is what Is is for
+func (*drainRefusedError) Is(target error) bool { return target == ErrDrainRefused }
 
-func (r *refusedDrain) Error() string { return ErrDrainRefused.Error() + ": " + r.error.Error() }
+func (r *drainRefusedError) Error() string { return ErrDrainRefused.Error() + ": " + r.error.Error() }
 
 // target returns the address to dial for the one that the server has named, if the
 // application has nothing against it.
@@ -228,7 +228,7 @@ func (r *redialer) target(ctx context.Context, named string) (string, error) {
 		err = drain.SameHost(r.dialled, target)
 	}
 	if err != nil {
-		return "", &refusedDrain{err}
+		return "", &drainRefusedError{err}
 	}
 	return target, nil
 }
@@ -258,7 +258,7 @@ func callDrainTo(ctx context.Context, drainTo func(context.Context, string) erro
 // may not send the client.
 func (r *redialer) checkReach(resolved string) error {
 	if err := drain.Check(resolved, r.reach); err != nil {
-		return &refusedDrain{err}
+		return &drainRefusedError{err}
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func occurrences(t *testing.T, inverted []byte, stacks bool) (n int) {
 	require.NoError(t, err)
 	mem, err := os.Open("/proc/self/mem")
 	require.NoError(t, err)
-	defer mem.Close()
+	defer func() { _ = mem.Close() }()
 	buf := make([]byte, 1<<20)
 	defer clear(buf)
 	for line := range bytes.Lines(maps) {
