@@ -228,7 +228,6 @@ type settings struct {
 	Authorize                  func(context.Context, Attempt) error // nil lets everybody in
 
 	AttemptTimeout, MinBackoff, MaxBackoff time.Duration // a dialer's
-	RenewEvery                             time.Duration // 0 is never
 }
 
 // A bounded is a time that must be positive, with the name of its field.
@@ -365,7 +364,7 @@ func (d *Dialer) resolve() (*settings, error) {
 	if d.Suite == nil {
 		return nil, errors.New("relink: Dialer.Suite is nil: name a suite, for instance relink.NoiseClient")
 	}
-	s := &settings{Config: d.Config, AttemptTimeout: d.AttemptTimeout, MinBackoff: d.MinBackoff, MaxBackoff: d.MaxBackoff, RenewEvery: d.RenewEvery}
+	s := &settings{Config: d.Config, AttemptTimeout: d.AttemptTimeout, MinBackoff: d.MinBackoff, MaxBackoff: d.MaxBackoff}
 	if err := s.Config.resolve(); err != nil {
 		return nil, err
 	}
@@ -378,9 +377,6 @@ func (d *Dialer) resolve() (*settings, error) {
 	}
 	if s.MaxBackoff < s.MinBackoff {
 		return nil, fmt.Errorf("relink: Dialer.MaxBackoff (%v) is below MinBackoff (%v)", s.MaxBackoff, s.MinBackoff)
-	}
-	if s.RenewEvery < 0 || s.RenewEvery > 0 && s.RenewEvery < renewEvery {
-		return nil, fmt.Errorf("relink: Dialer.RenewEvery is %v: use at least %v, or 0 for never", s.RenewEvery, renewEvery)
 	}
 	if err := d.Vigilance.check(); err != nil {
 		return nil, fmt.Errorf("relink: Dialer.Vigilance %w", err)

@@ -281,14 +281,10 @@ func (c *Conn) finishLocked(e end) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	c.s.drainAnswered(true)
 	if e := c.s.ended; e != nil && e.timer != nil {
 		e.timer.Stop()
 	}
 	if c.redial != nil {
-		if c.redial.moving.timer != nil {
-			c.redial.moving.timer.Stop()
-		}
 		c.redial.retryNowLocked() // to see that it is over
 	}
 	if c.server != nil {

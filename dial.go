@@ -7,11 +7,9 @@ import (
 	"net"
 	"os"
 	"reflect"
-	"syscall"
 	"time"
 
 	"github.com/relink-go/relink/internal/clock"
-	"github.com/relink-go/relink/internal/drain"
 	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
 )
@@ -57,21 +55,6 @@ type Dialer struct {
 	// only where the kernel knows that data is not acknowledged: on Linux and
 	// Android, and over TCP.
 	Vigilance Vigilance
-
-	// RenewEvery, if positive, has each session move to a new transport so often, up to
-	// an eighth sooner: for a balancer that would else keep a client where it once came in, or a path
-	// that forgets old connections. The old transport serves until the new one is confirmed; on a
-	// classic suite there is a gap of one handshake. At least a second. Zero means never.
-	RenewEvery time.Duration
-
-	// DrainTo is asked about an address to which the server asks the client to move
-	// ([Listener.Drain]), as host:port; an error keeps the client where it is. Nil means
-	// that the host must be the one that was dialled. ctx ends with the attempt, and one that does not
-	// return or panics counts as an error. Whatever it says, a loopback, link-local
-	// or private address is refused unless the first transport has led as far inside. That is looked
-	// at on the address which is connected to, before anything is sent. A DialTransport gets the new address,
-	// and its connection's RemoteAddr is looked at where it is an address of IP.
-	DrainTo func(ctx context.Context, address string) error
 }
 
 // Dial opens a session with the suite and otherwise default settings; see
@@ -110,34 +93,19 @@ func (d *Dialer) DialConn(ctx context.Context, network, address string) (*Conn, 
 	if err != nil {
 		return nil, dialError(ctx, err, nil, dialled)
 	}
-	r := &redialer{wake: make(chan struct{}, 1), vigilance: d.Vigilance, dialled: address, address: address, drainTo: d.DrainTo}
+	r := &redialer{wake: make(chan struct{}, 1), vigilance: d.Vigilance}
 	if p, ok := set.protocols[0].(suite.Spaced); ok {
 		r.minInterval = time.Duration(p.MinInterval()) * time.Millisecond
 	}
 	if transport := d.DialTransport; transport != nil {
-		r.dial = func(ctx context.Context, to string) (net.Conn, error) {
-			t, err := dialRecover(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, to) })
-			if err == nil && to != address {
-				if err = r.checkReach(t.RemoteAddr().String()); err != nil {
-					closeTransport(t)
-					return nil, err
-				}
-			}
-			return t, err
+		r.dial = func(ctx context.Context) (net.Conn, error) {
+			return dialRecover(ctx, func(ctx context.Context) (net.Conn, error) { return transport(ctx, network, address) })
 		}
 	} else {
 		own := net.Dialer{KeepAliveConfig: socket.KeepAlive(set.LivenessTimeout)}
-		elsewhere := own
-		elsewhere.Control = func(_, resolved string, _ syscall.RawConn) error { return r.checkReach(resolved) }
-		r.keepAliveSet = true
-		r.dial = func(ctx context.Context, to string) (net.Conn, error) {
-			if to != address {
-				return elsewhere.DialContext(ctx, network, to)
-			}
-			return own.DialContext(ctx, network, to)
-		}
+		r.dial, r.keepAliveSet = func(ctx context.Context) (net.Conn, error) { return own.DialContext(ctx, network, address) }, true
 	}
-	t, err := r.dial(ctx, address)
+	t, err := r.dial(ctx)
 	if err != nil {
 		return nil, dialError(ctx, err, nil, dialled)
 	}
@@ -206,7 +174,6 @@ func openSession(ctx context.Context, t net.Conn, set *settings, r *redialer) (*
 		c.mu.Lock()
 		defer c.unlock()
 		c.attachLocked(s, 0, sl)
-		r.reach, _ = drain.ReachOf(c.RemoteAddr().String())
 		return nil
 	})
 	if err != nil && c != nil {

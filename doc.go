@@ -165,8 +165,8 @@
 // about every client and every resume, and [Listener.Revoke] ends the sessions of a
 // key. [Conn.Identity] tells how a session was opened. Keys can be exchanged while
 // the server runs ([Listener.SetKeys]), and sessions given a greatest age
-// ([ListenConfig.MaxAge]). It can ask its clients to move to another of its addresses,
-// without a break ([Listener.Drain]).
+// ([ListenConfig.MaxAge]). Moving clients to another server (drain) is specified,
+// and not available yet.
 //
 // In a process that allows only what FIPS 140 approves (GODEBUG=fips140=only) the
 // suite does not work, and Listen and Dial say so.

@@ -115,10 +115,6 @@ var (
 	// listener's suites.
 	ErrNoSuite = errors.New("relink: the client speaks none of the listener's suites")
 
-	// ErrDrainRefused means that a client does not go to the address that its server has
-	// named: see [Dialer.DrainTo]. Its session goes on where it is.
-	ErrDrainRefused = errors.New("relink: the client does not go to the address that its server has named")
-
 	// ErrProbe means that a transport ended before its first byte, cleanly or with a
 	// reset, as those of a load balancer's health checks do. One that says why it ended, a
 	// wrong certificate for instance, is none.

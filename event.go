@@ -14,7 +14,7 @@ import (
 type EventKind int
 
 // The kinds of events. For each session they come in this order: opened, then
-// any number of draining, suspected, suspended, resuming and resumed, then closed.
+// any number of suspected, suspended, resuming and resumed, then closed.
 const (
 	// EventOpened: a new session is established.
 	EventOpened EventKind = iota + 1
@@ -47,12 +47,6 @@ const (
 	// session, on a wire without acknowledgements, keeps less of what it has sent than
 	// ReplayLimit says, though 64 KiB at least: a cut may end it with [ErrReplayGap].
 	EventHistoryCut
-	// EventDraining: the server has asked this client to move, to the address To, or the one in
-	// use if that is empty, at a moment of its choice Within the time. EventResumed follows
-	// then, with a Gap of zero. If the client does not go there, or cannot, the
-	// event comes once more with an Err, and the session goes on where it is. An application
-	// may take it as the word that its server is about to go.
-	EventDraining
 )
 
 // eventAcceptFailed goes to the Logger alone: the inner listener returned a
@@ -80,8 +74,6 @@ func (k EventKind) String() string {
 		return "listener failed"
 	case EventHistoryCut:
 		return "history cut"
-	case EventDraining:
-		return "draining"
 	default:
 		return fmt.Sprintf("EventKind(%d)", int(k))
 	}
@@ -120,9 +112,6 @@ type Event struct {
 	// what it has taken. The first transport of a session and one given up for
 	// [Conn.NetworkChanged] never count. Set for EventSuspended.
 	Fruitless int
-	// To and Within are what the server asks for. Set for EventDraining.
-	To     string
-	Within time.Duration
 	// Err is the reason, where there is one.
 	Err error
 	// Refusals is set for an EventRefused that stands for all the handshakes which
@@ -357,9 +346,9 @@ func (n *notifier) log(e Event) {
 		if e.Fruitless >= warnFruitless {
 			level = slog.LevelWarn
 		}
-	case EventOpened, EventResumed, EventSuspected, EventDraining, EventClosed:
+	case EventOpened, EventResumed, EventSuspected, EventClosed:
 	}
-	attrs := make([]slog.Attr, 0, 8)
+	attrs := make([]slog.Attr, 0, 7)
 	if e.Conn != nil {
 		attrs = append(attrs, slog.String("session", e.Conn.ID()))
 	}
@@ -377,9 +366,6 @@ func (n *notifier) log(e Event) {
 	}
 	if e.Fruitless > 0 {
 		attrs = append(attrs, slog.Int("fruitless", e.Fruitless))
-	}
-	if e.Kind == EventDraining {
-		attrs = append(attrs, slog.String("to", e.To), slog.Duration("within", e.Within))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))

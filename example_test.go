@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/relink-go/relink"
@@ -187,11 +186,9 @@ func ExampleListener_TakeTransport() {
 	defer server.Abort()
 
 	replaced.Store(true)
-	client.Cut()
-	for server.Label() == "" {
-		fmt.Fprint(client, "x")
-		server.Read(make([]byte, 1))
-	}
+	client.NetworkChanged()
+	fmt.Fprint(client, "x")
+	server.Read(make([]byte, 1))
 	fmt.Println(server.Label())
 	// Output: passed on
 }
@@ -234,11 +231,9 @@ func ExampleListener_AddListener() {
 	fmt.Println(server.Label())
 
 	blocked.Store(true)
-	client.Cut()
-	for server.Label() == "7000" {
-		fmt.Fprint(client, "x")
-		server.Read(make([]byte, 1))
-	}
+	client.NetworkChanged()
+	fmt.Fprint(client, "x")
+	server.Read(make([]byte, 1))
 	fmt.Println(server.Label())
 	// Output:
 	// 7000
@@ -885,84 +880,6 @@ func ExampleConn_SetVigilance() {
 	// Output: <nil>
 }
 
-// Control of a net.Dialer has the socket of each transport before it connects, to bind it to a
-// network or to set an option; also that of the transport beside the one in use.
-func ExampleDialer_control() {
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.DH64RC4Server{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer l.Close()
-	sockets := make(chan bool, 10)
-	bound := net.Dialer{Control: func(network, address string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { sockets <- fd != 0 }) // Network.bindSocket of Android, for instance
-	}}
-	d := relink.Dialer{Suite: relink.DH64RC4Client{}, DialTransport: bound.DialContext}
-	client, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Abort()
-	client.NetworkChanged()
-	fmt.Println(<-sockets, <-sockets)
-	// Output: true true
-}
-
-// A server that is about to be replaced sends its clients to an address of its own. The
-// address that they knew is free for its successor.
-func ExampleListener_Drain() {
-	key := relink.GenerateKey()
-	l, err := relink.Listen("tcp", "127.0.0.1:0", relink.NoiseServer{Keys: []relink.PrivateKey{key}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer l.Close()
-	own, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := l.AddListener(own, "own"); err != nil {
-		log.Fatal(err)
-	}
-	d := relink.Dialer{Suite: relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}}}
-	client, err := d.DialConn(context.Background(), "tcp", l.Addr().String())
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Abort()
-	server, err := l.AcceptConn()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer server.Abort()
-
-	_, port, _ := net.SplitHostPort(own.Addr().String())
-	stayed, err := l.Drain(context.Background(), 100*time.Millisecond, ":"+port)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(stayed, "stayed; the other's transport came to:", server.Label())
-	// Output: 0 stayed; the other's transport came to: own
-}
-
-// One session is asked to move.
-func ExampleConn_Drain() {
-	key := relink.GenerateKey()
-	client, server := session(relink.NoiseServer{Keys: []relink.PrivateKey{key}}, relink.NoiseClient{ServerKeys: []relink.PublicKey{key.PublicKey()}})
-	defer client.Abort()
-	defer server.Abort()
-	before := client.LocalAddr().String()
-	if err := server.Drain(0, ""); err != nil {
-		log.Fatal(err)
-	}
-	for client.LocalAddr().String() == before {
-		fmt.Fprint(server, "x")
-		client.Read(make([]byte, 1))
-	}
-	fmt.Println(client.Stats().Resumes)
-	// Output: 1
-}
-
 func ExampleConn_NetworkChanged() {
 	l := echo(relink.DH64RC4Server{})
 	defer l.Close()
@@ -1134,7 +1051,7 @@ func ExampleConfig_onEvent() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn.Cut() // as a lost transport
+	conn.NetworkChanged() // as good as a lost transport
 	for e := range events {
 		fmt.Println(e.Kind)
 		if e.Kind == relink.EventResumed {
@@ -1160,7 +1077,7 @@ func ExampleEvent() {
 			fmt.Printf("%v is back after %v, %d bytes sent again\n", e.Remote, e.Gap, e.Replayed)
 		case relink.EventRefused:
 			fmt.Println("refused:", e.Err)
-		case relink.EventOpened, relink.EventDraining, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventClosed, relink.EventListenerFailed, relink.EventHistoryCut:
+		case relink.EventOpened, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventClosed, relink.EventListenerFailed, relink.EventHistoryCut:
 			fmt.Println(e.Kind)
 		}
 		if e.Dropped > 0 {

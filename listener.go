@@ -38,7 +38,6 @@ type Listener struct {
 	closed     bool
 	stopped    bool // an Acceptor's Close was called
 	draining   bool // it was, or Shutdown
-	toldToMove bool // the clients were asked to, for Shutdown
 	shut       bool // Shutdown has closed it, and nobody called Close since
 	drained    chan struct{}
 
@@ -221,11 +220,6 @@ func (l *Listener) Close() error {
 // included, until all have ended or ctx does. Then it closes the listener, and
 // returns ctx.Err if sessions were left.
 //
-// It first asks the clients to move, as [Listener.Drain] without an address does, and does not
-// wait for them: within half of the time that ctx has, or 10 seconds where it has no deadline. Their
-// applications learn of it ([EventDraining]), and where another process has taken
-// the address over and passes resumes on, their transports lead through that.
-//
 // On a classic wire a client learns of the server's Close by a last resume that
 // is refused. If a cut destroys the answer for the last session of all, nobody
 // is left to repeat it: the client has read everything, and its next Read
@@ -239,16 +233,8 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 			close(l.drained)
 		}
 	}
-	drained, first := l.drained, !l.toldToMove
-	l.toldToMove = true
+	drained := l.drained
 	l.mu.Unlock()
-	if first {
-		within := shutdownDrain
-		if at, ok := ctx.Deadline(); ok {
-			within = min(max(0, time.Until(at)/2), suite.MaxDrain*time.Millisecond)
-		}
-		l.askToMove(within, nil, nil)
-	}
 	var err error
 	select {
 	case <-drained:

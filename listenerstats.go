@@ -24,7 +24,6 @@ type ListenerStats struct {
 
 	Opened           int64        // sessions
 	Resumes          int64        // how often one went on over a new transport
-	Moved            int64        // of these, because it was asked to: see [Listener.Drain]
 	Displaced        int64        // sessions that gave way to new ones: [ErrDisplaced]
 	ReclaimedUnused  int64        // suspended sessions that ended for their memory: [ErrReclaimedUnused]
 	ReclaimedLongest int64        // and those of which this may be missed: [ErrReclaimedLongest]
@@ -184,8 +183,8 @@ func refusalOf(err error) refusal {
 // Sessions add to them at ticks and when something changes, so that Read and Write
 // touch nothing that sessions share, and asking walks over none.
 type totals struct {
-	opened, resumes, moved, read, written, replayed, memory, displaced, reclaimedUnused, reclaimedLongest, histories atomic.Int64
-	refused                                                                                                          [refusals]atomic.Int64
+	opened, resumes, read, written, replayed, memory, displaced, reclaimedUnused, reclaimedLongest, histories atomic.Int64
+	refused                                                                                                   [refusals]atomic.Int64
 }
 
 // A reported is what of a session is in the totals: the low bits of its counts. It
@@ -237,7 +236,6 @@ func (l *Listener) Stats() ListenerStats {
 		Memory:           t.memory.Load(),
 		Opened:           t.opened.Load(),
 		Resumes:          t.resumes.Load(),
-		Moved:            t.moved.Load(),
 		Displaced:        t.displaced.Load(),
 		ReclaimedUnused:  t.reclaimedUnused.Load(),
 		ReclaimedLongest: t.reclaimedLongest.Load(),

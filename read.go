@@ -498,9 +498,6 @@ func (s *session) takeControl(l *link, k suite.Control) error {
 	if k.Ping {
 		s.pongDue = true
 	}
-	if k.Drain != nil {
-		s.ending().drain = k.Drain
-	}
 	if k.Pong {
 		l.ackAsked = false
 		l.trips.answer()

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/relink-go/relink/internal/clock"
-	"github.com/relink-go/relink/internal/drain"
 	"github.com/relink-go/relink/internal/hedge"
 	"github.com/relink-go/relink/internal/socket"
 	"github.com/relink-go/relink/internal/suite"
@@ -33,16 +32,7 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		if c.s.receiver != roleFree {
 			old.setReadDeadline(clock.LongAgo) // a Close that takes its time, as that of TLS, must not hold a Read up
 		}
-		// It is proven to be superseded, whether or not it seems alive. A client leaves closing it
-		// to the server, which else would see its loss before it has heard of this one.
-		if c.s.client && old.interruptible {
-			if c.s.sender != roleFree {
-				_ = old.conn.SetWriteDeadline(clock.LongAgo.Std()) // who is in there is to come back
-			}
-			time.AfterFunc(supersededTime, old.close)
-		} else {
-			old.close()
-		}
+		old.close() // proven to be superseded, whether or not it seems alive
 		c.s.lost.at = 0
 		c.s.slowNetwork = c.s.client && old.framing != nil && c.s.send.Highest() > c.s.send.Acked() && c.s.send.Acked() == old.base
 	}
@@ -79,9 +69,6 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		}
 	}
 	c.server.provenAliveLocked(c)
-	if c.redial != nil {
-		c.redial.attachedLocked(c)
-	}
 	if c.s.leaving {
 		c.s.pingDue = true
 		c.s.hearAcks()
@@ -97,9 +84,6 @@ func (c *Conn) attachLocked(s *handshakeStream, told int64, sl suite.Link) {
 		}
 		if c.server != nil {
 			c.server.totals.resumes.Add(1)
-			if c.s.drainAnswered(false) {
-				c.server.totals.moved.Add(1)
-			}
 		}
 		if e.Gap > 0 {
 			c.s.ending().longestGap = max(c.s.ending().longestGap, e.Gap)
@@ -163,13 +147,10 @@ func (v clientView) Pending(p []byte) (int64, int) {
 // the session is suspended, or suspects its link.
 type redialer struct {
 	// Constant after creation.
-	dial         func(ctx context.Context, address string) (net.Conn, error)
-	dialled      string                              // the address that Dial was given
-	drainTo      func(context.Context, string) error // see Dialer.DrainTo
-	reach        drain.Reach                         // of the first transport
-	keepAliveSet bool                                // dial sets the transports' keep-alive itself
-	minInterval  time.Duration                       // between two handshakes: see suite.Spaced
-	wake         chan struct{}                       // ends a pause
+	dial         func(ctx context.Context) (net.Conn, error)
+	keepAliveSet bool          // dial sets the transports' keep-alive itself
+	minInterval  time.Duration // between two handshakes: see suite.Spaced
+	wake         chan struct{} // ends a pause
 
 	// Guarded by the session's lock.
 	running bool
@@ -178,8 +159,6 @@ type redialer struct {
 	touched clock.Time         // when the server was last given something to settle
 	beside  bool               // it pauses while there is a link
 	alarms  alarms             // see suspicion.go
-	moving  moving             // see move.go
-	address string             // where the session is
 
 	vigilance Vigilance
 	trip      time.Duration // a round trip of the last link, as far as known
@@ -255,10 +234,13 @@ func (c *Conn) NetworkChanged() {
 	if c.redial == nil || c.s.done {
 		return
 	}
-	if c.s.link != nil {
-		c.redial.moveLocked(c, migration{why: moveNetwork})
+	if l := c.s.link; l != nil {
+		c.linkLostLocked(l, errNetworkChanged)
+		if c.redial.cancel == nil { // else an attempt beside it is of the old network too
+			return
+		}
 	}
-	c.redial.retryNowLocked() // an attempt under way is of the old network
+	c.redial.retryNowLocked()
 }
 
 // run redials until the session has a link, ends, or expires. It expires
@@ -271,7 +253,7 @@ func (r *redialer) run(c *Conn) {
 	attempt, pauses := 0, 0
 	c.mu.Lock()
 	defer c.unlock()
-	for fresh := true; !c.s.done && (c.s.link == nil || c.s.moves != stays || c.s.link.doubtful()); {
+	for fresh := true; !c.s.done && (c.s.link == nil || c.s.link.doubtful()); {
 		if c.s.link != nil {
 			r.attemptBesideLocked(c)
 			fresh = true
@@ -295,7 +277,7 @@ func (r *redialer) run(c *Conn) {
 		if !last {
 			resuming.NextAttempt = time.Now().Add(c.set.AttemptTimeout).Add(pause)
 		}
-		err := r.attemptLocked(c, resuming, "")
+		err := r.attemptLocked(c, resuming)
 		switch {
 		case err == nil:
 			fresh = true // the new link may have been lost already
@@ -348,10 +330,6 @@ func finalAnswer(err error) bool {
 	return errors.As(err, &ended) || errors.Is(err, suite.ErrRefused) ||
 		errors.Is(err, suite.ErrReplayGap) || errors.Is(err, suite.ErrCounters)
 }
-
-// supersededTime is how long a client leaves a transport open that the server is about to
-// close.
-const supersededTime = time.Second
 
 // otherInstanceTime is what is left of ResumeTimeout when another instance of the server
 // says that it does not know the session: enough for a balancer to find the right one.
@@ -417,10 +395,10 @@ func (s *session) serverConfirmedEnd() bool {
 	return s.epoch == 1 || s.send.Delivered() || s.exchanged() > s.ending().headway.Exchanged()
 }
 
-// attemptLocked dials once and resumes, beside the link that is there, if so: at the address
-// that the server has named, if that is not empty. The lock is released meanwhile.
-func (r *redialer) attemptLocked(c *Conn, resuming Event, named string) error {
-	old, moves := c.s.link, r.moving.attempt
+// attemptLocked dials once and resumes, beside the link that is there, if so. The lock is
+// released meanwhile.
+func (r *redialer) attemptLocked(c *Conn, resuming Event) error {
+	old := c.s.link
 	select { // what woke an attempt must not shorten the pause after it
 	case <-r.wake:
 	default:
@@ -432,18 +410,12 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event, named string) error {
 	if old == nil {
 		c.notify.post(resuming)
 	} else {
+		c.s.send.Hold()
 		r.trip = old.trips.Smoothed()
 	}
-	address, every := r.address, r.hedgeLocked(c)
+	every := r.hedgeLocked(c)
 	c.unlock()
-	var t net.Conn
-	var err error
-	if named != "" {
-		address, err = r.target(ctx, named)
-	}
-	if err == nil {
-		t, err = hedge.Dial(ctx, every, func(ctx context.Context) (net.Conn, error) { return r.dial(ctx, address) }, resetTransport)
-	}
+	t, err := hedge.Dial(ctx, every, r.dial, resetTransport)
 	if err == nil && old != nil {
 		err = r.connectedBeside(c, old)
 	}
@@ -464,7 +436,7 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event, named string) error {
 	if err == nil && c.s.done {
 		err = net.ErrClosed
 	}
-	if l := c.s.link; err == nil && l != nil && !moves && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
+	if l := c.s.link; err == nil && l != nil && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		err = errSpoke
 	}
 	if err == nil && r.retry {
@@ -480,7 +452,6 @@ func (r *redialer) attemptLocked(c *Conn, resuming Event, named string) error {
 		c.s.send.Unhold()
 		return err
 	}
-	r.address = address
 	c.s.early(sl.Early.Offset, sl.Early.Data)
 	c.attachLocked(s, c.s.recv.Received(), sl)
 	return nil

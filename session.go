@@ -47,7 +47,6 @@ type session struct {
 	closed      bool         // Close or Abort was called
 	done        bool         // nothing is left but what Read may still take
 	leaving     bool         // client: over, and the server is to learn it
-	moves       moves        // client: whether it moves to a new link, beside the one there is
 	provisional bool         // server: the handshake is not complete
 	unaccepted  bool         // server: the application does not have it yet
 	slowNetwork bool         // the last link carried too little
@@ -105,9 +104,7 @@ type ending struct {
 	resumeTimeout time.Duration // if not that of the settings
 	longestGap    time.Duration // without a link, before a resume
 	headway       headway.Record
-	value         any          // of the application's
-	drained       *drained     // server: what the client is asked for, or nil
-	drain         *suite.Drain // client: what the server has asked for just now, or nil
+	value         any // of the application's
 }
 
 // resumeTimeoutOr is how long the session may be without a transport, which is usual unless

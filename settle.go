@@ -63,10 +63,6 @@ func (c *Conn) settleLocked() {
 	} else if c.s.receiver == roleFree {
 		c.s.lost.link = nil // nobody has anything of it in hand
 	}
-	if e := c.s.ended; e != nil && e.drain != nil {
-		c.redial.drainedLocked(c, *e.drain)
-		e.drain = nil
-	}
 	c.s.wake()
 	if ends, leaves := c.s.lingered(); ends {
 		c.finishLocked(end{})
@@ -163,7 +159,7 @@ func (s *session) writeSends(l *link) bool {
 
 // controlDue says whether there is control that does not wait for data.
 func (s *session) controlDue(l *link) bool {
-	return l.framing != nil && (s.recv.AckUrgent() || s.pongDue || s.pingDue || s.ended.drainDue() || s.closed && !l.stopSent || s.saysClosed(l))
+	return l.framing != nil && (s.recv.AckUrgent() || s.pongDue || s.pingDue || s.closed && !l.stopSent || s.saysClosed(l))
 }
 
 // halfCloseDue says whether the transport's own end is all that is left
@@ -204,7 +200,7 @@ func (s *session) lingered() (ends, leaves bool) {
 	case l == nil:
 		return s.mayPart(), !s.mayPart()
 	default:
-		return l.closedSaid && !l.sealed() && !s.doubtful(), false
+		return l.closedSaid && !l.sealed() && !l.doubtful(), false
 	}
 }
 

@@ -304,7 +304,7 @@ func (r *redialer) withdrawLocked(s *session, l *link) {
 	}
 	p.since, p.tries = 0, 0
 	s.earlyGiven = false // what the attempt carried has arrived by now, or will over this link
-	if r.cancel != nil && !r.moving.attempt {
+	if r.cancel != nil {
 		r.cancel()
 	}
 	r.wakeLocked()
@@ -324,30 +324,21 @@ func (l *link) suspected(pings, pingDue bool) bool {
 	}
 }
 
-// doubtful reports whether there is a link that is suspected, or of another network. What was
-// said over it last may not have arrived.
-func (s *session) doubtful() bool {
-	return s.link != nil && (s.moves == movesUncertain || s.link.doubtful())
-}
+// doubtful reports whether there is a link and it is suspected. What was said over it
+// last may not have arrived.
+func (l *link) doubtful() bool { return l != nil && l.suspicion != nil && l.suspicion.since != 0 }
 
-// doubtful reports whether the link is suspected.
-func (l *link) doubtful() bool { return l.suspicion != nil && l.suspicion.since != 0 }
-
-// attemptBesideLocked makes an attempt beside a link that is suspected, or moved from, and pauses if it comes to
+// attemptBesideLocked makes an attempt beside a suspected link, and pauses if it comes to
 // nothing. None of its failures is final: the link is there.
 func (r *redialer) attemptBesideLocked(c *Conn) {
 	l := c.s.link
-	if c.s.moves != stays {
-		r.attemptMoveLocked(c)
-		return
-	}
 	if !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		r.spokeLocked(&c.s, l)
 		return
 	}
 	pause := r.alarms.spareLeft()
 	if pause <= 0 {
-		if r.attemptLocked(c, Event{}, "") == nil {
+		if r.attemptLocked(c, Event{}) == nil {
 			r.alarms.taken = min(r.alarms.taken+1, mostTaken)
 			r.alarms.raise() // if the next is suspected soon, the path may only be slow
 			return
@@ -356,7 +347,9 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 		l.suspicion.tries++
 	}
 	if c.s.link == l && l.suspicion.since != 0 && !c.s.done {
-		r.pauseBesideLocked(c, pause)
+		r.beside = true
+		r.pauseLocked(c, pause)
+		r.beside = false
 	}
 }
 
@@ -364,21 +357,15 @@ func (r *redialer) attemptBesideLocked(c *Conn) {
 func (r *redialer) connectedBeside(c *Conn, l *link) error {
 	c.mu.Lock()
 	defer c.unlock()
-	why := errNetworkChanged
-	if !r.moving.attempt {
-		why = errSuspected
-		r.alarms.spare = clock.Now()
+	r.alarms.spare = clock.Now()
+	if c.s.link != l { // lost meanwhile: the transport has come in time
+		return nil
 	}
-	switch {
-	case r.retry:
-		return errNetworkChanged // it is of the old network
-	case c.s.link != l: // lost meanwhile: the transport has come in time
-	case !r.moving.attempt && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue):
+	if !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		return errSpoke
-	case l.framing == nil:
-		c.linkLostLocked(l, why)
-	default:
-		c.s.send.Hold()
+	}
+	if l.framing == nil {
+		c.linkLostLocked(l, errSuspected)
 	}
 	return nil
 }

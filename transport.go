@@ -229,11 +229,6 @@ func (t *contained) SetDeadline(at time.Time) (err error) {
 	return t.Conn.SetDeadline(at)
 }
 
-func (t *contained) SetWriteDeadline(at time.Time) (err error) {
-	defer t.caught("SetWriteDeadline", &err)
-	return t.Conn.SetWriteDeadline(at)
-}
-
 func (t *contained) SetReadDeadline(at time.Time) (err error) {
 	defer t.caught("SetReadDeadline", &err)
 	return t.Conn.SetReadDeadline(at)

@@ -497,9 +497,6 @@ func (s *session) collectControl(l *link) suite.Control {
 		l.trips.ask()
 	}
 	s.pingDue, s.pongDue = false, false
-	if s.ended.drainDue() {
-		k.Drain = s.ended.drained.take()
-	}
 	if s.closed {
 		k.Stop, l.stopSent = true, true
 	}

@@ -92,7 +92,7 @@ func (h *History) Observe(e relink.Event) {
 		if e.Refusals != nil {
 			s.refused += e.Refusals.Total() - 1
 		}
-	case relink.EventResuming, relink.EventSuspected, relink.EventDraining, relink.EventHistoryCut, relink.EventListenerFailed:
+	case relink.EventResuming, relink.EventSuspected, relink.EventHistoryCut, relink.EventListenerFailed:
 	}
 }
 

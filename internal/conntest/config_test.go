@@ -149,7 +149,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 			fields++
 		}
 	}
-	require.Equal(t, 5+7+5, fields)
+	require.Equal(t, 5+7+4, fields)
 }
 
 // requireListenError requires an error that names what is wrong, from each

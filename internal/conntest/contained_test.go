@@ -430,7 +430,6 @@ func TestTransportPanicsOnTheServer(t *testing.T) {
 				wrapping.Store(true)
 				bad.Store(p.early)
 				r.Client.NetworkChanged() // onto a transport that panics
-				synctest.Wait()
 				r.Exchange(500)
 				bad.Store(true)
 				if p.provoke != nil {

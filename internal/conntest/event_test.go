@@ -154,8 +154,8 @@ func TestHangingObserver(t *testing.T) {
 		const changes = MaxQueuedEvents/3 + 100
 		RequireInstant(t, func() {
 			for range changes { // suspended, resuming, resumed each time
-				r.Net.Last().Cut(faultnet.ResetNow)
-				r.Exchange(1)
+				r.Client.NetworkChanged()
+				synctest.Wait()
 				require.Equal(t, relink.StateConnected, r.Client.State())
 			}
 			r.Exchange(100)
@@ -312,7 +312,7 @@ func TestPanickingObservers(t *testing.T) {
 					c.Logger = slog.New(handlerFunc(func(slog.Record) { records.Add(1); mistake() }))
 				}))
 				for range 5 {
-					r.Net.Last().Cut(faultnet.ResetNow)
+					r.Client.NetworkChanged()
 					r.Exchange(100)
 				}
 				r.Stop()
@@ -365,7 +365,7 @@ func TestEventKindString(t *testing.T) {
 	for kind, name := range map[relink.EventKind]string{
 		relink.EventOpened: "opened", relink.EventSuspended: "suspended", relink.EventResuming: "resuming",
 		relink.EventResumed: "resumed", relink.EventRefused: "refused", relink.EventClosed: "closed", 99: "EventKind(99)",
-		relink.EventSuspected: "suspected", relink.EventHistoryCut: "history cut", relink.EventDraining: "draining", relink.EventListenerFailed: "listener failed",
+		relink.EventSuspected: "suspected", relink.EventHistoryCut: "history cut", relink.EventListenerFailed: "listener failed",
 	} {
 		require.Equal(t, name, kind.String())
 	}

@@ -86,7 +86,7 @@ func TestFruitlessLinksAreTold(t *testing.T) {
 			return nil
 		}
 		r.Net.OnDial(dies)
-		r.Client.Cut()
+		r.Client.NetworkChanged()
 		require.NoError(t, r.Server.SetReadDeadline(time.Now().Add(time.Minute)))
 		_, err := r.Server.Read(make([]byte, 1)) // a server without pings looks only when somebody reads
 		requireTimeout(t, err)

@@ -69,7 +69,7 @@ func TestRestartedServer(t *testing.T) {
 		tw := newTwins(t, s)
 		tw.to.Store(1)
 		start := time.Now()
-		tw.client.Cut()
+		tw.client.NetworkChanged()
 		_, err := tw.client.Read(make([]byte, 1))
 		require.ErrorIs(t, err, relink.ErrSessionLost)
 		require.NotErrorIs(t, err, relink.ErrExpired)
@@ -86,7 +86,7 @@ func TestLedAstray(t *testing.T) {
 		tw := newTwins(t, s)
 		for range 3 {
 			tw.to.Store(1)
-			tw.client.Cut()
+			tw.client.NetworkChanged()
 			time.Sleep(9 * time.Second)
 			require.NotEqual(t, relink.StateConnected, tw.client.State())
 			tw.to.Store(0)

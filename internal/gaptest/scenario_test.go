@@ -340,7 +340,6 @@ var worldActions = []action{
 	}},
 	{name: "listener.Shutdown", do: func(w *world) (int, error) {
 		w.facts.shutdown = true
-		w.facts.moved = true // clients are asked to move first
 		return 0, w.l.Shutdown(context.Background())
 	}},
 	{name: "listener.Queries", atOnce: true, do: func(w *world) (int, error) {

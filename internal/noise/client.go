@@ -38,7 +38,7 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 	if r.kind.psk() {
 		psk = p.ring.Load().psks[0]
 	}
-	claim := newClaim{window: uint32(p.window), capabilities: capabilityDrain, target: p.opts.Target}
+	claim := newClaim{window: uint32(p.window), target: p.opts.Target}
 	answer, keys, no, err := p.ask(s, r, pinned, (*secret)(psk), claim.encode())
 	if err != nil {
 		return fail(no, err)
@@ -58,7 +58,7 @@ func (p *Protocol) openWith(s suite.Stream, r request, pinned PublicKey) (suite.
 	}
 	session := &clientSession{
 		base: base{
-			id: keys.session, binding: keys.binding, moves: true, version: r.version, kind: r.kind,
+			id: keys.session, binding: keys.binding, version: r.version, kind: r.kind,
 			guest: newGuest(r.kind, p.clientPublic, psk, p.opts.Target), peerWindow: window,
 		},
 		p:          p,

@@ -19,7 +19,6 @@ const (
 	flagsSize    = 1
 	ackSize      = 16
 	resetSize    = 2
-	drainSize    = 5 // and the address
 	maxControl   = flagsSize + ackSize + resetSize
 	minRecord    = 1 + tagSize // by its length field
 	maxRecord    = math.MaxUint16
@@ -47,7 +46,9 @@ const (
 	flagPing   = 0x10
 	flagPong   = 0x20
 	flagReset  = 0x40
-	flagDrain  = 0x80 // only to a client
+	flagDrain  = 0x80 // never from a peer that was told no such capability
+
+	flagsKnown = flagAck | flagFinAck | flagFin | flagStop | flagPing | flagPong | flagReset
 )
 
 // A cipherID names an AEAD on the wire.
@@ -182,9 +183,6 @@ func (c *codec) Seal(dst, data []byte, k suite.Control) []byte {
 		panic(fmt.Sprintf("relink: internal error: %d bytes for one record", len(data)))
 	}
 	dst = slices.Grow(dst, recordHeader+len(data)+maxControl+tagSize)
-	if k.Drain != nil {
-		dst = slices.Grow(dst, recordHeader+len(data)+maxControl+drainSize+len(k.Drain.Address)+tagSize)
-	}
 	start := len(dst)
 	body := start + recordHeader
 	if k.Empty() && len(data) > 0 {
@@ -259,11 +257,6 @@ func appendControl(b []byte, k suite.Control) []byte {
 	if k.Reset != 0 {
 		b = order.AppendUint16(b, uint16(k.Reset))
 	}
-	if d := k.Drain; d != nil {
-		b = append(b, d.Address...)
-		b = order.AppendUint32(b, d.Within)
-		b = append(b, byte(len(d.Address)))
-	}
 	var flags byte
 	for _, f := range [...]struct {
 		set  bool
@@ -276,7 +269,6 @@ func appendControl(b []byte, k suite.Control) []byte {
 		{k.Ping, flagPing},
 		{k.Pong, flagPong},
 		{k.Reset != 0, flagReset},
-		{k.Drain != nil, flagDrain},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -290,10 +282,8 @@ func appendControl(b []byte, k suite.Control) []byte {
 func (c *codec) decode(b []byte) (r suite.Record, err error) {
 	flags, b := cut(b, flagsSize)
 	f := flags[0]
-	if f&flagDrain != 0 {
-		if r.Drain, b, err = c.decodeDrain(b); err != nil {
-			return suite.Record{}, err
-		}
+	if f&^flagsKnown != 0 {
+		return r, suite.Malformed("a record with the flags %#02x", f)
 	}
 	if f&flagReset != 0 {
 		if len(b) < resetSize {
@@ -326,27 +316,6 @@ func (c *codec) decode(b []byte) (r suite.Record, err error) {
 	r.Pong = f&flagPong != 0
 	r.Data = b
 	return r, nil
-}
-
-// decodeDrain decodes a drain at the end of b, and returns what is before it.
-func (c *codec) decodeDrain(b []byte) (d *suite.Drain, rest []byte, err error) {
-	if !c.client {
-		return nil, nil, suite.Malformed("a client that asks its server to move")
-	}
-	if len(b) < drainSize {
-		return nil, nil, suite.Malformed("a drain cut short")
-	}
-	fixed, b := cut(b, drainSize)
-	n := int(fixed[4])
-	if len(b) < n {
-		return nil, nil, suite.Malformed("the address of a drain cut short")
-	}
-	address, rest := cut(b, n)
-	d = &suite.Drain{Within: order.Uint32(fixed), Address: string(address)}
-	if err := d.Check(); err != nil {
-		return nil, nil, suite.Malformed("%w", err)
-	}
-	return d, rest, nil
 }
 
 // cut takes the last n bytes off b.

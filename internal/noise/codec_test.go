@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,25 +40,11 @@ var controls = []suite.Control{
 	{Ack: true, Received: 1, Consumed: 1, Limit: 1001, FinReceived: true, Fin: true, Stop: true, Ping: true, Pong: true, Reset: 2},
 }
 
-// drains are records that only a server sends.
-var drains = []suite.Control{
-	{Drain: &suite.Drain{}},
-	{Drain: &suite.Drain{Within: suite.MaxDrain, Address: strings.Repeat("a", suite.MaxDrainAddress)}},
-	{
-		Ack: true, Received: 1, Consumed: 1, Limit: 1001, FinReceived: true, Fin: true, Stop: true, Ping: true, Pong: true, Reset: 2,
-		Drain: &suite.Drain{Within: 1, Address: ":7001"},
-	},
-}
-
 func TestRecords(t *testing.T) {
 	ciphers(t, func(t *testing.T, cipher byte) {
 		c, s := noise.NewCodecs(cipher, 1, 1000, 1000)
 		for _, from := range []struct{ out, in suite.Codec }{{c, s}, {s, c}} {
-			all := controls
-			if from.out == s {
-				all = append(slices.Clone(all), drains...)
-			}
-			for _, k := range all {
+			for _, k := range controls {
 				for _, n := range []int{0, 1, 15, 16, 17, 1000, 16384, from.out.MaxData()} {
 					n = min(n, from.out.MaxData())
 					data := bytes.Repeat([]byte{byte(n)}, n)
@@ -172,45 +156,6 @@ func TestTamperedRecords(t *testing.T) {
 		_, _, err = c.Open(nil, c.Seal(nil, nil, suite.Control{})) // its own
 		require.ErrorIs(t, err, suite.ErrAuthentication)
 	})
-}
-
-// A drain is 5 bytes and its address. A server does not take one, and a client none that
-// says what is forbidden.
-func TestMalformedDrains(t *testing.T) {
-	drain := func(within uint32, n byte, address string) []byte {
-		return append(binary.BigEndian.AppendUint32([]byte(address), within), n, 0x80)
-	}
-	const day = 24 * 60 * 60 * 1000
-	for _, c := range []struct {
-		plain []byte
-		good  bool
-	}{
-		{drain(1, 5, ":7001"), true},
-		{append([]byte("data"), drain(day, 0, "")...), true},
-		{drain(0, 255, strings.Repeat("~", 255)), true},
-		{[]byte{0x80}, false},
-		{drain(1, 0, "")[1:], false},
-		{drain(1, 6, ":7001"), false},
-		{drain(1, 255, strings.Repeat("a", 254)), false},
-		{drain(day+1, 0, ""), false},
-		{drain(math.MaxUint32, 0, ""), false},
-		{drain(1, 4, "a b:"), false},
-		{drain(1, 3, "a\x7f:"), false},
-		{drain(1, 3, "a\x00:"), false},
-		{drain(1, 4, "\u00e9:1"), false},
-	} {
-		client, server := noise.NewCodecs(noise.AESGCM, 1, 1000, 1000)
-		r, _, err := client.Open(nil, noise.SealRaw(server, 1, c.plain))
-		if c.good {
-			require.NoError(t, err, "%q", c.plain)
-			require.NotNil(t, r.Drain)
-		} else {
-			require.ErrorIs(t, err, suite.ErrProtocol, "%q", c.plain)
-			require.Nil(t, r.Drain)
-		}
-		_, _, err = server.Open(nil, noise.SealRaw(client, 1, c.plain))
-		require.ErrorIs(t, err, suite.ErrProtocol, "%q", c.plain)
-	}
 }
 
 // An authentic record that breaks the protocol ends the session.

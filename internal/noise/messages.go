@@ -34,9 +34,6 @@ const (
 
 	maxTarget = 80
 
-	// capabilityDrain is of a client that moves when it is told to.
-	capabilityDrain = 0x0001
-
 	maxEarly  = 16384
 	giveEarly = 11 << 10 // what is given of it: in 10 segments of TCP's there is room for it, however small they are (4.1)
 	maxWindow = 1 << 30

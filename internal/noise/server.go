@@ -174,7 +174,7 @@ func (p *Protocol) serveNew(s suite.Stream, host suite.Host, r request, ring *ke
 	}
 	session := &serverSession{
 		base: base{
-			moves: claim.capabilities&capabilityDrain != 0, version: r.version, kind: r.kind,
+			version: r.version, kind: r.kind,
 			guest: newGuest(r.kind, o.rs, o.psk, claim.target), peerWindow: peerWindow,
 		},
 		key: o.key,

@@ -14,7 +14,6 @@ type base struct {
 	binding    secret   // of Conn.ChannelBinding, never sent
 	peerWindow int64
 	guest      *guest // nil where the client is anybody and wants nothing
-	moves      bool   // the client has stated the capability DRAIN
 	version    byte
 	kind       kind // of the request that opened it
 }
@@ -44,7 +43,7 @@ func (b *base) ID() string { return hex.EncodeToString(b.id[:]) }
 func (b *base) peer(server PublicKey) suite.Peer {
 	p := suite.Peer{
 		Suite: Name, ServerKey: server, ChannelBinding: b.binding,
-		Hybrid: b.kind.isHybrid(), Version: int(b.version), Moves: b.moves,
+		Hybrid: b.kind.isHybrid(), Version: int(b.version),
 	}
 	if !b.kind.keyed() {
 		p.Suite = InsecureName

@@ -239,7 +239,7 @@ func runGolden(t *testing.T, cipher byte, name string) (all []golden) {
 	var codec suite.Codec
 	w := exchange(t, func(request []byte) []byte {
 		claim, answer, derived := remote.answer(request, 15, psk, unhex(t, "00"+"00000007"+"00400000"+"0000"+"88888888"))
-		require.Equal(t, "00400000"+"0001"+hex.EncodeToString([]byte("game")), hex.EncodeToString(claim))
+		require.Equal(t, "00400000"+"0000"+hex.EncodeToString([]byte("game")), hex.EncodeToString(claim))
 		require.Equal(t, p.hint(request), request[7:11])
 		k = derived
 		return answer

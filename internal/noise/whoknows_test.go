@@ -34,7 +34,7 @@ func TestWhoIsThere(t *testing.T) {
 			require.Equal(t, "a game, α", got.Target)
 			require.Equal(t, !strings.HasPrefix(name, "Classical"), got.Hybrid)
 			require.Equal(t, 1, got.Version)
-			want := suite.Peer{Suite: p.client.String(), Target: got.Target, Hybrid: got.Hybrid, Version: 1, Moves: true, ChannelBinding: got.ChannelBinding}
+			want := suite.Peer{Suite: p.client.String(), Target: got.Target, Hybrid: got.Hybrid, Version: 1, ChannelBinding: got.ChannelBinding}
 			require.NotZero(t, got.ChannelBinding)
 			if !strings.Contains(name, "NN") {
 				want.ServerKey = p.public

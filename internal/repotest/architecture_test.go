@@ -44,7 +44,6 @@ var layers = []layer{
 	{dir: "internal/hang"},
 	{dir: "internal/asserts"},
 	{dir: "internal/clock", never: []string{"net"}},
-	{dir: "internal/drain", never: []string{"time"}},
 	{dir: "internal/admission", own: []string{"internal/clock"}},
 	{dir: "internal/roster", own: []string{"internal/clock", "internal/suite"}, never: []string{"net"}},
 	{dir: "internal/socket", other: []string{"golang.org/x/sys"}},
@@ -70,7 +69,7 @@ var layers = []layer{
 	{dir: "proxy", own: []string{".", "transport/proxyproto", "transport/tlstransport"}},
 	{
 		dir:   ".",
-		own:   []string{"internal/admission", "internal/asserts", "internal/clock", "internal/drain", "internal/headway", "internal/hedge", "internal/roster", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
+		own:   []string{"internal/admission", "internal/asserts", "internal/clock", "internal/headway", "internal/hedge", "internal/roster", "internal/rtt", "internal/socket", "internal/stream", "internal/suite", "internal/snet", "internal/scp", "internal/noise", "replay", "dh64", "rc4stream"},
 		other: []string{"golang.org/x/crypto"},
 	},
 }

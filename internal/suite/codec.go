@@ -1,7 +1,5 @@
 package suite
 
-import "fmt"
-
 // A Codec frames the data of one transport and holds its keys. Seal is called
 // by one goroutine at a time and so is Open, but the two may run at once.
 type Codec interface {
@@ -56,42 +54,6 @@ type Control struct {
 
 	// Ping asks for a Pong, which carries an acknowledgement.
 	Ping, Pong bool
-
-	// Drain, if not nil, asks a client to move. It goes only to a client whose
-	// [Peer] says Moves.
-	Drain *Drain
-}
-
-// A Drain asks a client to move to another transport.
-type Drain struct {
-	// Within is the time in which it is to choose a moment, in milliseconds, and at most
-	// [MaxDrain].
-	Within uint32
-	// Address is where to, as host:port or :port in printable ASCII, at most
-	// [MaxDrainAddress] bytes; or empty for the address in use.
-	Address string
-}
-
-// The bounds of a [Drain].
-const (
-	MaxDrain        = 24 * 60 * 60 * 1000
-	MaxDrainAddress = 255
-)
-
-// Check returns what is wrong with a Drain.
-func (d Drain) Check() error {
-	if d.Within > MaxDrain {
-		return fmt.Errorf("a drain within %d milliseconds, and %d are the most", d.Within, MaxDrain)
-	}
-	if len(d.Address) > MaxDrainAddress {
-		return fmt.Errorf("a drain to an address of %d bytes, and %d are the most", len(d.Address), MaxDrainAddress)
-	}
-	for i := range len(d.Address) {
-		if c := d.Address[i]; c <= ' ' || c > '~' {
-			return fmt.Errorf("a drain to the address %q, which is not printable ASCII", d.Address)
-		}
-	}
-	return nil
 }
 
 // Empty reports whether the control says nothing.

@@ -152,7 +152,6 @@ type Peer struct {
 	PresharedKey [32]byte // that the client was invited with
 	Target       string   // what the client would like to reach
 	Hybrid       bool     // post-quantum secrecy
-	Moves        bool     // the client moves when it is told to: see [Drain]
 	Version      int      // of the protocol
 
 	// ChannelBinding is the same on both sides of a session, and of this session

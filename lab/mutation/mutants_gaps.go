@@ -74,7 +74,7 @@ var gapMutants = []mutant{
 	{
 		name:   "a link that has answered is detached",
 		breaks: "A second transport that is confirmed takes the place of a link which has shown a sign of life meanwhile.",
-		edits: []edit{{"resume.go", `	if l := c.s.link; err == nil && l != nil && !moves && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
+		edits: []edit{{"resume.go", `	if l := c.s.link; err == nil && l != nil && !l.suspected(c.s.send.Traits.Pings, c.s.pingDue) {
 		err = errSpoke
 	}
 `, ``}},

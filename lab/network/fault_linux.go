@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"github.com/relink-go/relink"
 )
 
 // A Fault is something that happens to a network.
@@ -55,8 +53,6 @@ func Faults() []Fault {
 		{Name: "NAT restarts, new address", Lasts: 2 * time.Second, Cuts: true, Told: true, nat: true, begin: forward(dropAll()), end: restartNAT},
 		{Name: "`ss -K` on the client", Cuts: true, begin: destroyClients},
 		{Name: "`ss -K` on the server", Cuts: true, begin: destroyServers},
-		{Name: "networkchanged", Told: true, begin: nothing},
-		{Name: "drain", begin: drainAll},
 		{Name: "1 % loss", Lasts: 20 * time.Second, begin: loss(0.01), end: lossless},
 		{Name: "5 % loss", Lasts: 20 * time.Second, begin: loss(0.05), end: lossless},
 		{Name: "1 Mbit/s, deep queue", Lasts: 20 * time.Second, begin: narrow, end: wide},
@@ -127,22 +123,6 @@ func destroyServers(r *Rig, live []socket) error {
 		}
 	}
 	return nil
-}
-
-// nothing happens to the path: only the clients are told of a new network.
-func nothing(*Rig, []socket) error { return nil }
-
-// drainAll has the servers ask their clients to move at once, where the wire can say it.
-func drainAll(_ *Rig, live []socket) error {
-	var errs []error
-	for _, s := range live {
-		if c, ok := s.server.(*relink.Conn); ok {
-			if err := c.Drain(0, ""); !errors.Is(err, errors.ErrUnsupported) {
-				errs = append(errs, err)
-			}
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func loss(share float64) func(*Rig, []socket) error {

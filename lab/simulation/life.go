@@ -41,12 +41,11 @@ func (w *world) lifeOf(side Side, c *relink.Conn) *life {
 var before = map[Side]map[relink.EventKind][]relink.EventKind{
 	Client: {
 		relink.EventOpened:    {0},
-		relink.EventSuspected: {relink.EventOpened, relink.EventResumed, relink.EventSuspected, relink.EventDraining},
-		relink.EventDraining:  {relink.EventOpened, relink.EventResumed, relink.EventSuspected, relink.EventDraining},
-		relink.EventSuspended: {relink.EventOpened, relink.EventResumed, relink.EventSuspected, relink.EventDraining},
+		relink.EventSuspected: {relink.EventOpened, relink.EventResumed, relink.EventSuspected},
+		relink.EventSuspended: {relink.EventOpened, relink.EventResumed, relink.EventSuspected},
 		relink.EventResuming:  {relink.EventSuspended, relink.EventResuming},
-		relink.EventResumed:   {relink.EventResuming, relink.EventSuspended, relink.EventSuspected, relink.EventOpened, relink.EventResumed, relink.EventDraining},
-		relink.EventClosed:    {relink.EventOpened, relink.EventSuspected, relink.EventDraining, relink.EventSuspended, relink.EventResuming, relink.EventResumed},
+		relink.EventResumed:   {relink.EventResuming, relink.EventSuspended, relink.EventSuspected},
+		relink.EventClosed:    {relink.EventOpened, relink.EventSuspected, relink.EventSuspended, relink.EventResuming, relink.EventResumed},
 	},
 	Server: {
 		relink.EventOpened:    {0},
@@ -103,7 +102,7 @@ func (w *world) event(side Side, e relink.Event) {
 		l.longest = max(l.longest, gap)
 	case relink.EventClosed:
 		l.closedAt, l.closed = e.Time, e.Err
-	case relink.EventOpened, relink.EventSuspected, relink.EventDraining, relink.EventRefused, relink.EventListenerFailed, relink.EventHistoryCut:
+	case relink.EventOpened, relink.EventSuspected, relink.EventRefused, relink.EventListenerFailed, relink.EventHistoryCut:
 	}
 	l.last, l.at = e.Kind, e.Time
 }

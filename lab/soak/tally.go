@@ -76,7 +76,7 @@ func (t *tally) event(e relink.Event) {
 		}
 	case relink.EventClosed:
 		t.connClosed.Add(1)
-	case relink.EventResuming, relink.EventSuspected, relink.EventDraining, relink.EventListenerFailed, relink.EventHistoryCut:
+	case relink.EventResuming, relink.EventSuspected, relink.EventListenerFailed, relink.EventHistoryCut:
 	}
 }
 

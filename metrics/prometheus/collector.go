@@ -85,7 +85,7 @@ func (c *Collector) Observe(e relink.Event) {
 		c.replayed.Observe(float64(e.Replayed))
 	case relink.EventClosed:
 		c.closed.WithLabelValues(closing(e.Err)).Inc()
-	case relink.EventSuspended, relink.EventSuspected, relink.EventDraining, relink.EventResuming, relink.EventRefused, relink.EventHistoryCut, relink.EventListenerFailed:
+	case relink.EventSuspended, relink.EventSuspected, relink.EventResuming, relink.EventRefused, relink.EventHistoryCut, relink.EventListenerFailed:
 	}
 }
 
