@@ -32,6 +32,9 @@ func TestNothingOfReplacedSecretsIsLeft(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's shadow of the memory is too large to search")
 	}
+	if runtime.GOARCH != "amd64" {
+		t.Skip("stacks are told from other memory by addresses of code, which was tried on amd64 only; with words of 32 bits numbers look the same")
+	}
 	key := relink.GenerateKey()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
